@@ -1,0 +1,59 @@
+//! Newtypes for the protocol's numbers, so that one cannot be passed for another.
+
+use std::fmt;
+
+/// A transaction id. The high 32 bits are the epoch, the low 32 bits count inside it; a standalone
+/// server counts from 1 in epoch 0 and simply carries over. Ordered as the reference orders it: signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Zxid(pub i64);
+
+impl Zxid {
+    /// Before the first transaction.
+    pub const ZERO: Self = Self(0);
+
+    /// The next zxid of a server that leads alone (reference: `ZooKeeperServer.getNextZxid`).
+    #[must_use]
+    pub const fn successor(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
+    /// The epoch part.
+    #[must_use]
+    pub const fn epoch(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The counter part.
+    #[must_use]
+    pub const fn counter(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Display for Zxid {
+    /// Hexadecimal with `0x`, as in logs and four-letter words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::LowerHex for Zxid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
+
+/// A session id: the creating server's id in the top byte, time and a counter below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub i64);
+
+impl SessionId {
+    /// What a client sends to ask for a new session.
+    pub const NONE: Self = Self(0);
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
