@@ -1,1 +1,5 @@
 //! Oxkeeper.
+
+pub mod session;
+pub mod tree;
+pub mod watch;
