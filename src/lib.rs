@@ -1,5 +1,6 @@
 //! Oxkeeper.
 
+pub mod request;
 pub mod session;
 pub mod tree;
 pub mod watch;
