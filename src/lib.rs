@@ -1,1 +1,5 @@
 //! Oxkeeper.
+
+pub mod disk;
+pub mod snapshot;
+pub mod txnlog;
