@@ -1,0 +1,3 @@
+//! The writer thread.
+mod queue;
+pub use queue::Queue;
