@@ -1,1 +1,6 @@
 //! Oxkeeper.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod metrics;
