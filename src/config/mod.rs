@@ -184,6 +184,22 @@ impl Config {
     pub fn is_distributed(&self) -> bool {
         !self.standalone_enabled || self.membership.voters().count() > 1
     }
+
+    /// Everything worth saying about a configuration that works, a sentence each: `warnings`, unknown
+    /// keys, and keys without effect. The caller logs each once.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.warnings.clone();
+        for key in &self.unknown_keys {
+            remarks.push(format!("{key} is not a known key; it is kept as the property zookeeper.{key}"));
+        }
+        for WithoutEffect { key, effect } in &self.without_effect {
+            remarks.push(match effect {
+                keys::Effect::Java => format!("{key} tunes the Java server and has nothing to act on here"),
+                _ => format!("{key} is read but has no effect in this version"),
+            });
+        }
+        remarks
+    }
 }
 
 /// A key that was set and does nothing in this version.

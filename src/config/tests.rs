@@ -133,6 +133,14 @@ fn unknown_and_ineffective_keys_are_listed() {
     let expected = expected.map(|(key, effect)| WithoutEffect { key: key.to_owned(), effect });
     assert_eq!(config.without_effect, expected);
     assert_eq!(config.raw[2], ("noSuchKey".to_owned(), "1".to_owned()));
+    assert_eq!(
+        config.remarks(),
+        [
+            "noSuchKey is not a known key; it is kept as the property zookeeper.noSuchKey",
+            "secureClientPort is read but has no effect in this version",
+            "nio.numWorkerThreads tunes the Java server and has nothing to act on here",
+        ]
+    );
 }
 
 #[test]
