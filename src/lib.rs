@@ -1,7 +1,11 @@
 //! Oxkeeper.
 
+pub mod admin;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod disk;
+pub mod metrics;
 pub mod pipeline;
 pub mod request;
 pub mod session;
