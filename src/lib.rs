@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod metrics;
+pub mod net;
 pub mod pipeline;
 pub mod request;
 pub mod session;

@@ -16,6 +16,9 @@ const NOTIFICATION_XID: i32 = -1;
 /// Keeper state in notifications: connected.
 const SYNC_CONNECTED: i32 = 3;
 
+/// Bytes of events a client may leave unread.
+pub const EVENT_BYTES_MAX: usize = 32 << 20;
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
@@ -29,7 +32,10 @@ pub struct Client {
     identities: RwLock<Arc<[Identity]>>,
     outbox: Mutex<Outbox>,
     in_flight: AtomicUsize,
+    in_flight_bytes: AtomicUsize,
     closed: AtomicBool,
+    /// Clients before 3.4 neither send nor expect the read-only byte.
+    knows_read_only: AtomicBool,
 }
 
 /// What is to be written to the socket, in order.
@@ -37,6 +43,7 @@ pub struct Client {
 pub struct Outbox {
     bytes: Vec<u8>,
     close: bool,
+    overflowed: bool,
     /// Replies put in since the connection last looked.
     fresh: bool,
     waker: Option<Waker>,
@@ -121,12 +128,15 @@ impl Client {
             outbox: Mutex::new(Outbox {
                 bytes: Vec::new(),
                 close: false,
+                overflowed: false,
                 fresh: false,
                 waker: None,
                 stats: ClientStats::default(),
             }),
             in_flight: AtomicUsize::new(0),
+            in_flight_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            knows_read_only: AtomicBool::new(true),
         }
     }
 
@@ -165,14 +175,33 @@ impl Client {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// One more request went into the pipeline. Only the connection itself does this.
-    pub fn enter(&self) {
+    /// Their size as they came, in bytes.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes.load(Ordering::Relaxed)
+    }
+
+    /// One more request of this size went into the pipeline. Only the connection itself does this.
+    pub fn enter(&self, bytes: usize) {
+        self.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::AcqRel);
     }
 
     /// One was answered; its reply is in the outbox.
-    pub fn leave(&self) {
+    pub fn leave(&self, bytes: usize) {
+        self.in_flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether connect responses end with the read-only byte.
+    #[must_use]
+    pub fn knows_read_only(&self) -> bool {
+        self.knows_read_only.load(Ordering::Relaxed)
+    }
+
+    /// The connect request came without the read-only byte.
+    pub fn set_old_protocol(&self) {
+        self.knows_read_only.store(false, Ordering::Relaxed);
     }
 
     /// Whether the socket is gone: nothing more may be registered for it.
@@ -223,8 +252,15 @@ impl Outbox {
         code
     }
 
-    /// Appends a watch notification.
+    /// Appends a watch notification. A client that does not read for so long that more would pile up
+    /// than [`EVENT_BYTES_MAX`] loses its connection, and with it its watches.
     pub fn notify(&mut self, event: EventType, path: &str, zxid: Zxid) {
+        if self.bytes.len() > EVENT_BYTES_MAX {
+            self.bytes = Vec::new();
+            self.overflowed = true;
+            self.close_after();
+            return;
+        }
         self.reply(NOTIFICATION_XID, zxid, |out| {
             write::int(out, event as i32);
             write::int(out, SYNC_CONNECTED);
@@ -271,6 +307,18 @@ impl Outbox {
     #[must_use]
     pub const fn is_closing(&self) -> bool {
         self.close
+    }
+
+    /// Whether it closes because the client did not read its events.
+    #[must_use]
+    pub const fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Whether something came that the connection has not looked at: then it is awake, or about to be.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.fresh
     }
 
     /// Bytes not yet taken by the connection.

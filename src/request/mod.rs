@@ -11,6 +11,7 @@ pub mod prepare;
 pub mod read;
 pub mod reply;
 pub mod state;
+pub mod stats;
 
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct Request {
     pub identities: Arc<[Identity]>,
     /// When it came, on the monotonic clock.
     pub received_ms: i64,
+    /// Its size as it came.
+    pub bytes: usize,
 }
 
 /// The decoded body of a [`Request`].

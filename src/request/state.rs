@@ -1,9 +1,10 @@
 //! What all connections look at together.
 //!
-//! Locks are taken in this order: tree, then watches and outboxes. Whoever applies holds the tree alone,
+//! Locks are taken in this order: tree, then watches and outboxes; only the pipeline holds the sessions
+//! together with the tree. Whoever applies holds the tree alone,
 //! so a read never sees a change whose events are not yet in the outboxes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jute::Zxid;
@@ -11,6 +12,8 @@ use jute::records::txn::TxnHeader;
 use jute::txn::TxnBody;
 
 use super::client::Client;
+use super::stats::ServerStats;
+use crate::session::Sessions;
 use crate::tree::acl::{self, perms};
 use crate::tree::{AclRules, Applied, Change, Tree, path};
 use crate::watch::{EventType, WatcherId, Watches};
@@ -41,18 +44,31 @@ pub struct State {
     pub options: Options,
     tree: RwLock<Tree>,
     watches: Mutex<Watches>,
+    sessions: Mutex<Sessions>,
+    /// Packets and latencies.
+    pub stats: ServerStats,
     clients: RwLock<HashMap<WatcherId, Arc<Client>>>,
+    digests: Mutex<VecDeque<(Zxid, u64)>>,
 }
 
+/// A digest is kept of every zxid divisible by this (reference: `DataTree.DIGEST_LOG_INTERVAL`).
+const DIGEST_INTERVAL: i64 = 128;
+/// How many digests are kept.
+const DIGESTS_MAX: usize = 1024;
+
+
 impl State {
-    /// Shares a recovered tree.
+    /// Shares a recovered tree and its sessions.
     #[must_use]
-    pub fn new(tree: Tree, options: Options) -> Self {
+    pub fn new(tree: Tree, sessions: Sessions, options: Options) -> Self {
         Self {
             options,
             tree: RwLock::new(tree),
             watches: Mutex::default(),
+            sessions: Mutex::new(sessions),
+            stats: ServerStats::default(),
             clients: RwLock::default(),
+            digests: Mutex::default(),
         }
     }
 
@@ -71,6 +87,11 @@ impl State {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The sessions.
+    pub fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Everyone connected.
     pub fn clients(&self) -> Vec<Arc<Client>> {
         let mut all: Vec<_> = self.registry().values().cloned().collect();
@@ -85,6 +106,22 @@ impl State {
 
     fn registry(&self) -> RwLockReadGuard<'_, HashMap<WatcherId, Arc<Client>>> {
         self.clients.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the tree's digest at some zxids, for comparison with other servers.
+    pub fn note_digest(&self, zxid: Zxid, digest: u64) {
+        if self.options.digest && zxid.0 % DIGEST_INTERVAL == 0 {
+            let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+            digests.push_back((zxid, digest));
+            if digests.len() > DIGESTS_MAX {
+                digests.pop_front();
+            }
+        }
+    }
+
+    /// The digests kept, oldest first.
+    pub fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
     /// A connection came.
@@ -119,8 +156,11 @@ impl State {
         let mut tell = |watcher, event, path: &str, list: &[jute::records::data::Acl]| {
             let Some(client) = clients.get(&watcher) else { return };
             if acl::permits(list, perms::READ, &client.identities(), rules) {
-                notify(client, event, path, header.zxid);
-                woken.push(client.clone());
+                let mut outbox = client.outbox();
+                if !outbox.has_news() {
+                    woken.push(client.clone());
+                }
+                outbox.notify(event, path, header.zxid);
             }
         };
         tree.apply(header, body, &mut |change| match change {
@@ -141,8 +181,4 @@ impl State {
             }
         })
     }
-}
-
-fn notify(client: &Client, event: EventType, path: &str, zxid: Zxid) {
-    client.outbox().notify(event, path, zxid);
 }

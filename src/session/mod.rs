@@ -83,9 +83,14 @@ impl Sessions {
 
     /// An id that no session had.
     pub fn allocate_id(&mut self) -> SessionId {
-        let id = SessionId(self.next_id);
-        self.next_id += 1;
-        id
+        loop {
+            let id = SessionId(self.next_id);
+            self.next_id = self.next_id.wrapping_add(1);
+            // A clock that counts from the machine's start can lead back to ids of an earlier one.
+            if !self.by_id.contains_key(&id) {
+                return id;
+            }
+        }
     }
 
     /// Follows a session: one just asked for, or one that recovery found. It gets its full timeout.
