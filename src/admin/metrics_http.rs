@@ -118,6 +118,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_endpoint_answers_on_its_port() {
+        let listener = bind("127.0.0.1", 0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let exporter = Exporter::new(Arc::default(), Default::default, false);
+        let server = tokio::spawn(serve(listener, Arc::new(exporter), || 0));
+        for _ in 0..2 * SCRAPES_MAX {
+            let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.contains("\nznode_count 0\n"), "{answer}");
+        }
+        server.abort();
+    }
+
+    #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
         assert!(ask("GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 404 "));
         assert!(ask("POST /metrics HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 405 "));

@@ -1,6 +1,6 @@
 //! Every configuration key, one row each.
 //!
-//! The rows in [`table`] feed the parser, its error texts, the list of keys that have no effect
+//! The rows in `table` feed the parser, its error texts, the list of keys that have no effect
 //! yet, and `docs/configuration.md`. A key that is not here is not an error: like the reference
 //! we take it for a system property, `zookeeper.<key>`.
 

@@ -14,7 +14,7 @@
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take, take_while, take_while_m_n, take_while1};
 use nom::character::complete::{char, one_of};
-use nom::combinator::{cut, eof, map, opt, value};
+use nom::combinator::{cut, eof, map, not, opt, recognize, value};
 use nom::multi::{fold_many0, many0_count};
 use nom::sequence::{preceded, terminated};
 use nom::{IResult, Offset, Parser};
@@ -116,16 +116,18 @@ fn comment(input: Bytes) -> IResult<Bytes, ()> {
     value((), (one_of("#!"), take_while(|byte| !is_line_end(byte)))).parse(input)
 }
 
-/// Everything that cannot begin an entry.
+/// Everything that cannot begin an entry. A backslash on the file's last line can: Java makes an entry
+/// of it, with an empty key and value.
 fn skip_blanks(input: Bytes) -> IResult<Bytes, ()> {
-    let nothing = alt((value((), take_while1(|b| is_blank(b) || is_line_end(b))), continuation, comment));
+    let joined = alt((value((), tag("\\\r\n")), value((), (char('\\'), line_end, not(eof)))));
+    let nothing = alt((value((), take_while1(|b| is_blank(b) || is_line_end(b))), joined, comment));
     value((), many0_count(nothing)).parse(input)
 }
 
 /// One logical line, continuations folded, escapes still in place.
 fn logical_line(input: Bytes) -> IResult<Bytes, Vec<u8>> {
     let plain = take_while1(|byte| byte != b'\\' && !is_line_end(byte));
-    let escaped = nom::combinator::recognize((char('\\'), take(1usize)));
+    let escaped = recognize((char('\\'), take(1usize)));
     let piece = alt((value(&b""[..], continuation), plain, escaped));
     let joined = fold_many0(piece, Vec::new, |mut line: Vec<u8>, piece: Bytes| {
         line.extend_from_slice(piece);
@@ -144,9 +146,7 @@ fn entry(line: Bytes) -> IResult<Bytes, (String, String)> {
 
 /// Characters up to an unescaped one that `ends` the text.
 fn text(ends: impl Fn(u8) -> bool, input: Bytes) -> IResult<Bytes, String> {
-    let plain = map(nom::bytes::complete::take_while_m_n(1, 1, |b| b != b'\\' && !ends(b)), |b: Bytes| {
-        u16::from(b[0])
-    });
+    let plain = map(take_while_m_n(1, 1, |b| b != b'\\' && !ends(b)), |b: Bytes| u16::from(b[0]));
     let unit = alt((escape, plain));
     let units = fold_many0(unit, Vec::new, |mut units, unit| {
         units.push(unit);
@@ -230,6 +230,7 @@ mod tests {
         check("a=1\\\n\nb=2", &[("a", "1"), ("b", "2")]);
         check("a=1\\", &[("a", "1")]);
         check("a\\\n  =1", &[("a", "1")]);
+        check("\\\n  a=1\n\\\n\n#b=2\n\\", &[("a", "1"), ("", "")]);
     }
 
     #[test]

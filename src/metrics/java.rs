@@ -1,6 +1,7 @@
 //! Numbers and dates as Java prints them: monitoring tools parse the exact text.
 
-/// `Double.toString`: always with a fraction, and with an exponent outside 0.001 to 10,000,000.
+/// `Double.toString` (of JDK 19 on, which prints no superfluous digit): always with a fraction, and
+/// with an exponent outside 0.001 to 10,000,000.
 pub fn double(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
