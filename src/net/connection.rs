@@ -90,6 +90,7 @@ impl Connection {
             end = self.serve(deadline) => end.err(),
         };
         self.shared.state.unregister(&self.client);
+        self.hang_up();
         let peer = self.client.peer;
         let session = self.client.session().map_or(SessionId::NONE, |session| session.id);
         match end {
@@ -106,6 +107,20 @@ impl Connection {
                 self.shared.metrics.connection_drop_count.increment();
                 tracing::warn!(%peer, %session, "closing connection: {why}");
             }
+        }
+    }
+
+    /// Ends the stream in order. What the client sent and nobody reads is drained first: closing over it
+    /// would reset the connection, and with it the replies on their way.
+    fn hang_up(&self) {
+        let mut scrap = [0; 4096];
+        for _ in 0..64 {
+            if !self.stream.try_read(&mut scrap).is_ok_and(|count| count > 0) {
+                break;
+            }
+        }
+        if let Err(error) = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both) {
+            tracing::trace!(peer = %self.client.peer, %error, "client was gone already");
         }
     }
 

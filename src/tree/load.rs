@@ -1,8 +1,6 @@
 //! Building a tree from a snapshot, and walking one for a snapshot while it changes.
 
 use jute::records::data::{Acl, StatPersisted};
-use jute::write;
-use jute::records::Record;
 use jute::Zxid;
 
 use super::acl::perms;
@@ -199,8 +197,15 @@ impl Cursor {
         }
     }
 
-    /// Appends the snapshot bytes of up to `nodes` nodes. Returns how many it wrote; zero when done.
-    pub fn slice(&mut self, tree: &Tree, nodes: usize, out: &mut Vec<u8>) -> usize {
+    /// The zxid at which the walk began: the snapshot's name.
+    #[must_use]
+    pub const fn began_at(&self) -> Zxid {
+        self.began_at
+    }
+
+    /// Hands up to `nodes` nodes to `write`: path, data, access control list id and stat. Returns how many
+    /// it handed over; zero when done.
+    pub fn slice(&mut self, tree: &Tree, nodes: usize, write: &mut NodeWriter<'_>) -> usize {
         let mut written = 0;
         while written < nodes
             && let Some((id, parent_length)) = self.stack.pop()
@@ -213,19 +218,14 @@ impl Cursor {
             }
             let length = u32::try_from(self.path.len()).expect("a path is shorter than a frame");
             self.stack.extend(node.children().iter().map(|child| (*child, length)));
-            self.write_node(tree, node, out);
+            // A list that came later is not in the snapshot; the log sets it again.
+            let acl = Some(tree.acls().file_id(node.acl())).filter(|id| *id <= self.last_acl).unwrap_or(-1);
+            write(&self.path, node.data(), acl, &node.persisted());
             written += 1;
         }
         written
     }
-
-    fn write_node(&self, tree: &Tree, node: &Node, out: &mut Vec<u8>) {
-        let acl = tree.acls().file_id(node.acl());
-        write::ustring(out, Some(&self.path));
-        write::buffer(out, node.data());
-        // A list that came later is set again by the log; until then the node is open to nobody but
-        // the loader.
-        write::long(out, if acl > self.last_acl { -1 } else { acl });
-        node.persisted().encode(out);
-    }
 }
+
+/// Takes what a snapshot keeps of a node: path, data, access control list id, stat.
+pub type NodeWriter<'a> = dyn FnMut(&str, Option<&[u8]>, i64, &StatPersisted) + 'a;
