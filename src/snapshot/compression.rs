@@ -225,17 +225,21 @@ impl<R: Read> SnappySource<R> {
             }
             self.begun = true;
         }
-        let mut prefix = [0; 4];
-        if self.source.read(&mut prefix[..1])? == 0 {
-            return Ok(false);
-        }
-        self.source.read_exact(&mut prefix[1..])?;
-        if SNAPPY_MAGIC.starts_with(&prefix) {
+        let prefix = loop {
+            let mut first = [0; 1];
+            if self.source.read(&mut first)? == 0 {
+                return Ok(false);
+            }
+            let mut others = [0; 3];
+            self.source.read_exact(&mut others)?;
+            let ([a], [b, c, d]) = (first, others);
+            let prefix = [a, b, c, d];
+            if !SNAPPY_MAGIC.starts_with(&prefix) {
+                break prefix;
+            }
             // Streams written one after the other are one stream.
-            let mut rest = [0; SNAPPY_HEADER.len() - 4];
-            self.source.read_exact(&mut rest)?;
-            return self.next_block();
-        }
+            self.source.read_exact(&mut [0; SNAPPY_HEADER.len() - 4])?;
+        };
         let length = u32::from_be_bytes(prefix) as usize;
         if length > snap::raw::max_compress_len(SNAPPY_BLOCK_BYTES_MAX) {
             return Err(bad("a snappy block is too long"));

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::retention::purge;
 use super::*;
+use crate::disk::faulty::FaultyDisk;
 use crate::disk::{Disk, RealDisk};
 
 const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Snappy];
@@ -254,6 +255,21 @@ fn an_unfinished_snapshot_leaves_nothing_and_one_from_a_crash_is_discarded() {
     fs::write(directory.path().join("tmp.other"), b"not ours").unwrap();
     assert_eq!(discard_unfinished(&RealDisk, directory.path()).unwrap(), ["tmp.snapshot.5.gz"]);
     assert_eq!(RealDisk.list(directory.path()).unwrap(), ["tmp.other"]);
+}
+
+#[test]
+fn a_full_disk_leaves_no_part_of_a_snapshot() {
+    for compression in COMPRESSIONS {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut writer = Writer::create(&shared, directory.path(), Zxid(1), compression).unwrap();
+        writer.begin(&[], &[]).unwrap();
+        disk.set_full(true);
+        let Err(SnapshotError::Disk(error)) = writer.finish(None, None) else { panic!("it should fail") };
+        assert!(error.is_full(), "{error}");
+        assert!(RealDisk.list(directory.path()).unwrap().is_empty());
+    }
 }
 
 #[test]

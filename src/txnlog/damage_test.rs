@@ -62,12 +62,12 @@ fn a_log_cut_at_any_byte_reads_as_a_prefix_and_can_be_continued() {
 #[test]
 fn a_flip_of_any_byte_is_found_unless_it_harms_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let (path, offsets) = small_log(directory.path(), 8);
+    let (path, offsets) = small_log(directory.path(), 6);
     let whole = padded(fs::read(&path).unwrap());
     let records_end = *offsets.last().unwrap();
     let last_begins = offsets[offsets.len() - 2];
-    for at in 0..records_end + 600 {
-        for flip in [0x01, 0x80, 0xFF] {
+    for at in 0..records_end + 100 {
+        for flip in [0x01, 0xFF] {
             let mut bytes = whole.clone();
             bytes[at] ^= flip;
             fs::write(&path, &bytes).unwrap();
@@ -75,7 +75,7 @@ fn a_flip_of_any_byte_is_found_unless_it_harms_nothing() {
             let problem = format!("flip {flip:#x} at {at}: {outcome:?}");
             match at {
                 0..4 => assert!(matches!(outcome, Err(LogError::NotALog { .. })), "{problem}"),
-                4..16 => assert_eq!(outcome.unwrap().0.len(), 8, "only the magic is looked at"),
+                4..16 => assert_eq!(outcome.unwrap().0.len(), 6, "only the magic is looked at"),
                 _ if at < last_begins => {
                     let Err(LogError::Corrupt { offset, intact, .. }) = outcome else { panic!("{problem}") };
                     let record = offsets.iter().rposition(|begin| *begin <= at).unwrap();
@@ -85,8 +85,8 @@ fn a_flip_of_any_byte_is_found_unless_it_harms_nothing() {
                         "{problem}"
                     );
                 }
-                _ if at < records_end => check_prefix(directory.path(), 7),
-                _ => check_prefix(directory.path(), 8),
+                _ if at < records_end => check_prefix(directory.path(), 5),
+                _ => check_prefix(directory.path(), 6),
             }
         }
     }
