@@ -12,6 +12,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+pub(crate) mod faulty;
 pub mod real;
 
 pub use real::RealDisk;

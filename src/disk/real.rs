@@ -112,7 +112,8 @@ impl Disk for RealDisk {
                     "" => "another process".to_owned(),
                     pid => format!("process {pid}"),
                 };
-                let reason = format!("the directory is in use by {holder}; stop it, or choose another dataDir");
+                let reason =
+                    format!("the directory is in use by {holder}; stop it, or choose another dataDir");
                 return Err(failed(io::Error::new(io::ErrorKind::WouldBlock, reason)));
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -110,7 +110,11 @@ impl fmt::Display for LogError {
                 path.display()
             ),
             Self::NotALog { path, problem } => {
-                write!(f, "{}: not a transaction log ({problem}); move the file away or restore it", path.display())
+                write!(
+                    f,
+                    "{}: not a transaction log ({problem}); move the file away or restore it",
+                    path.display()
+                )
             }
             Self::Unreadable { path, offset, zxid, source } => write!(
                 f,

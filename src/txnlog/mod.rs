@@ -30,6 +30,8 @@ mod window;
 #[cfg(test)]
 mod damage_test;
 #[cfg(test)]
+mod fault_test;
+#[cfg(test)]
 mod log_test;
 #[cfg(test)]
 mod testing;

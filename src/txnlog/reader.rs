@@ -7,10 +7,10 @@ use std::sync::Arc;
 use jute::txn::TxnEntry;
 use jute::{DecodeError, Zxid};
 
+use super::LogError;
 use super::format::{self, HEADER, HEADER_BYTES};
 use super::tail::{Located, TornTail, judge, locate};
 use super::window::Window;
-use super::LogError;
 use crate::disk::Disk;
 
 /// What to do where transactions are missing.
@@ -70,7 +70,8 @@ impl FileReader {
         if header.len() == HEADER.len() && header.starts_with(&format::MAGIC) {
             return Ok(Opened::Log(Self { path, window, at: HEADER_BYTES }));
         }
-        if HEADER.starts_with(header) || window.next_nonzero(0)?.is_none() {
+        let begun = header.iter().zip(HEADER).take_while(|(byte, expected)| **byte == *expected).count();
+        if window.next_nonzero(begun as u64)?.is_none() {
             return Ok(Opened::Unwritten);
         }
         Err(LogError::NotALog { path, problem: "it does not begin with ZKLG" })
@@ -206,7 +207,9 @@ impl Entries {
                 self.end.newest = Some((path, 0, false));
                 Ok(false)
             }
-            Opened::Unwritten => Err(LogError::NotALog { path, problem: "it is empty, but newer logs exist" }),
+            Opened::Unwritten => {
+                Err(LogError::NotALog { path, problem: "it is empty, but newer logs exist" })
+            }
         }
     }
 

@@ -29,7 +29,11 @@ pub(super) struct Segment {
 impl Segment {
     /// Creates a file with a durable header and its first extent. Its name is durable only after a
     /// sync of the directory. Nothing is left behind on failure.
-    pub(super) fn create(disk: &dyn Disk, path: &Path, options: &Options) -> std::result::Result<Self, LogError> {
+    pub(super) fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        options: &Options,
+    ) -> std::result::Result<Self, LogError> {
         let file = disk.create(path)?;
         let prepared = Self::prepare(file, options);
         if prepared.is_err() {
@@ -45,7 +49,8 @@ impl Segment {
         file.allocate(HEADER_BYTES..allocated)?;
         file.sync()?;
         let (io, path) = (options.io, file.path().to_owned());
-        let mut segment = Self { file, path, memory: None, written: HEADER_BYTES, allocated, prealloc_bytes, io };
+        let mut segment =
+            Self { file, path, memory: None, written: HEADER_BYTES, allocated, prealloc_bytes, io };
         segment.map()?;
         Ok(segment)
     }

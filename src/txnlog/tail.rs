@@ -58,7 +58,8 @@ pub(super) fn locate(window: &mut Window, at: u64) -> Result<std::result::Result
     if from + payload_bytes >= window.len() {
         return Ok(Err("the record is cut off"));
     }
-    let Some((trailer, payload)) = window.exactly(from, payload_bytes + 1)?.and_then(<[u8]>::split_last) else {
+    let Some((trailer, payload)) = window.exactly(from, payload_bytes + 1)?.and_then(<[u8]>::split_last)
+    else {
         return Ok(Err("the record is cut off"));
     };
     if *trailer != TRAILER {
@@ -115,7 +116,9 @@ fn find_intact(window: &mut Window, from: u64, last: Zxid) -> Result<Option<Loca
         let candidates: Vec<_> = bytes
             .windows(PREFIX_BYTES)
             .enumerate()
-            .filter_map(|(skip, prefix)| Some((skip as u64, may_begin(prefix).filter(|length| *length < left)?)))
+            .filter_map(|(skip, prefix)| {
+                Some((skip as u64, may_begin(prefix).filter(|length| *length < left)?))
+            })
             .collect();
         for (skip, payload_bytes) in candidates {
             checked_bytes += payload_bytes;
