@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod net;
 pub mod pipeline;
 pub mod request;
+pub mod server;
 pub mod session;
 pub mod snapshot;
 pub mod tree;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::accept::{AcceptLimits, Acceptor, bind};
-pub use self::auth::{AuthOptions, digest_identity};
+pub use self::auth::{AuthOptions, DigestAlgorithm, digest_identity};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;

@@ -33,8 +33,6 @@ pub struct Options {
     pub close_session_lists: bool,
     /// `reconfigEnabled`.
     pub reconfig: bool,
-    /// The largest transaction that recovery is sure to load, in bytes.
-    pub txn_bytes_max: usize,
 }
 
 /// The tree, who watches it, and who is connected.

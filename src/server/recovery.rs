@@ -76,7 +76,7 @@ pub(super) fn recover(
             disk,
             &directories.logs,
             after,
-            Gaps::Allowed,
+            Gaps::Refuse,
             &mut |entry| recovering.replay(entry, config.digest_enabled, metrics),
             &mut |progress| {
                 let now = clock.now_ms();
@@ -88,7 +88,10 @@ pub(super) fn recover(
         )?
     };
     if let Some(torn) = &recovered.torn {
-        tracing::info!("the log's last write was cut short; {torn}");
+        tracing::info!(
+            path = %torn.path.display(), offset = torn.offset, problem = torn.problem,
+            "the last write to the log was cut short; what was acknowledged is whole"
+        );
     }
     if let Some(path) = &recovered.removed {
         tracing::info!(path = %path.display(), "removed a log file without any transaction");

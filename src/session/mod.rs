@@ -44,7 +44,9 @@ impl SessionHandle {
         self.closing.load(Ordering::Acquire)
     }
 
-    fn deadline_ms(&self) -> i64 {
+    /// When it expires unless it is heard from.
+    #[must_use]
+    pub fn deadline_ms(&self) -> i64 {
         self.last_heard_ms.load(Ordering::Relaxed).saturating_add(self.timeout_ms())
     }
 }

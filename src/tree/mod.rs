@@ -20,7 +20,7 @@ use jute::records::data::{Acl, Stat};
 use jute::{Code, OpCode, SessionId, Zxid};
 
 pub use self::acl::{AclRules, AclSlot, AclTable, Identity};
-pub use self::load::Cursor;
+pub use self::load::{Cursor, NodeWriter};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 
 use self::quota::QuotaPaths;
