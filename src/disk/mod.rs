@@ -6,6 +6,7 @@
 //!
 //! What the trait promises: nothing is durable before a `sync` of it returned, and a name (created,
 //! renamed or removed) is durable only after [`Disk::sync_dir`] of its directory.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 use std::fmt;
 use std::io;

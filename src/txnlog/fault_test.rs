@@ -52,7 +52,17 @@ fn a_spare_file_carries_the_log_over_a_full_disk() {
         log.append(&entry(1)).unwrap();
         log.sync().unwrap();
         assert!(log.spare().prepare().unwrap_err().is_retryable(), "an early warning");
+        assert!(log.spare().is_short());
         assert_eq!(RealDisk.list(directory).unwrap(), ["log.1"]);
+        disk.set_full(false);
+        log.spare().prepare().unwrap();
+        assert!(!log.spare().is_short());
+        disk.set_full(true);
+        (2..=190).for_each(|zxid| log.append(&entry(zxid)).unwrap());
+        log.sync().unwrap();
+        assert!(log.bytes_since_roll() > 16 << 10, "bytes of both files");
+        assert_eq!(RealDisk.list(directory).unwrap().len(), 2, "the spare took over from the full file");
+        check_holds(directory, 1..=190);
     });
 }
 

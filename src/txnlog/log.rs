@@ -21,6 +21,8 @@ pub struct Log {
     segment: Option<Segment>,
     /// Whole records that are appended but not stored yet.
     batch: Vec<u8>,
+    /// Bytes in files that were ended by themselves since the last roll.
+    finished_bytes: u64,
     /// *durable ≤ appended*
     appended: Zxid,
     durable: Zxid,
@@ -64,6 +66,7 @@ impl Log {
             spare,
             segment: None,
             batch: Vec::new(),
+            finished_bytes: 0,
             appended: last,
             durable: last,
             early: Synced::default(),
@@ -103,12 +106,27 @@ impl Log {
             self.sync_batch(start)?;
             start = 0;
         }
+        if self.spare_is_better(start) {
+            self.sync_batch(start)?;
+            self.finish_segment()?;
+            start = 0;
+        }
         if let Err(error) = self.make_room(zxid, start) {
             self.batch.truncate(start);
             return Err(if error.is_retryable() { error } else { self.fail(error) });
         }
         self.appended = zxid;
         Ok(())
+    }
+
+    /// Whether the batch, whose last record begins at `start` in it, would make the file grow while the
+    /// next one is ready: no append then waits for an allocation, or fails for want of space.
+    fn spare_is_better(&self, start: usize) -> bool {
+        self.segment.as_ref().is_some_and(|segment| {
+            let position = segment.written() + start as u64;
+            let end = segment.written() + self.batch.len() as u64;
+            segment.must_grow(position..end) && self.spare.is_ready()
+        })
     }
 
     /// Sees to a file with space for the batch, whose last record begins at `start` in it.
@@ -180,10 +198,12 @@ impl Log {
     pub fn roll(&mut self) -> Result<Synced, LogError> {
         let synced = self.sync()?;
         self.finish_segment()?;
+        self.finished_bytes = 0;
         Ok(synced)
     }
 
     fn finish_segment(&mut self) -> Result<(), LogError> {
+        self.finished_bytes += self.segment.as_ref().map_or(0, Segment::written);
         match self.segment.take().map(Segment::finish) {
             Some(Err(error)) => Err(self.fail(error.into())),
             _ => Ok(()),
@@ -208,11 +228,12 @@ impl Log {
         }
     }
 
-    /// Bytes in the current file, its header and what is not synced yet included; 0 when the next
-    /// append begins a file.
+    /// Bytes in files begun since [`Log::roll`] was called last, headers and what is not synced yet
+    /// included, padding not.
     #[must_use]
     pub fn bytes_since_roll(&self) -> u64 {
-        self.segment.as_ref().map_or(0, |segment| segment.written() + self.batch.len() as u64)
+        let current = self.segment.as_ref().map_or(0, Segment::written);
+        self.finished_bytes + current + self.batch.len() as u64
     }
 
     /// The newest transaction appended.

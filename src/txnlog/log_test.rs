@@ -59,6 +59,32 @@ fn the_bytes_are_the_reference_s() {
     });
 }
 
+/// The first two records of a standalone server 3.9.5, fed by its own command line client.
+#[test]
+fn records_of_the_reference_are_read_and_written_again_alike() {
+    let records = [
+        "00000000dfa70bb1000000300100002f62a50000000000000000000000000001000001a1fbb5e857fffffff60000753000\
+         0000020000000051c6d66042",
+        "0000000066cf0ed70000005b0100002f62a50000000000010000000000000002000001a1fbb5e89000000001000000022f\
+         610000000568656c6c6f000000010000001f00000005776f726c6400000006616e796f6e65000000000100000002000000\
+         0147ec4fc342",
+    ];
+    let digits = |text: &str| u8::from_str_radix(text, 16).unwrap();
+    let records = records.concat();
+    let mut file = format::HEADER.to_vec();
+    file.extend((0..records.len()).step_by(2).map(|at| digits(&records[at..at + 2])));
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("log.1"), &file).unwrap();
+    let (entries, _) = read_all(directory.path(), 0).unwrap();
+    assert_eq!(entries[1].header.zxid, Zxid(2));
+    in_both_modes(|directory, io| {
+        let mut log = log(directory, io, 0);
+        entries.iter().for_each(|entry| log.append(entry).unwrap());
+        log.roll().unwrap();
+        assert_eq!(fs::read(directory.join("log.1")).unwrap(), file);
+    });
+}
+
 #[test]
 fn a_file_is_named_by_its_first_transaction_and_appears_with_it() {
     in_both_modes(|directory, io| {

@@ -44,9 +44,23 @@ impl Mapped {
     }
 }
 
+impl Mapped {
+    /// Has the kernel bring the pages in, all at once. It reports as an error what the store itself
+    /// would meet as SIGBUS. Kernels before 5.14 cannot; then the store faults the pages in.
+    fn populate(&self, start: usize, offset: u64, count: usize) -> Result<()> {
+        match self.map.advise_range(Advice::PopulateWrite, start, count) {
+            Err(source) if source.kind() != io::ErrorKind::InvalidInput => {
+                Err(DiskError::at("bring in the mapped pages", &self.path, offset, source))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl LogMem for Mapped {
     fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let start = self.check("store", offset, bytes.len())?;
+        self.populate(start, offset, bytes.len())?;
         // SAFETY: `check` showed that `start + bytes.len()` is at most the map's length, so the target
         // lies inside one live mapping, which is writable. `&mut self` excludes other stores, and no
         // reference to the mapped bytes is ever made, so nothing aliases the target; `bytes` is

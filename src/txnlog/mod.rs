@@ -13,6 +13,7 @@
 //! cut a torn tail off.
 //!
 //! This room never opens a file behind the disk's back, and knows neither sessions nor the tree.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod error;
 pub mod format;

@@ -141,7 +141,7 @@ pub(super) struct End {
 
 impl Entries {
     /// Reads what comes after `after`. Starts in the last file that begins at or before the
-    /// transaction after it.
+    /// transaction after it. [`Zxid::ZERO`] reads everything.
     ///
     /// # Errors
     /// As the disk reports.

@@ -92,9 +92,18 @@ impl Segment {
         self
     }
 
+    /// Whether a record at `range` needs more space than is allocated.
+    pub(super) fn must_grow(&self, range: Range<u64>) -> bool {
+        self.needed(range) > self.allocated
+    }
+
+    fn needed(&self, range: Range<u64>) -> u64 {
+        format::padded_size(range.start, range.end, self.allocated, self.prealloc_bytes)
+    }
+
     /// Makes sure that a record at `range` has durable space. Extends the file when it has not.
     pub(super) fn reserve(&mut self, range: Range<u64>) -> std::result::Result<(), LogError> {
-        let needed = format::padded_size(range.start, range.end, self.allocated, self.prealloc_bytes);
+        let needed = self.needed(range);
         if needed <= self.allocated {
             return Ok(());
         }

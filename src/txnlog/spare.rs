@@ -5,7 +5,8 @@
 //! the log takes the file from here, and makes one itself when there is none.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use super::segment::Segment;
 use super::{LogError, Options};
@@ -20,11 +21,12 @@ pub struct Spare {
     disk: Arc<dyn Disk>,
     options: Options,
     ready: Arc<Mutex<Option<Segment>>>,
+    short: Arc<AtomicBool>,
 }
 
 impl Spare {
     pub(super) fn new(disk: Arc<dyn Disk>, options: Options) -> Self {
-        Self { disk, options, ready: Arc::default() }
+        Self { disk, options, ready: Arc::default(), short: Arc::default() }
     }
 
     fn path(&self) -> PathBuf {
@@ -39,9 +41,27 @@ impl Spare {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.is_none() && self.options.prealloc_bytes > 0 {
             discard_spare(&*self.disk, &self.options.dir)?;
-            *ready = Some(Segment::create(&*self.disk, &self.path(), &self.options)?);
+            let created = Segment::create(&*self.disk, &self.path(), &self.options);
+            self.short.store(created.is_err(), Ordering::Release);
+            *ready = Some(created?);
         }
         Ok(())
+    }
+
+    /// Whether the last attempt failed: the log will stop when its current file is full. For reports
+    /// to the operator.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.short.load(Ordering::Acquire)
+    }
+
+    /// Whether the next file can be taken at once.
+    pub(super) fn is_ready(&self) -> bool {
+        match self.ready.try_lock() {
+            Ok(ready) => ready.is_some(),
+            Err(TryLockError::Poisoned(ready)) => ready.into_inner().is_some(),
+            Err(TryLockError::WouldBlock) => false,
+        }
     }
 
     /// The ready file under its final name, which is not durable yet.

@@ -112,7 +112,12 @@ impl<R: FnMut(Durability)> Owner<R> {
                 break;
             }
             // A full queue of wishes is a wish already made.
-            let _ = spares.as_ref().map(|wishes| wishes.try_send(()));
+            let _ = spares.as_ref().map(|(wishes, _)| wishes.try_send(()));
+        }
+        // Whoever opens the directory next must not meet a file that is still being made.
+        if let Some((wishes, thread)) = spares {
+            drop(wishes);
+            let _ = thread.join();
         }
         self.log
     }
@@ -157,7 +162,7 @@ impl<R: FnMut(Durability)> Owner<R> {
 
 /// Makes the next file ready whenever it is asked to, until the sender is dropped. A failure is not
 /// reported from here: the log meets it again, with the transaction it concerns.
-fn spare_thread(spare: Spare) -> Option<SyncSender<()>> {
+fn spare_thread(spare: Spare) -> Option<(SyncSender<()>, JoinHandle<()>)> {
     let (sender, wishes) = sync_channel(1);
     let work = move || {
         while wishes.recv().is_ok() {
@@ -168,6 +173,6 @@ fn spare_thread(spare: Spare) -> Option<SyncSender<()>> {
             }
         }
     };
-    thread::Builder::new().name("txnlog-spare".to_owned()).spawn(work).ok()?;
-    Some(sender)
+    let thread = thread::Builder::new().name("txnlog-spare".to_owned()).spawn(work).ok()?;
+    Some((sender, thread))
 }
