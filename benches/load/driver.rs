@@ -33,8 +33,9 @@ pub fn run(workload: &Workload) -> Result<Report> {
 
 fn usage(workload: &Workload) -> Result<Usage> {
     let client = process::cpu_time(std::process::id())?;
-    let Some(pid) = workload.pid else { return Ok(Usage { client, ..Usage::default() }) };
-    Ok(Usage { client, server: process::cpu_time(pid)?, resident_kib: process::resident_kib(pid)? })
+    let machine = process::machine_cpu_time()?;
+    let Some(pid) = workload.pid else { return Ok(Usage { machine, client, ..Usage::default() }) };
+    Ok(Usage { machine, client, server: process::cpu_time(pid)?, resident_kib: process::resident_kib(pid)? })
 }
 
 /// Where a run stands.

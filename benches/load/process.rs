@@ -19,6 +19,21 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(TICK * ticks)
 }
 
+/// The busy time of all cores so far: neither idle nor waiting for a disk.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn machine_cpu_time() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/stat").context("no /proc/stat")?;
+    let fields: Vec<u32> = stat.split_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
+    match fields[..] {
+        [user, nice, system, _, _, irq, softirq, steal, ..] => {
+            Ok(TICK * (user + nice + system + irq + softirq + steal))
+        }
+        _ => anyhow::bail!("/proc/stat is not as expected"),
+    }
+}
+
 /// Resident memory now, in KiB.
 ///
 /// # Errors

@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use crate::workload::{Op, Workload};
 
+/// Slower replies than two minutes count as this slow.
+const LATENCY_NS_MAX: u64 = 120_000_000_000;
+
 /// Latencies in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Latency {
@@ -77,6 +80,9 @@ pub struct Report {
     pub writes: Option<Latency>,
     /// The generator's own CPU time for one operation, in microseconds.
     pub client_cpu_us_per_operation: f64,
+    /// Cores that neither the generator nor the server kept busy: what disturbed the run. Without the
+    /// server's process it is counted here too.
+    pub other_cores: f64,
     /// The server's, when its process is known.
     pub server: Option<ServerCost>,
 }
@@ -96,7 +102,9 @@ pub struct Counts {
 
 impl Default for Counts {
     fn default() -> Self {
-        let histogram = || Histogram::new(3).expect("three digits is a precision it has");
+        let histogram = || {
+            Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("the bounds and the precision make sense")
+        };
         Self { reads: histogram(), writes: histogram(), errors: 0, error: None }
     }
 }
@@ -112,6 +120,8 @@ impl Counts {
 /// CPU time and memory at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
+    /// The busy time of all cores.
+    pub machine: Duration,
     /// The generator's CPU time.
     pub client: Duration,
     /// The server's CPU time.
@@ -131,6 +141,8 @@ impl Report {
         all.add(&counts.writes).expect("a histogram that grows takes any other");
         let both = !counts.reads.is_empty() && !counts.writes.is_empty();
         let spent = after.server.saturating_sub(before.server);
+        let own = after.client.saturating_sub(before.client);
+        let others = after.machine.saturating_sub(before.machine).saturating_sub(own + spent);
         Self {
             op: workload.op,
             connections: workload.connections,
@@ -144,7 +156,8 @@ impl Report {
             latency: Latency::of(&all),
             reads: both.then(|| Latency::of(&counts.reads)),
             writes: both.then(|| Latency::of(&counts.writes)),
-            client_cpu_us_per_operation: each(after.client.saturating_sub(before.client)),
+            client_cpu_us_per_operation: each(own),
+            other_cores: others.as_secs_f64() / seconds,
             server: workload.pid.map(|_| ServerCost {
                 cpu_us_per_operation: each(spent),
                 cores: spent.as_secs_f64() / seconds,
@@ -180,7 +193,8 @@ impl fmt::Display for Report {
             Some(error) => writeln!(f, "  errors      {}, among them {error}", self.errors)?,
             None => writeln!(f, "  errors      {}", self.errors)?,
         }
-        write!(f, "  client CPU  {:.2} µs/operation", self.client_cpu_us_per_operation)?;
+        writeln!(f, "  client CPU  {:.2} µs/operation", self.client_cpu_us_per_operation)?;
+        write!(f, "  other CPU   {:.2} cores", self.other_cores)?;
         if let Some(server) = self.server {
             let mib = |kib: u64| kib as f64 / 1024.0;
             write!(
