@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a starting server is asked whether it is ready.
 const POLL_EVERY: Duration = Duration::from_millis(5);
 
+/// How long one such question may take: the reference leaves it unanswered when it comes too early.
+const PROBE: Duration = Duration::from_millis(250);
+
 /// Snapshots never, except when they are the subject.
 pub(crate) const NO_SNAPSHOTS: u32 = 100_000_000;
 
@@ -122,6 +125,7 @@ fn ask_maven(scratch: &Path) -> Result<String> {
     let status = Command::new("mvn")
         .args(["-q", "-f", pom, "dependency:build-classpath"])
         .arg(format!("-Dmdep.outputFile={}", output.display()))
+        .stdout(Stdio::null())
         .status()
         .context("Maven cannot be run: install it, or give --apache-classpath")?;
     ensure!(status.success(), "Maven found no class path for {pom}");
@@ -162,7 +166,7 @@ impl Server {
             }
             let ready = match self.kind {
                 Kind::Echo => std::net::TcpStream::connect(self.address).is_ok(),
-                _ => Client::connect(self.address).is_ok_and(reads_and_closes),
+                _ => Client::connect_within(self.address, PROBE).is_ok_and(reads_and_closes),
             };
             if ready {
                 return Ok(begun.elapsed());

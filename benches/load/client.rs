@@ -41,9 +41,18 @@ impl Client {
     /// # Errors
     /// When nobody listens, or the server refuses.
     pub fn connect(address: SocketAddr) -> Result<Self> {
+        Self::connect_within(address, PATIENCE)
+    }
+
+    /// The same, but gives up when an answer takes longer than `patience`, now and later. A server that
+    /// is just starting may accept a connection and never answer on it.
+    ///
+    /// # Errors
+    /// When nobody listens, or the server refuses or does not answer.
+    pub fn connect_within(address: SocketAddr, patience: Duration) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| format!("{address} cannot be reached"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(patience))?;
         let mut client = Self { stream, next_xid: 1 };
         let request = ConnectRequest {
             time_out: SESSION_TIMEOUT_MS,
