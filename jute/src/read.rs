@@ -147,8 +147,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Java's `new String(bytes, UTF_8)`: like Rust's lossy decoding, but a surrogate encoded in three
-/// bytes is one U+FFFD and not three.
+/// Java's `new String(bytes, UTF_8)`: like Rust's lossy decoding, but the first two bytes of an encoded
+/// surrogate belong together, so that it is one U+FFFD, and one too when its third byte is missing.
 fn decode_like_java(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
@@ -156,15 +156,20 @@ fn decode_like_java(bytes: &[u8]) -> Cow<'_, str> {
     let mut text = String::with_capacity(bytes.len());
     let mut plain = 0;
     let mut at = 0;
-    while let Some(window) = bytes.get(at..at + 3) {
-        if matches!(window, [0xED, 0xA0..=0xBF, 0x80..=0xBF]) {
-            text.push_str(&String::from_utf8_lossy(bytes.get(plain..at).unwrap_or_default()));
-            text.push('\u{FFFD}');
-            at += 3;
-            plain = at;
-        } else {
-            at += 1;
-        }
+    while let Some(window) = bytes.get(at..) {
+        let surrogate = match window {
+            [0xED, 0xA0..=0xBF, 0x80..=0xBF, ..] => 3,
+            [0xED, 0xA0..=0xBF, ..] => 2,
+            [] => break,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        text.push_str(&String::from_utf8_lossy(bytes.get(plain..at).unwrap_or_default()));
+        text.push('\u{FFFD}');
+        at += surrogate;
+        plain = at;
     }
     text.push_str(&String::from_utf8_lossy(bytes.get(plain..).unwrap_or_default()));
     Cow::Owned(text)
@@ -178,6 +183,8 @@ mod tests {
     fn an_encoded_surrogate_is_one_replacement_character() {
         assert_eq!(decode_like_java(b"a\xED\xA0\x80b"), "a\u{FFFD}b");
         assert_eq!(decode_like_java(b"\xED\xA0\xBD\xED\xB8\x80"), "\u{FFFD}\u{FFFD}");
+        assert_eq!(decode_like_java(b"\xED\xA0"), "\u{FFFD}");
+        assert_eq!(decode_like_java(b"\xED\xBFa"), "\u{FFFD}a");
         assert_eq!(decode_like_java("grüße 😀".as_bytes()), "grüße 😀");
         assert_eq!(decode_like_java(b"\xFF"), "\u{FFFD}");
     }

@@ -1,0 +1,73 @@
+//! `load`: one workload against one server.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+use load::workload::{Length, Op, Workload, fill};
+
+/// Drives any server that speaks ZooKeeper's client protocol, and measures it.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The server's client port.
+    #[arg(long, default_value = "127.0.0.1:2181")]
+    address: SocketAddr,
+    /// Connections, each with a session of its own.
+    #[arg(long, default_value_t = 50)]
+    connections: usize,
+    /// Requests each connection keeps in flight.
+    #[arg(long, default_value_t = 100)]
+    in_flight: usize,
+    /// Bytes of data in each node.
+    #[arg(long, default_value_t = 100)]
+    size: usize,
+    /// What to repeat.
+    #[arg(long, value_enum, default_value = "get")]
+    op: Op,
+    /// How long to measure.
+    #[arg(long, default_value_t = 10.0, conflicts_with = "requests")]
+    seconds: f64,
+    /// How many operations to measure, instead of a time.
+    #[arg(long)]
+    requests: Option<u64>,
+    /// Load before measuring; a JVM needs 10 or more.
+    #[arg(long, default_value_t = 2.0)]
+    warm_up_seconds: f64,
+    /// The server's process: adds its CPU time and memory.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// The report as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Instead of a run: create so many nodes of --size below /filled, and leave them there.
+    #[arg(long)]
+    fill: Option<u32>,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    if let Some(count) = options.fill {
+        return fill(options.address, "/filled", count, options.size);
+    }
+    let workload = Workload {
+        address: options.address,
+        op: options.op,
+        connections: options.connections,
+        in_flight: options.in_flight,
+        size: options.size,
+        warm_up: Duration::try_from_secs_f64(options.warm_up_seconds)?,
+        length: match options.requests {
+            Some(count) => Length::Operations(count),
+            None => Length::Time(Duration::try_from_secs_f64(options.seconds)?),
+        },
+        pid: options.pid,
+    };
+    let report = load::run(&workload)?;
+    if options.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
