@@ -1,7 +1,7 @@
 //! Snapshots: the tree, the sessions and the access control lists in one file, byte for byte as the
 //! reference writes them.
 //!
-//! - [`format`]: the bytes, and encoders for the parts that callers encode under their own locks.
+//! - [`mod@format`]: the bytes, and encoders for the parts that callers encode under their own locks.
 //! - [`Writer`]: a stream to a temporary name, durable under its own name only when it is whole.
 //! - [`load`]: reads any snapshot since 3.4 and hands its parts to a [`Visitor`].
 //! - [`candidates`]: which files to try, newest first.

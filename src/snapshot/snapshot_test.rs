@@ -312,7 +312,10 @@ proptest! {
 
     #[test]
     fn any_content_survives(
-        nodes in prop::collection::vec(("/[a-zé/]{1,40}", prop::option::of(prop::collection::vec(any::<u8>(), 0..5000)), any::<i64>()), 0..40),
+        nodes in prop::collection::vec(
+            ("/[a-zé/]{1,40}", prop::option::of(prop::collection::vec(any::<u8>(), 0..5000)), any::<i64>()),
+            0..40,
+        ),
         kind in 0_usize..3,
     ) {
         let directory = tempfile::tempdir().unwrap();

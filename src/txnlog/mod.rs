@@ -1,7 +1,7 @@
 //! The transaction log: preallocated files that are mapped into memory, byte for byte those of the
 //! reference.
 //!
-//! - [`format`]: the bytes, and when a place is an end, a torn tail or corruption.
+//! - [`mod@format`]: the bytes, and when a place is an end, a torn tail or corruption.
 //! - [`Log`]: append many, sync once. A record counts only when [`Log::sync`] returned.
 //! - [`Spare`]: the next file, allocated ahead of need.
 //! - [`Entries`]: reading in zxid order over files; [`recover`]: reading at start, with repair of the

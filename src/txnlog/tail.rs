@@ -1,5 +1,5 @@
 //! Judging the place where a file has no further valid record: end, torn tail, or corruption. The
-//! rules and their reasons are in [`format`](super::format).
+//! rules and their reasons are in [`format`](mod@super::format).
 
 use std::path::{Path, PathBuf};
 
