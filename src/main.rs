@@ -1,2 +1,44 @@
-//! Entry point.
-fn main() {}
+//! The server's binary: arguments, configuration, server, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use oxkeeper::cli::{Cli, Launch};
+use oxkeeper::config::{Config, ConfigError, Environment};
+use oxkeeper::server::{Server, ServerError};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let launch = Cli::parse().launch().unwrap_or_else(|error| error.exit());
+    let filter = EnvFilter::try_from_env("OXKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout()))
+        .init();
+    let config = match launch.config(&Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::from(ConfigError::EXIT_CODE);
+        }
+    };
+    for remark in config.remarks() {
+        tracing::warn!("{remark}");
+    }
+    match run(&launch, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(launch: &Launch, config: Config) -> Result<(), ServerError> {
+    tracing::info!("Oxkeeper {}, data in {}", env!("CARGO_PKG_VERSION"), config.data_dir.display());
+    let server = Server::new(config)?;
+    if let Launch::CheckConfig(file) = launch {
+        tracing::info!("{}: a server can start with it", file.display());
+        return Ok(());
+    }
+    server.run()
+}

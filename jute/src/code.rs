@@ -2,7 +2,7 @@
 
 /// A result code as it stands in a reply header. It is the only error of the state machine: what
 /// went wrong inside is exactly what the client is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Code(pub i32);
 
 macro_rules! codes {

@@ -2,7 +2,7 @@
 
 /// An operation code as it stands on the wire. Unknown numbers are kept: they must be answered,
 /// relayed and printed too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpCode(pub i32);
 
 macro_rules! op_codes {

@@ -100,7 +100,7 @@ impl<T: Element> Record for Vector<T> {
 macro_rules! record {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty),* $(,)? })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $name { $($(#[$field_doc])* #[allow(missing_docs)] pub $field: $type),* }
 
         impl $crate::records::Record for $name {

@@ -1,0 +1,102 @@
+//! Runs one script against both servers and compares what came out, line by line.
+
+use std::fs;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::artifacts::{self, REFERENCE};
+use crate::server::{Kind, Options, Server};
+
+const SHOWN: usize = 40;
+
+/// Who takes the seat of the server under judgement.
+pub fn judged() -> Kind {
+    match std::env::var_os("OXKEEPER_COMPAT_SELF") {
+        Some(_) => Kind::Apache(REFERENCE),
+        None => Kind::Oxkeeper,
+    }
+}
+
+/// Starts a fresh server of each kind with the same options, runs `script` against both at the
+/// same time, and fails unless the two transcripts are equal.
+pub fn side_by_side(
+    name: &str,
+    options: &Options,
+    script: impl Fn(&mut Server) -> Result<String> + Sync,
+) -> Result<()> {
+    let run = |kind: Kind| -> Result<String> {
+        let mut server = Server::start(kind, options)?;
+        script(&mut server).with_context(|| format!("{name} against {kind}"))
+    };
+    let (expected, actual) = std::thread::scope(|scope| {
+        let apache = scope.spawn(|| run(Kind::Apache(REFERENCE)));
+        let other = scope.spawn(|| run(judged()));
+        let join = |handle: std::thread::ScopedJoinHandle<'_, Result<String>>| {
+            handle.join().unwrap_or_else(|_| Err(anyhow!("the script panicked")))
+        };
+        (join(apache), join(other))
+    });
+    equal(name, &expected?, &actual?)
+}
+
+/// Fails with the differing lines if two transcripts differ. Both are kept in the cache
+/// directory, whole, for a closer look.
+pub fn equal(name: &str, expected: &str, actual: &str) -> Result<()> {
+    let dir = artifacts::cache_dir()?.join("transcripts");
+    fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    for (side, text) in [("expected", expected), ("actual", actual)] {
+        let path = dir.join(format!("{name}.{side}"));
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    if expected == actual {
+        return Ok(());
+    }
+    let differences = differences(expected, actual);
+    let shown: String = differences.iter().take(SHOWN).map(|line| format!("{line}\n")).collect();
+    bail!(
+        "{name}: {} differing lines (- reference, + judged), first {SHOWN}:\n{shown}whole transcripts: {}/{name}.*",
+        differences.len(),
+        dir.display()
+    );
+}
+
+/// The lines only one side has, in order: a plain longest-common-subsequence difference,
+/// each with its line number.
+fn differences(expected: &str, actual: &str) -> Vec<String> {
+    let a: Vec<&str> = expected.lines().collect();
+    let b: Vec<&str> = actual.lines().collect();
+    let width = b.len() + 1;
+    let mut common = vec![0u32; (a.len() + 1) * width];
+    for i in (0..a.len()).rev() {
+        for j in (0..b.len()).rev() {
+            common[i * width + j] = if a[i] == b[j] {
+                common[(i + 1) * width + j + 1] + 1
+            } else {
+                common[(i + 1) * width + j].max(common[i * width + j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < a.len() || j < b.len() {
+        if i < a.len() && j < b.len() && a[i] == b[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if i < a.len() && (j == b.len() || common[(i + 1) * width + j] >= common[i * width + j + 1]) {
+            lines.push(format!("{:5} - {}", i + 1, a[i]));
+            i += 1;
+        } else {
+            lines.push(format!("{:5} + {}", j + 1, b[j]));
+            j += 1;
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_lines_that_differ_are_reported() {
+        assert_eq!(differences("a\nb\nc", "a\nx\nc\nd"), ["    2 - b", "    2 + x", "    4 + d"]);
+    }
+}

@@ -1,0 +1,20 @@
+//! The jury: Apache ZooKeeper and Oxkeeper run side by side and are asked the same questions.
+//!
+//! A test starts both servers on loopback, runs one client program against each, and compares
+//! what the program printed. Nothing here is shared with the server's own code: the small wire
+//! client is written from the protocol, so that a mistake in one is not hidden by the other.
+//!
+//! | Variable | Meaning |
+//! |---|---|
+//! | `OXKEEPER_BIN` | the server to judge; without it one is built from the workspace |
+//! | `OXKEEPER_COMPAT_CACHE` | where fetched jars and compiled programs live |
+//! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
+//! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
+//! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
+
+pub mod artifacts;
+pub mod compare;
+pub mod four_letter;
+pub mod programs;
+pub mod server;
+pub mod wire;

@@ -1,0 +1,94 @@
+//! Runs the small client programs and gives back what they printed.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::artifacts;
+
+/// Flags that make a short-lived JVM start quickly and stay small.
+pub const JVM: [&str; 4] = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Every Java source in `clients/java/<folder>`, sorted.
+pub fn sources(folder: &str) -> Result<Vec<PathBuf>> {
+    let dir = artifacts::package_dir().join("clients/java").join(folder);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))? {
+        let path = entry.context("read a directory entry")?.path();
+        if path.extension().is_some_and(|ext| ext == "java") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Compiles `clients/java/<folder>` against one release's client and runs `main` with `args`.
+pub fn java(version: &str, folder: &str, main: &str, properties: &[&str], args: &[&str]) -> Result<String> {
+    let classes = artifacts::classes(version, &sources(folder)?)?;
+    let class_path = format!("{}:{}", classes.display(), artifacts::class_path(version)?);
+    let mut command = Command::new("java");
+    command.args(JVM).args(properties).args(["-cp", &class_path, main]).args(args);
+    output(&mut command)
+}
+
+/// Runs a script of `clients/python`.
+pub fn python(script: &str, args: &[&str]) -> Result<String> {
+    let path: PathBuf = artifacts::package_dir().join("clients/python").join(script);
+    let mut command = Command::new(artifacts::python()?);
+    command.arg("-u").arg(Path::new(&path)).args(args);
+    output(&mut command)
+}
+
+/// Runs a command to its end, within a limit, and returns its standard output. A failure shows
+/// the end of both streams.
+fn output(command: &mut Command) -> Result<String> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {command:?}"))?;
+    let stdout = child.stdout.take().context("the program's output")?;
+    let stderr = child.stderr.take().context("the program's errors")?;
+    let readers = [reader(Box::new(stdout)), reader(Box::new(stderr))];
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait().context("wait for the program")? {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill().context("kill the program")?;
+            child.wait().context("reap the program")?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let [out, err] = readers.map(|handle| handle.join().unwrap_or_default());
+    match status {
+        Some(status) if status.success() => Ok(out),
+        Some(status) => bail!("{command:?}: {status}\n{}\n{}", tail(&out, 30), tail(&err, 60)),
+        None => bail!("{command:?}: not finished after {LIMIT:?}\n{}\n{}", tail(&out, 30), tail(&err, 60)),
+    }
+}
+
+fn reader(mut stream: Box<dyn Read + Send>) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A pipe that breaks means the program died, which its exit status reports.
+        let _ = stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// The last `count` lines of a text.
+pub fn tail(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

@@ -1,0 +1,108 @@
+//! Apache's own Java clients, run against both servers; every answer, stat, error and event compared.
+
+use anyhow::Result;
+use compat_tests::artifacts::{self, REFERENCE};
+use compat_tests::compare::side_by_side;
+use compat_tests::programs;
+use compat_tests::server::Options;
+
+/// The digest of `super:secret`.
+const SUPER: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+
+fn options() -> Options {
+    Options::default()
+        .tick_time_ms(500)
+        .property("zookeeper.extendedTypesEnabled", "true")
+        .property("zookeeper.enforceQuota", "true")
+        .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER)
+        .property("znode.container.checkIntervalMs", "3600000")
+}
+
+fn check(name: &str, options: &Options, sections: &[&str]) -> Result<()> {
+    if !artifacts::available(&["java", "javac", "mvn"])? {
+        return Ok(());
+    }
+    side_by_side(&format!("java-{name}"), options, |server| {
+        let address = server.connect_string();
+        let mut args = vec![address.as_str()];
+        args.extend(sections);
+        programs::java(REFERENCE, "api", "Main", &[], &args)
+    })
+}
+
+#[test]
+fn nodes_and_their_stats() -> Result<()> {
+    check("nodes", &options(), &["nodes", "extras"])
+}
+
+#[test]
+fn path_rules() -> Result<()> {
+    check("paths", &options(), &["paths"])
+}
+
+#[test]
+fn acls_and_identities() -> Result<()> {
+    check("acls", &options(), &["acls"])
+}
+
+#[test]
+fn transactions() -> Result<()> {
+    check("multi", &options(), &["multi"])
+}
+
+#[test]
+fn watches_of_every_kind() -> Result<()> {
+    check("watches", &options(), &["watches"])
+}
+
+#[test]
+fn reconnecting_catches_up() -> Result<()> {
+    check("reconnect", &options(), &["reconnect"])
+}
+
+#[test]
+fn sessions_expire_move_and_refuse() -> Result<()> {
+    check("sessions", &options(), &["sessions"])
+}
+
+#[test]
+fn quotas_that_are_enforced() -> Result<()> {
+    check("quotas", &options(), &["quotas"])
+}
+
+#[test]
+fn quotas_that_only_warn() -> Result<()> {
+    check("quotas-soft", &options().property("zookeeper.enforceQuota", "false"), &["quotas"])
+}
+
+#[test]
+fn containers_and_lifetimes() -> Result<()> {
+    check("lifetimes", &options().property("znode.container.checkIntervalMs", "300"), &["lifetimes"])
+}
+
+#[test]
+fn everything_on_one_server() -> Result<()> {
+    check("all", &options(), &[])
+}
+
+#[test]
+fn without_extended_types() -> Result<()> {
+    let plain = Options::default()
+        .tick_time_ms(500)
+        .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER);
+    check("plain", &plain, &["nodes", "multi", "quotas", "extras"])
+}
+
+#[test]
+fn with_reconfiguration_enabled() -> Result<()> {
+    check("reconfig", &options().line("reconfigEnabled=true"), &["reconfig"])
+}
+
+#[test]
+fn with_acls_switched_off() -> Result<()> {
+    check(
+        "skip-acl",
+        &options().property("zookeeper.skipACL", "yes").line("reconfigEnabled=true"),
+        &["acls", "multi", "reconfig"],
+    )
+}

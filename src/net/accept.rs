@@ -1,0 +1,142 @@
+//! Listening, and who is let in.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Shared;
+use super::connection::Connection;
+use crate::request::Client;
+
+/// Backlog when the configuration leaves it open (reference: the Java default).
+const BACKLOG: u32 = 50;
+
+/// How many connections there may be; 0 means no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptLimits {
+    /// From one address.
+    pub per_address: usize,
+    /// In all.
+    pub total: usize,
+    /// Whether sockets are kept alive by the system.
+    pub keepalive: bool,
+}
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// As the system reports: the port is taken, the address is not ours.
+pub fn bind(address: SocketAddr, backlog: Option<u32>) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog.unwrap_or(BACKLOG))
+}
+
+/// Accepts connections and runs them.
+pub struct Acceptor {
+    shared: Arc<Shared>,
+    limits: AcceptLimits,
+    next_id: AtomicU64,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Acceptor {
+    /// For listeners that share their limits.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, limits: AcceptLimits, stop: CancellationToken) -> Self {
+        Self {
+            shared,
+            limits,
+            next_id: AtomicU64::new(1),
+            by_address: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop,
+        }
+    }
+
+    /// Accepts until stopped; then every connection is told to end.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) => {
+                    // Out of descriptors, or a client that was gone before it was accepted.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for the connections to end, up to `patience`.
+    pub async fn drain(&self, patience: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "connections did not end in time");
+        }
+    }
+
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let address = peer.ip().to_canonical();
+        let over_total = self.limits.total > 0 && self.shared.state.client_count() >= self.limits.total;
+        if over_total || !self.enter(address) {
+            self.shared.metrics.connection_rejected.increment();
+            let limit = if over_total { "maxCnxns" } else { "maxClientCnxns" };
+            tracing::warn!(%peer, "too many connections; see {limit}");
+            return;
+        }
+        let tuned = stream.set_nodelay(true);
+        if let Err(error) = tuned {
+            tracing::debug!(%peer, %error, "client left at once");
+        }
+        if self.limits.keepalive
+            && let Err(error) = rustix::net::sockopt::set_socket_keepalive(&stream, true)
+        {
+            tracing::debug!(%peer, %error, "cannot keep the connection alive");
+        }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let client = Arc::new(Client::new(id, peer, self.shared.clock.wall_ms()));
+        self.shared.state.register(client.clone());
+        let connection = Connection::new(self.shared.clone(), client, stream);
+        let acceptor = self.clone();
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            connection.run(stop).await;
+            acceptor.leave(address);
+        });
+    }
+
+    fn enter(&self, address: IpAddr) -> bool {
+        let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if self.limits.per_address > 0 && *count >= self.limits.per_address {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn leave(&self, address: IpAddr) {
+        let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&address);
+            }
+        }
+    }
+}

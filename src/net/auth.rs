@@ -1,0 +1,110 @@
+//! How a client proves who it is: the `digest` and `ip` schemes (reference: `DigestAuthenticationProvider`,
+//! `IPAuthenticationProvider`, `AuthenticationHelper`).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::Digest;
+
+use crate::request::Client;
+use crate::tree::Identity;
+
+/// Settings of authentication.
+#[derive(Clone, Debug)]
+pub struct AuthOptions {
+    /// Whether the `digest` scheme exists.
+    pub digest_enabled: bool,
+    /// Its hash, by Java's name.
+    pub digest_algorithm: DigestAlgorithm,
+    /// The digest that makes a client the superuser.
+    pub super_digest: Option<String>,
+    /// When set, requests of clients with none of these schemes are refused.
+    pub required_schemes: Option<Vec<String>>,
+}
+
+/// Hashes that `DigestAuthenticationProvider.digestAlg` may name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DigestAlgorithm {
+    /// The default.
+    #[default]
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl DigestAlgorithm {
+    /// The algorithm with this Java name.
+    #[must_use]
+    pub fn from_java_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "SHA1" | "SHA-1" | "SHA" => Self::Sha1,
+            "SHA-256" => Self::Sha256,
+            "SHA-384" => Self::Sha384,
+            "SHA-512" => Self::Sha512,
+            _ => return None,
+        })
+    }
+
+    fn hash(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha1 => sha1::Sha1::digest(bytes).to_vec(),
+            Self::Sha256 => sha2::Sha256::digest(bytes).to_vec(),
+            Self::Sha384 => sha2::Sha384::digest(bytes).to_vec(),
+            Self::Sha512 => sha2::Sha512::digest(bytes).to_vec(),
+        }
+    }
+}
+
+/// `user:BASE64(hash("user:password"))`.
+#[must_use]
+pub fn digest_identity(credentials: &str, algorithm: DigestAlgorithm) -> String {
+    let user = credentials.split(':').next().unwrap_or_default();
+    format!("{user}:{}", STANDARD.encode(algorithm.hash(credentials.as_bytes())))
+}
+
+impl AuthOptions {
+    /// Adds what the credentials prove to the client's identities; false when they prove nothing.
+    pub(super) fn authenticate(&self, client: &Client, scheme: &str, credentials: &[u8]) -> bool {
+        match scheme {
+            "digest" if self.digest_enabled => {
+                let id = digest_identity(&String::from_utf8_lossy(credentials), self.digest_algorithm);
+                if self.super_digest.as_deref().is_some_and(|expected| same(expected, &id)) {
+                    client.add_identity(Identity { scheme: "super".into(), id: String::new() });
+                }
+                client.add_identity(Identity { scheme: "digest".into(), id });
+                true
+            }
+            "ip" => {
+                let id = client.peer.ip().to_canonical().to_string();
+                client.add_identity(Identity { scheme: "ip".into(), id });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the client has one of the schemes that are required, if any are.
+    pub(super) fn is_satisfied(&self, client: &Client) -> bool {
+        let Some(required) = &self.required_schemes else { return true };
+        client.identities().iter().any(|identity| required.contains(&identity.scheme))
+    }
+}
+
+/// Compares without stopping at the first difference, so that time tells nothing about the secret.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_the_reference_derives() {
+        // The example of the reference's documentation.
+        assert_eq!(digest_identity("super:test", DigestAlgorithm::Sha1), "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
+    }
+}

@@ -1,0 +1,471 @@
+//! One client's connection (reference: `NIOServerCnxn`).
+//!
+//! The task is one loop: write what the outbox holds, read what came, answer or hand over, until both
+//! sides would block.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use jute::records::Record;
+use jute::records::proto::{AuthPacket, ConnectRequest, RequestHeader};
+use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::frame::{Frame, Input};
+use crate::request::client::Outbox;
+use crate::request::read::Read;
+use crate::request::reply::short_name;
+use crate::request::stats::Tally;
+use crate::request::{Body, Client, Request, is_write};
+use crate::tree::Identity;
+
+/// Replies waiting for the socket; a buffer that grew beyond this for a large one is given back.
+const KEEP_BYTES: usize = 256 << 10;
+
+/// A connection's task.
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    stream: TcpStream,
+    input: Input,
+    /// Being written; what was written of it is `sent`.
+    output: Vec<u8>,
+    sent: usize,
+    phase: Phase,
+    handover: Vec<Request>,
+    identities: Arc<[Identity]>,
+}
+
+/// Where the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing has come yet that says what it is.
+    New,
+    /// A four-letter word came that is being answered.
+    Word([u8; 4]),
+    /// A session was asked for.
+    Connecting,
+    /// In session.
+    Open,
+    /// Nothing more is read; what is there is written.
+    Ending,
+}
+
+/// Why a connection ends at once.
+#[derive(Debug)]
+enum End {
+    /// The client closed its side.
+    Closed,
+    /// What came cannot be served.
+    Refused(String),
+    /// The socket failed.
+    Failed(io::Error),
+}
+
+impl Connection {
+    pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, stream: TcpStream) -> Self {
+        let identities = client.identities();
+        Self {
+            shared,
+            client,
+            stream,
+            input: Input::default(),
+            output: Vec::new(),
+            sent: 0,
+            phase: Phase::New,
+            handover: Vec::new(),
+            identities,
+        }
+    }
+
+    /// Serves the client until either side ends it.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let deadline = tokio::time::Instant::now() + self.shared.limits.sessionless;
+        let end = tokio::select! {
+            () = stop.cancelled() => None,
+            end = self.serve(deadline) => end.err(),
+        };
+        self.shared.state.unregister(&self.client);
+        self.hang_up();
+        let peer = self.client.peer;
+        let session = self.client.session().map_or(SessionId::NONE, |session| session.id);
+        match end {
+            None => {}
+            Some(End::Closed) => {
+                self.shared.metrics.connection_drop_count.increment();
+                tracing::debug!(%peer, %session, "client closed its connection");
+            }
+            Some(End::Failed(error)) => {
+                self.shared.metrics.connection_drop_count.increment();
+                tracing::debug!(%peer, %session, %error, "connection failed");
+            }
+            Some(End::Refused(why)) => {
+                self.shared.metrics.connection_drop_count.increment();
+                tracing::warn!(%peer, %session, "closing connection: {why}");
+            }
+        }
+    }
+
+    /// Ends the stream in order. What the client sent and nobody reads is drained first: closing over it
+    /// would reset the connection, and with it the replies on their way.
+    fn hang_up(&self) {
+        let mut scrap = [0; 4096];
+        for _ in 0..64 {
+            if !self.stream.try_read(&mut scrap).is_ok_and(|count| count > 0) {
+                break;
+            }
+        }
+        if let Err(error) = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both) {
+            tracing::trace!(peer = %self.client.peer, %error, "client was gone already");
+        }
+    }
+
+    async fn serve(&mut self, deadline: tokio::time::Instant) -> Result<(), End> {
+        let opening = poll_fn(|cx| self.poll_until(cx, |phase| !matches!(phase, Phase::New)));
+        match tokio::time::timeout_at(deadline, opening).await {
+            Err(_) => {
+                self.shared.metrics.sessionless_connections_expired.increment();
+                return Err(End::Refused("no session was asked for in time".into()));
+            }
+            Ok(ended) => {
+                if ended? {
+                    return Ok(());
+                }
+            }
+        }
+        if let Phase::Word(word) = self.phase {
+            self.answer_word(word, deadline).await?;
+        }
+        poll_fn(|cx| self.poll_until(cx, |_| false)).await.map(|_| ())
+    }
+
+    /// Moves bytes until the phase is `done` (false), or the connection has ended (true).
+    fn poll_until(&mut self, cx: &mut Context<'_>, done: impl Fn(Phase) -> bool) -> Poll<Result<bool, End>> {
+        loop {
+            if done(self.phase) {
+                return Poll::Ready(Ok(false));
+            }
+            let wrote = self.poll_write(cx)?;
+            if wrote == Progress::Ended {
+                return Poll::Ready(Ok(true));
+            }
+            let consumed = self.consume()?;
+            let read = if self.may_read() { self.poll_read(cx)? } else { false };
+            if wrote != Progress::Some && !consumed && !read {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Writes what the outbox holds.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Progress, End> {
+        let mut progress = Progress::None;
+        loop {
+            if self.sent == self.output.len() {
+                self.output.clear();
+                self.sent = 0;
+                if self.output.capacity() > KEEP_BYTES {
+                    self.output = Vec::new();
+                }
+                let mut outbox = self.client.outbox();
+                if !outbox.collect(&mut self.output, cx.waker()) {
+                    return Ok(if outbox.is_closing() { Progress::Ended } else { progress });
+                }
+                if outbox.has_overflowed() {
+                    return Err(End::Refused("the client does not read its watch events".into()));
+                }
+                if outbox.is_closing() {
+                    self.phase = Phase::Ending;
+                }
+                progress = Progress::Some;
+                continue;
+            }
+            match self.stream.try_write(self.output.get(self.sent..).unwrap_or_default()) {
+                Ok(count) => {
+                    self.sent += count;
+                    progress = Progress::Some;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.stream.poll_write_ready(cx) {
+                        Poll::Pending => return Ok(progress),
+                        Poll::Ready(ready) => ready.map_err(End::Failed)?,
+                    }
+                }
+                Err(error) => return Err(End::Failed(error)),
+            }
+        }
+    }
+
+    /// Whether more input is wanted.
+    fn may_read(&self) -> bool {
+        let limits = &self.shared.limits;
+        !matches!(self.phase, Phase::Ending | Phase::Connecting | Phase::Word(_))
+            && self.client.in_flight() < limits.requests_max
+            && self.client.in_flight_bytes() < limits.request_bytes_max
+            && self.output.len() - self.sent < limits.unsent_bytes_max
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        loop {
+            match self.input.fill(|buffer| self.stream.try_read_buf(buffer)) {
+                Ok(0) => return Err(End::Closed),
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.stream.poll_read_ready(cx) {
+                        Poll::Pending => return Ok(false),
+                        Poll::Ready(ready) => ready.map_err(End::Failed)?,
+                    }
+                }
+                Err(error) => return Err(End::Failed(error)),
+            }
+        }
+    }
+
+    /// Serves what the input holds; whether anything was.
+    fn consume(&mut self) -> Result<bool, End> {
+        match self.phase {
+            Phase::New => self.consume_first(),
+            Phase::Connecting if self.client.in_flight() == 0 => {
+                self.phase = Phase::Open;
+                Ok(true)
+            }
+            Phase::Open => self.consume_requests(),
+            Phase::Connecting | Phase::Word(_) | Phase::Ending => Ok(false),
+        }
+    }
+
+    /// A four-letter word, or the frame that asks for a session.
+    fn consume_first(&mut self) -> Result<bool, End> {
+        let Some(word) = self.input.unread().first_chunk::<4>().copied() else { return Ok(false) };
+        if self.shared.commands.is_word(word) {
+            self.input.skip(4);
+            self.shared.state.stats.count_received(1);
+            self.phase = Phase::Word(word);
+            return Ok(true);
+        }
+        let frame = match self.input.next_frame(self.shared.limits.frame_bytes_max) {
+            Frame::Partial => return Ok(false),
+            Frame::BadLength(length) => return Err(End::Refused(describe_first_bytes(word, length))),
+            Frame::Whole(frame) => frame,
+        };
+        let bytes = frame.len();
+        let (connect, has_read_only) = decode_connect(frame)
+            .ok_or_else(|| End::Refused(format!("the first frame ({bytes} bytes) asks for no session")))?;
+        if !has_read_only {
+            self.client.set_old_protocol();
+        }
+        self.shared.state.stats.count_received(1);
+        self.shared.metrics.connection_request_count.increment();
+        self.client.enter(bytes);
+        self.phase = Phase::Connecting;
+        let session = connect.session_id;
+        self.handover.push(self.request(session, 0, OpCode::CREATE_SESSION, Body::Connect(connect), bytes));
+        self.shared.queue.push(&mut self.handover);
+        Ok(true)
+    }
+
+    fn request(&self, session: SessionId, xid: i32, op: OpCode, body: Body, bytes: usize) -> Request {
+        Request {
+            client: Some(self.client.clone()),
+            session,
+            xid,
+            op,
+            body,
+            identities: self.identities.clone(),
+            received_ms: self.shared.clock.now_ms(),
+            bytes,
+        }
+    }
+
+    /// Serves whole frames: reads on the spot, under one hold of the tree; writes, and what must not
+    /// overtake them, go to the pipeline in order.
+    fn consume_requests(&mut self) -> Result<bool, End> {
+        let Some(session) = self.client.session().cloned() else { return Ok(false) };
+        let shared = Arc::clone(&self.shared);
+        let client = Arc::clone(&self.client);
+        let limits = &shared.limits;
+        let now = shared.clock.now_ms();
+        let mut received = 0;
+        let mut received_bytes = 0;
+        let mut tally = Tally::default();
+        let mut tree = None;
+        let outcome = loop {
+            if client.in_flight() >= limits.requests_max
+                || client.in_flight_bytes() >= limits.request_bytes_max
+                || tally.replies > 0 && client.outbox().waiting() >= limits.unsent_bytes_max
+            {
+                break Ok(());
+            }
+            let frame = match self.input.next_frame(limits.frame_bytes_max) {
+                Frame::Partial => break Ok(()),
+                Frame::BadLength(length) => {
+                    break Err(End::Refused(format!(
+                        "a frame of {length} bytes was announced; jute.maxbuffer is {}",
+                        limits.frame_bytes_max
+                    )));
+                }
+                Frame::Whole(frame) => frame,
+            };
+            received += 1;
+            received_bytes += 4 + frame.len() as u64;
+            let mut reader = Reader::new(frame);
+            let Ok(header) = RequestHeader::decode(&mut reader) else {
+                break Err(End::Refused(format!("a frame of {} bytes has no header", frame.len())));
+            };
+            let (xid, op, body) = (header.xid, OpCode(header.r#type), reader.rest());
+            match op {
+                OpCode::AUTH => match authenticate(&shared, &client, xid, body) {
+                    Ok(()) => {
+                        self.identities = client.identities();
+                        continue;
+                    }
+                    Err(end) => break Err(end),
+                },
+                OpCode::SASL => match answer_sasl(&client, xid, body) {
+                    Ok(()) => continue,
+                    Err(end) => break Err(end),
+                },
+                _ => {}
+            }
+            if !shared.auth.is_satisfied(&client) {
+                refuse(&client, xid, Zxid::ZERO, Code::SESSION_CLOSED_REQUIRE_SASL_AUTH);
+                break Ok(());
+            }
+            if !session.touch(now) {
+                continue; // the session is ending: the reference drops the request without a word
+            }
+            if !op.is_valid_request() {
+                tracing::warn!(peer = %client.peer, "{op} is not served");
+                refuse(&client, xid, Zxid(-1), Code::UNIMPLEMENTED);
+                break Ok(());
+            }
+            if is_write(op) || client.in_flight() > 0 {
+                let bytes = frame.len();
+                client.enter(bytes);
+                let body = if is_write(op) { Body::decode(op, body) } else { Body::Ordered(body.to_vec()) };
+                let request = Request {
+                    client: Some(client.clone()),
+                    session: session.id,
+                    xid,
+                    op,
+                    body,
+                    identities: self.identities.clone(),
+                    received_ms: now,
+                    bytes,
+                };
+                self.handover.push(request);
+                continue;
+            }
+            let tree = tree.get_or_insert_with(|| shared.state.tree());
+            let read = Read {
+                state: &shared.state,
+                tree,
+                client: &client,
+                session: session.id,
+                identities: &self.identities,
+            };
+            let mut outbox = client.outbox();
+            read.answer(xid, op, body, &mut outbox);
+            outbox.stats.replied(short_name(op), xid, tree.last_zxid(), now, now);
+            tally.add(0);
+        };
+        drop(tree);
+        if received > 0 {
+            client.outbox().stats.received += received;
+            shared.state.stats.count_received(received);
+            shared.metrics.bytes_received_count.add(received_bytes);
+            shared.state.stats.count_sent(tally.replies);
+            shared.state.stats.count_replies(tally);
+            shared.queue.push(&mut self.handover);
+        }
+        outcome.map(|()| received > 0)
+    }
+
+    async fn answer_word(&mut self, word: [u8; 4], deadline: tokio::time::Instant) -> Result<(), End> {
+        let commands = self.shared.commands.clone();
+        let wanted = commands.extra_bytes(word);
+        while self.input.unread().len() < wanted {
+            let ready = tokio::time::timeout_at(deadline, self.stream.readable()).await;
+            ready.map_err(|_| End::Refused("a four-letter word came without its argument".into()))?
+                .map_err(End::Failed)?;
+            match self.input.fill(|buffer| self.stream.try_read_buf(buffer)) {
+                Ok(0) => return Err(End::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(End::Failed(error)),
+            }
+        }
+        let extra = self.input.unread().get(..wanted).unwrap_or_default().to_vec();
+        let answering = tokio::task::spawn_blocking(move || commands.answer(word, &extra));
+        let text = answering.await.map_err(|error| End::Refused(format!("a four-letter word failed: {error}")))?;
+        let mut outbox = self.client.outbox();
+        outbox.raw(|out| out.extend_from_slice(&text));
+        outbox.close_after();
+        self.phase = Phase::Ending;
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    None,
+    Some,
+    Ended,
+}
+
+/// Reference: `ZooKeeperServer.processPacket`. The answer does not wait for earlier requests.
+fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u8]) -> Result<(), End> {
+    let packet = AuthPacket::decode(&mut Reader::new(body))
+        .map_err(|error| End::Refused(format!("malformed credentials: {error}")))?;
+    let scheme = packet.scheme.unwrap_or_default();
+    let credentials = packet.auth;
+    if credentials.is_some_and(|credentials| shared.auth.authenticate(client, &scheme, &credentials)) {
+        client.outbox().reply(xid, Zxid::ZERO, |_| Ok(()));
+    } else {
+        tracing::warn!(peer = %client.peer, "authentication with scheme {scheme:?} failed");
+        refuse(client, xid, Zxid::ZERO, Code::AUTH_FAILED);
+    }
+    Ok(())
+}
+
+/// Replies with an error and closes.
+fn refuse(client: &Client, xid: i32, zxid: Zxid, code: Code) {
+    let mut outbox: std::sync::MutexGuard<'_, Outbox> = client.outbox();
+    outbox.reply(xid, zxid, |_| Err(code));
+    outbox.close_after();
+}
+
+/// Without a login configuration the reference answers SASL steps with a null token.
+fn answer_sasl(client: &Client, xid: i32, body: &[u8]) -> Result<(), End> {
+    Reader::new(body).buffer().map_err(|error| End::Refused(format!("malformed SASL token: {error}")))?;
+    client.outbox().reply(xid, Zxid::ZERO, |out| {
+        write::buffer(out, None);
+        Ok(())
+    });
+    Ok(())
+}
+
+/// A connect request, with or without its last byte.
+fn decode_connect(frame: &[u8]) -> Option<(ConnectRequest, bool)> {
+    if let Ok(connect) = ConnectRequest::decode(&mut Reader::new(frame)) {
+        return Some((connect, true));
+    }
+    let mut completed = frame.to_vec();
+    completed.push(0);
+    ConnectRequest::decode(&mut Reader::new(&completed)).ok().map(|connect| (connect, false))
+}
+
+/// Names what came instead of a frame, where it can be recognised.
+fn describe_first_bytes(word: [u8; 4], length: i32) -> String {
+    match &word {
+        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" | b"HTTP" => {
+            "HTTP came on the client port; this port speaks ZooKeeper's protocol".into()
+        }
+        [0x16, 3, ..] => "TLS came on the plaintext client port".into(),
+        _ => format!("a frame of {length} bytes was announced before a session was asked for"),
+    }
+}

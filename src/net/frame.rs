@@ -1,0 +1,95 @@
+//! Length-prefixed frames out of a stream. The buffer grows with the bytes that came, never with the
+//! length that was announced.
+
+/// Room that is made for one read.
+const READ_BYTES: usize = 16 << 10;
+/// A buffer that grew beyond this for a large frame is given back after it.
+const KEEP_BYTES: usize = 256 << 10;
+
+/// Received bytes not yet consumed.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    bytes: Vec<u8>,
+    consumed: usize,
+}
+
+/// What stands at the front of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Frame<'a> {
+    /// A whole frame without its length.
+    Whole(&'a [u8]),
+    /// Not all there yet.
+    Partial,
+    /// A length that is negative or above the limit.
+    BadLength(i32),
+}
+
+impl Input {
+    /// The bytes not yet consumed.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.bytes.get(self.consumed..).unwrap_or_default()
+    }
+
+    /// The next frame, consumed. An empty input gives back what it grew to.
+    pub(super) fn next_frame(&mut self, bytes_max: usize) -> Frame<'_> {
+        let unread = self.bytes.get(self.consumed..).unwrap_or_default();
+        let Some((length, rest)) = unread.split_first_chunk::<4>() else { return Frame::Partial };
+        let length = i32::from_be_bytes(*length);
+        let Some(count) = usize::try_from(length).ok().filter(|count| *count <= bytes_max) else {
+            return Frame::BadLength(length);
+        };
+        let Some(frame) = rest.get(..count) else { return Frame::Partial };
+        self.consumed += 4 + count;
+        Frame::Whole(frame)
+    }
+
+    /// Drops `count` bytes.
+    pub(super) fn skip(&mut self, count: usize) {
+        self.consumed = (self.consumed + count).min(self.bytes.len());
+    }
+
+    /// Lets `read` append; what it returns is what it appended.
+    pub(super) fn fill<T>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        if self.consumed == self.bytes.len() {
+            self.bytes.clear();
+            self.consumed = 0;
+            if self.bytes.capacity() > KEEP_BYTES {
+                self.bytes = Vec::new();
+            }
+        } else if self.consumed > 0 {
+            self.bytes.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        // Double while a large frame is coming in, so that it is not copied for each packet.
+        self.bytes.reserve(READ_BYTES.max(self.bytes.len()).min(1 << 20));
+        read(&mut self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(bytes: &[u8]) -> Input {
+        let mut input = Input::default();
+        input.fill(|buffer| buffer.extend_from_slice(bytes));
+        input
+    }
+
+    #[test]
+    fn frames_come_out_whole_and_in_order() {
+        let mut input = input(&[0, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0, 2, 8]);
+        assert_eq!(input.next_frame(10), Frame::Whole(&[7]));
+        assert_eq!(input.next_frame(10), Frame::Whole(&[]));
+        assert_eq!(input.next_frame(10), Frame::Partial);
+        input.fill(|buffer| buffer.push(9));
+        assert_eq!(input.next_frame(10), Frame::Whole(&[8, 9]));
+    }
+
+    #[test]
+    fn a_bad_length_is_seen_before_its_bytes_come() {
+        assert_eq!(input(&[0x7F, 0xFF, 0xFF, 0xFF]).next_frame(10), Frame::BadLength(i32::MAX));
+        assert_eq!(input(&[0xFF, 0xFF, 0xFF, 0xFF]).next_frame(10), Frame::BadLength(-1));
+        assert_eq!(input(&[0, 0, 0, 11]).next_frame(10), Frame::BadLength(11));
+    }
+}

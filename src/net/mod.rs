@@ -1,0 +1,76 @@
+//! Clients: sockets, frames, handshakes. tokio lives here.
+//!
+//! One task per connection reads, answers reads on the spot, hands writes to the pipeline and writes
+//! replies back. It never touches the tree but through `request`. What a connection can make the server
+//! hold is bounded here:
+//!
+//! | what | bound | when reached |
+//! |---|---|---|
+//! | frame | `jute.maxbuffer` | the connection closes |
+//! | input buffer | bytes received, one frame | – |
+//! | requests in the pipeline | [`Limits::requests_max`], [`Limits::request_bytes_max`] | not read until some are answered |
+//! | unsent replies | [`Limits::unsent_bytes_max`] plus one reply | not read until the client reads |
+//! | unread events | `request::client::EVENT_BYTES_MAX` | the connection closes |
+//! | connections | `maxClientCnxns`, `maxCnxns` | closed at accept |
+//! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
+
+mod accept;
+mod auth;
+mod connection;
+mod frame;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::accept::{AcceptLimits, Acceptor, bind};
+pub use self::auth::{AuthOptions, DigestAlgorithm, digest_identity};
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::pipeline::Queue;
+use crate::request::State;
+
+/// Bounds of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest frame, in bytes.
+    pub frame_bytes_max: usize,
+    /// Requests in the pipeline above which the connection is not read.
+    pub requests_max: usize,
+    /// Their bytes above which the connection is not read.
+    pub request_bytes_max: usize,
+    /// Bytes of unsent replies above which the connection is not read.
+    pub unsent_bytes_max: usize,
+    /// Time to open a session.
+    pub sessionless: Duration,
+}
+
+/// Answers what is not the client protocol: four-letter words.
+pub trait Commands: Send + Sync {
+    /// Whether these bytes, first on a connection, are a word.
+    fn is_word(&self, word: [u8; 4]) -> bool;
+
+    /// How many more bytes the word needs before it can be answered.
+    fn extra_bytes(&self, word: [u8; 4]) -> usize;
+
+    /// The text to send before closing. May take a while: it is not called on a runtime thread.
+    fn answer(&self, word: [u8; 4], extra: &[u8]) -> Vec<u8>;
+}
+
+/// What every connection shares.
+pub struct Shared {
+    /// The tree and who watches it.
+    pub state: Arc<State>,
+    /// Where writes go.
+    pub queue: Arc<Queue>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    /// Four-letter words.
+    pub commands: Arc<dyn Commands>,
+    /// Bounds.
+    pub limits: Limits,
+    /// How clients prove who they are.
+    pub auth: AuthOptions,
+}

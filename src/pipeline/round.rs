@@ -1,0 +1,363 @@
+//! One round of the pipeline.
+
+use std::sync::Arc;
+
+use jute::records::Record;
+use jute::records::proto::{ConnectRequest, ConnectResponse};
+use jute::records::txn::CreateSessionTxn;
+use jute::txn::TxnEntry;
+use jute::{Code, OpCode, SessionId, Zxid, write};
+
+use super::Pipeline;
+use crate::request::prepare::Prepared;
+use crate::request::read::Read;
+use crate::request::reply::{short_name, write_body};
+use crate::request::stats::Tally;
+use crate::request::{Body, Client, Request};
+use crate::session::{PASSWORD_LENGTH, password_for};
+use crate::tree::{Applied, Tree};
+use crate::txnlog::LogError;
+use crate::zab::{Action, Event};
+
+/// Requests answered between two times the tree is let go, so that reads on other threads get in.
+const APPLY_SLICE: usize = 256;
+/// Requests in one sync.
+const ROUND_REQUESTS_MAX: usize = 8192;
+
+/// A request after preparation, waiting for the sync.
+struct Staged {
+    request: Request,
+    what: What,
+}
+
+enum What {
+    /// A transaction.
+    Txn(TxnEntry),
+    /// A new session: the transaction, the timeout granted, and whether the client knows `readOnly`.
+    NewSession(TxnEntry),
+    /// A client coming back to its session.
+    Reopen(ConnectRequest),
+    /// Something to answer without a transaction.
+    Refused(Code),
+    /// A connect request that is turned away without an answer.
+    TurnedAway,
+    /// A read in its place between writes.
+    Read(Vec<u8>),
+}
+
+impl Pipeline {
+    /// Requests that the server makes itself: ends of expired sessions, removals of the sweep.
+    pub(super) fn add_own_requests(&mut self, batch: &mut Vec<Request>) {
+        let now = self.clock.now_ms();
+        let expired = self.state.sessions().expire(now);
+        for session in expired {
+            tracing::info!(%session, "session expired");
+            self.metrics.stale_sessions_expired.increment();
+            batch.push(own_request(session, OpCode::CLOSE_SESSION, Body::CloseSession, now));
+        }
+        if now >= self.sweep.next_ms() {
+            let wall = self.clock.wall_ms();
+            let found = self.sweep.next_ms() <= now;
+            let candidates = if found { self.sweep.candidates(&self.state.tree(), wall) } else { Vec::new() };
+            for path in self.sweep.due(|| candidates, now) {
+                let body = Body::DeleteContainer(Some(path));
+                batch.push(own_request(SessionId::NONE, OpCode::DELETE_CONTAINER, body, now));
+            }
+        }
+    }
+
+    /// Prepares, logs, syncs, applies and answers.
+    pub(super) fn round(&mut self, batch: &mut Vec<Request>) -> Result<(), LogError> {
+        while !batch.is_empty() {
+            let rest = batch.split_off(batch.len().min(ROUND_REQUESTS_MAX));
+            let requests = std::mem::replace(batch, rest);
+            let (staged, txns) = self.prepare_and_append(requests)?;
+            if txns > 0 {
+                let synced = self.log.sync()?;
+                self.metrics.fsynctime.observe(i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX));
+                self.zab.handle(Event::LogSynced(self.log.durable_zxid()));
+            }
+            let mut committed = self.state.tree().last_zxid();
+            while let Some(Action::Commit(zxid)) = self.zab.poll() {
+                committed = zxid;
+            }
+            self.apply_and_answer(staged, committed);
+            if txns > 0 && self.snapshots.is_due(txns, self.log.bytes_since_roll()) {
+                self.log.roll()?;
+                self.snapshots.start();
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare_and_append(&mut self, requests: Vec<Request>) -> Result<(Vec<Staged>, u64), LogError> {
+        let wall = self.clock.wall_ms();
+        let now = self.clock.now_ms();
+        let state = Arc::clone(&self.state);
+        let mut sessions = state.sessions();
+        let tree = state.tree();
+        let mut staged = Vec::with_capacity(requests.len());
+        let mut txns = 0;
+        for mut request in requests {
+            let what = match std::mem::replace(&mut request.body, Body::Malformed) {
+                Body::Ordered(bytes) => What::Read(bytes),
+                Body::Connect(connect) if connect.last_zxid_seen > tree.last_zxid() => {
+                    tracing::info!(
+                        peer = %peer(&request), seen = %connect.last_zxid_seen, ours = %tree.last_zxid(),
+                        "client has seen a newer zxid than this server has; it must try another server"
+                    );
+                    What::TurnedAway
+                }
+                Body::Connect(connect) if connect.session_id != SessionId::NONE => What::Reopen(connect),
+                Body::Connect(connect) => {
+                    let timeout = self.grant(connect.time_out);
+                    let id = sessions.allocate_id();
+                    let handle = sessions.track(id, timeout, now);
+                    if let Some(client) = &request.client {
+                        client.bind(handle);
+                    }
+                    request.session = id;
+                    request.op = OpCode::CREATE_SESSION;
+                    request.body = Body::CreateSession(CreateSessionTxn { time_out: timeout });
+                    match self.preparer.prepare(&tree, &mut sessions, &mut request, wall) {
+                        Prepared::Txn(entry) => What::NewSession(entry),
+                        Prepared::Refused(code) => What::Refused(code),
+                    }
+                }
+                body => {
+                    request.body = body;
+                    match self.preparer.prepare(&tree, &mut sessions, &mut request, wall) {
+                        Prepared::Txn(entry) if request.op == OpCode::CREATE_SESSION => What::NewSession(entry),
+                        Prepared::Txn(entry) => What::Txn(entry),
+                        Prepared::Refused(code) => What::Refused(code),
+                    }
+                }
+            };
+            if let What::Txn(entry) | What::NewSession(entry) = &what {
+                self.log.append(entry)?;
+                self.zab.handle(Event::Proposed(entry.header.zxid));
+                txns += 1;
+            }
+            staged.push(Staged { request, what });
+        }
+        Ok((staged, txns))
+    }
+
+    /// Applies what is committed and answers, in order of arrival. A transaction beyond `committed`
+    /// must not be in `staged`.
+    fn apply_and_answer(&mut self, staged: Vec<Staged>, committed: Zxid) {
+        let mut woken = Vec::new();
+        let mut staged = staged.into_iter().peekable();
+        while staged.peek().is_some() {
+            let state = Arc::clone(&self.state);
+            let now = self.clock.now_ms();
+            let mut tally = Tally::default();
+            let mut tree = state.tree_mut();
+            for Staged { request, what } in staged.by_ref().take(APPLY_SLICE) {
+                if let What::Txn(entry) | What::NewSession(entry) = &what {
+                    assert!(entry.header.zxid <= committed, "nothing is applied before it is committed");
+                }
+                self.answer(&mut tree, request, what, now, &mut tally, &mut woken);
+            }
+            drop(tree);
+            state.stats.count_sent(tally.replies);
+            state.stats.count_replies(tally);
+            for client in woken.drain(..) {
+                client.outbox().wake();
+            }
+        }
+        self.preparer.applied(committed);
+    }
+
+    fn answer(
+        &mut self,
+        tree: &mut Tree,
+        request: Request,
+        what: What,
+        now: i64,
+        tally: &mut Tally,
+        woken: &mut Vec<Arc<Client>>,
+    ) {
+        match what {
+            What::Txn(entry) => {
+                let applied = self.apply(tree, entry, woken);
+                if request.op == OpCode::CLOSE_SESSION {
+                    self.session_closed(&request);
+                }
+                self.reply(&request, woken, tally, now, applied.op != OpCode::ERROR, tree.last_zxid(), |out| {
+                    write_body(request.op, &applied, out)
+                });
+            }
+            What::NewSession(entry) => {
+                self.apply(tree, entry, woken);
+                self.state.sessions().commit(request.session);
+                if let Some(client) = &request.client {
+                    self.connected.insert(request.session, client.clone());
+                    let timeout = client.session().map_or(0, |session| session.timeout_ms());
+                    self.greet(client, i32::try_from(timeout).unwrap_or(i32::MAX), request.session, request.bytes, woken);
+                }
+            }
+            What::Reopen(connect) => self.reopen(&request, &connect, now, woken),
+            What::TurnedAway => {
+                if let Some(client) = &request.client {
+                    client.leave(request.bytes);
+                    client.close();
+                }
+            }
+            What::Refused(code) => {
+                self.reply(&request, woken, tally, now, false, tree.last_zxid(), |_| Err(code));
+            }
+            What::Read(bytes) => {
+                if let Some(client) = &request.client {
+                    let read = Read {
+                        state: &self.state,
+                        tree,
+                        client,
+                        session: request.session,
+                        identities: &request.identities,
+                    };
+                    let mut outbox = client.outbox();
+                    if !outbox.has_news() {
+                        woken.push(client.clone());
+                    }
+                    read.answer(request.xid, request.op, &bytes, &mut outbox);
+                    note(&mut outbox, &request, tree.last_zxid(), true, now, tally);
+                    client.leave(request.bytes);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, tree: &mut Tree, entry: TxnEntry, woken: &mut Vec<Arc<Client>>) -> Applied {
+        let TxnEntry { header, body, digest } = entry;
+        let applied = self.state.apply(tree, &header, body, woken);
+        if let Some(digest) = digest
+            && digest.tree_digest.cast_unsigned() != tree.digest()
+        {
+            // The prediction and the tree disagree: one of them is wrong, and what is served may be too.
+            self.metrics.digest_mismatches_count.increment();
+            tracing::error!(zxid = %header.zxid, "the tree's digest is not the one that was predicted");
+        }
+        self.state.note_digest(header.zxid, tree.digest());
+        applied
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one reply has this many facts")]
+    fn reply(
+        &self,
+        request: &Request,
+        woken: &mut Vec<Arc<Client>>,
+        tally: &mut Tally,
+        now: i64,
+        succeeded: bool,
+        zxid: Zxid,
+        body: impl FnOnce(&mut Vec<u8>) -> Result<(), Code>,
+    ) {
+        let Some(client) = &request.client else { return };
+        let mut outbox = client.outbox();
+        if !outbox.has_news() {
+            woken.push(client.clone());
+        }
+        outbox.reply(request.xid, zxid, body);
+        note(&mut outbox, request, zxid, succeeded, now, tally);
+        if request.op == OpCode::CLOSE_SESSION {
+            outbox.close_after();
+        }
+        client.leave(request.bytes);
+    }
+
+    fn session_closed(&mut self, request: &Request) {
+        self.state.sessions().remove(request.session);
+        let connected = self.connected.remove(&request.session);
+        // On expiry the client is told by its connection going away; it did not ask.
+        if request.client.is_none()
+            && let Some(client) = connected
+        {
+            client.close();
+        }
+    }
+
+    /// Reference: `ZooKeeperServer.reopenSession`.
+    fn reopen(&mut self, request: &Request, connect: &ConnectRequest, now: i64, woken: &mut Vec<Arc<Client>>) {
+        let Some(client) = &request.client else { return };
+        let id = connect.session_id;
+        if let Some(earlier) = self.connected.remove(&id) {
+            earlier.close();
+        }
+        let timeout = self.grant(connect.time_out);
+        let knows = connect.passwd.as_deref() == Some(password_for(id).as_slice());
+        if !knows {
+            tracing::warn!(peer = %client.peer, session = %id, "wrong password for session");
+        }
+        let handle = if knows { self.state.sessions().reopen(id, timeout, now) } else { None };
+        self.metrics.connection_revalidate_count.increment();
+        match handle {
+            Some(handle) => {
+                client.bind(handle);
+                self.connected.insert(id, client.clone());
+                self.greet(client, timeout, id, request.bytes, woken);
+            }
+            None => {
+                tracing::info!(peer = %client.peer, session = %id, "session is gone");
+                self.greet(client, 0, SessionId::NONE, request.bytes, woken);
+                client.outbox().close_after();
+            }
+        }
+    }
+
+    /// Sends the connect response; id 0 says that the session is gone.
+    fn greet(
+        &self,
+        client: &Arc<Client>,
+        timeout: i32,
+        id: SessionId,
+        bytes: usize,
+        woken: &mut Vec<Arc<Client>>,
+    ) {
+        let password = if id == SessionId::NONE { [0; PASSWORD_LENGTH] } else { password_for(id) };
+        let response = ConnectResponse {
+            protocol_version: 0,
+            time_out: timeout,
+            session_id: id,
+            passwd: Some(password.to_vec()),
+            read_only: false,
+        };
+        let mut outbox = client.outbox();
+        outbox.raw(|out| {
+            let start = write::begin_frame(out);
+            response.encode(out);
+            if !client.knows_read_only() {
+                out.pop();
+            }
+            write::patch_length(out, start);
+        });
+        woken.push(client.clone());
+        client.leave(bytes);
+    }
+
+    /// The timeout a client gets for the one it asks for.
+    fn grant(&self, asked_ms: i32) -> i32 {
+        asked_ms.max(self.options.min_session_timeout_ms).min(self.options.max_session_timeout_ms)
+    }
+}
+
+fn own_request(session: SessionId, op: OpCode, body: Body, now: i64) -> Request {
+    Request { client: None, session, xid: 0, op, body, identities: Arc::new([]), received_ms: now, bytes: 0 }
+}
+
+fn peer(request: &Request) -> String {
+    request.client.as_ref().map_or_else(String::new, |client| client.peer.to_string())
+}
+
+fn note(
+    outbox: &mut crate::request::client::Outbox,
+    request: &Request,
+    zxid: Zxid,
+    succeeded: bool,
+    now: i64,
+    tally: &mut Tally,
+) {
+    let op = if succeeded { short_name(request.op) } else { "NA" };
+    outbox.stats.replied(op, request.xid, zxid, request.received_ms, now);
+    tally.add(now - request.received_ms);
+}

@@ -1,0 +1,329 @@
+//! A connection as the rest of the server sees it: who it is, and where its replies go.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::task::Waker;
+
+use jute::{Code, Zxid, write};
+
+use crate::session::SessionHandle;
+use crate::tree::Identity;
+use crate::watch::{EventType, WatcherId};
+
+/// xid of watch notifications.
+const NOTIFICATION_XID: i32 = -1;
+/// Keeper state in notifications: connected.
+const SYNC_CONNECTED: i32 = 3;
+
+/// Bytes of events a client may leave unread.
+pub const EVENT_BYTES_MAX: usize = 32 << 20;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number, also as a watcher.
+    pub id: WatcherId,
+    /// Its other end.
+    pub peer: SocketAddr,
+    /// When it came, in milliseconds since 1970.
+    pub established_ms: i64,
+    session: OnceLock<Arc<SessionHandle>>,
+    identities: RwLock<Arc<[Identity]>>,
+    outbox: Mutex<Outbox>,
+    in_flight: AtomicUsize,
+    in_flight_bytes: AtomicUsize,
+    closed: AtomicBool,
+    /// Clients before 3.4 neither send nor expect the read-only byte.
+    knows_read_only: AtomicBool,
+}
+
+/// What is to be written to the socket, in order.
+#[derive(Debug)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+    close: bool,
+    overflowed: bool,
+    /// Replies put in since the connection last looked.
+    fresh: bool,
+    waker: Option<Waker>,
+    /// What the connection has done.
+    pub stats: ClientStats,
+}
+
+/// Figures of one connection (reference: `ServerCnxn`). Latencies in milliseconds.
+#[derive(Clone, Debug)]
+pub struct ClientStats {
+    /// Requests received.
+    pub received: u64,
+    /// Replies and notifications sent.
+    pub sent: u64,
+    /// Last operation, in four letters.
+    pub last_op: &'static str,
+    /// Last xid that was not negative; -1 before.
+    pub last_cxid: i64,
+    /// Zxid of the last reply; -1 before.
+    pub last_zxid: i64,
+    /// When the last reply was made, on the monotonic clock.
+    pub last_response_ms: i64,
+    /// Latency of the last request.
+    pub last_latency: i64,
+    /// Smallest latency; `None` before the first reply.
+    pub min_latency: Option<i64>,
+    /// Largest latency.
+    pub max_latency: i64,
+    /// Sum of latencies.
+    pub total_latency: i64,
+    /// Number of latencies in the sum.
+    pub count: i64,
+}
+
+impl Default for ClientStats {
+    fn default() -> Self {
+        Self {
+            received: 0,
+            sent: 0,
+            last_op: "NA",
+            last_cxid: -1,
+            last_zxid: -1,
+            last_response_ms: 0,
+            last_latency: 0,
+            min_latency: None,
+            max_latency: 0,
+            total_latency: 0,
+            count: 0,
+        }
+    }
+}
+
+impl ClientStats {
+    /// Notes a reply.
+    pub fn replied(&mut self, op: &'static str, xid: i32, zxid: Zxid, received_ms: i64, now_ms: i64) {
+        if xid >= 0 {
+            self.last_cxid = xid.into();
+        }
+        let latency = now_ms - received_ms;
+        self.last_zxid = zxid.0;
+        self.last_op = op;
+        self.last_response_ms = now_ms;
+        self.last_latency = latency;
+        self.min_latency = Some(self.min_latency.map_or(latency, |least| least.min(latency)));
+        self.max_latency = self.max_latency.max(latency);
+        self.total_latency += latency;
+        self.count += 1;
+    }
+}
+
+impl Client {
+    /// A connection that just came; the `ip` scheme identifies it by its address.
+    #[must_use]
+    pub fn new(id: WatcherId, peer: SocketAddr, established_ms: i64) -> Self {
+        let ip = Identity { scheme: "ip".into(), id: peer.ip().to_canonical().to_string() };
+        Self {
+            id,
+            peer,
+            established_ms,
+            session: OnceLock::new(),
+            identities: RwLock::new(Arc::new([ip])),
+            outbox: Mutex::new(Outbox {
+                bytes: Vec::new(),
+                close: false,
+                overflowed: false,
+                fresh: false,
+                waker: None,
+                stats: ClientStats::default(),
+            }),
+            in_flight: AtomicUsize::new(0),
+            in_flight_bytes: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            knows_read_only: AtomicBool::new(true),
+        }
+    }
+
+    /// Its session, once it has one.
+    pub fn session(&self) -> Option<&Arc<SessionHandle>> {
+        self.session.get()
+    }
+
+    /// Gives it its session.
+    pub fn bind(&self, session: Arc<SessionHandle>) {
+        // A client that sends createSession by itself asks again for the session it has.
+        let _already_bound = self.session.set(session);
+    }
+
+    /// Who it has proven to be.
+    pub fn identities(&self) -> Arc<[Identity]> {
+        self.identities.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds an identity, once.
+    pub fn add_identity(&self, identity: Identity) {
+        let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
+        if !identities.contains(&identity) {
+            *identities = identities.iter().cloned().chain([identity]).collect();
+        }
+    }
+
+    /// Its replies.
+    pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests that take their turn in the pipeline and are not answered yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Their size as they came, in bytes.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes.load(Ordering::Relaxed)
+    }
+
+    /// One more request of this size went into the pipeline. Only the connection itself does this.
+    pub fn enter(&self, bytes: usize) {
+        self.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One was answered; its reply is in the outbox.
+    pub fn leave(&self, bytes: usize) {
+        self.in_flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether connect responses end with the read-only byte.
+    #[must_use]
+    pub fn knows_read_only(&self) -> bool {
+        self.knows_read_only.load(Ordering::Relaxed)
+    }
+
+    /// The connect request came without the read-only byte.
+    pub fn set_old_protocol(&self) {
+        self.knows_read_only.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the socket is gone: nothing more may be registered for it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The socket is gone.
+    pub fn set_closed(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Closes the connection once what is in the outbox has been written.
+    pub fn close(&self) {
+        let mut outbox = self.outbox();
+        outbox.close = true;
+        outbox.fresh = true;
+        outbox.wake();
+    }
+}
+
+impl Outbox {
+    /// Appends a reply. A body that turns out to be an error is taken back: errors have none.
+    pub fn reply(
+        &mut self,
+        xid: i32,
+        zxid: Zxid,
+        body: impl FnOnce(&mut Vec<u8>) -> Result<(), Code>,
+    ) -> Code {
+        let out = &mut self.bytes;
+        let start = write::begin_frame(out);
+        write::int(out, xid);
+        write::long(out, zxid.0);
+        let err = out.len();
+        write::int(out, 0);
+        let code = match body(out) {
+            Ok(()) => Code::OK,
+            Err(code) => {
+                out.truncate(err);
+                write::int(out, code.0);
+                code
+            }
+        };
+        write::patch_length(out, start);
+        self.stats.sent += 1;
+        self.fresh = true;
+        code
+    }
+
+    /// Appends a watch notification. A client that does not read for so long that more would pile up
+    /// than [`EVENT_BYTES_MAX`] loses its connection, and with it its watches.
+    pub fn notify(&mut self, event: EventType, path: &str, zxid: Zxid) {
+        if self.bytes.len() > EVENT_BYTES_MAX {
+            self.bytes = Vec::new();
+            self.overflowed = true;
+            self.close_after();
+            return;
+        }
+        self.reply(NOTIFICATION_XID, zxid, |out| {
+            write::int(out, event as i32);
+            write::int(out, SYNC_CONNECTED);
+            write::ustring(out, Some(path));
+            Ok(())
+        });
+    }
+
+    /// Appends bytes that are not a reply: a connect response, a four-letter word's text.
+    pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        append(&mut self.bytes);
+        self.stats.sent += 1;
+        self.fresh = true;
+    }
+
+    /// Asks for the connection to be closed after what is here.
+    pub const fn close_after(&mut self) {
+        self.close = true;
+        self.fresh = true;
+    }
+
+    /// Wakes the connection to write.
+    pub fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Takes what is to be written, if anything came since the last time, and leaves `spare` in its
+    /// place. Registers `waker` for what comes later.
+    pub fn collect(&mut self, spare: &mut Vec<u8>, waker: &Waker) -> bool {
+        if self.fresh {
+            self.fresh = false;
+            std::mem::swap(&mut self.bytes, spare);
+            return true;
+        }
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        false
+    }
+
+    /// Whether the connection is to close after what is here.
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        self.close
+    }
+
+    /// Whether it closes because the client did not read its events.
+    #[must_use]
+    pub const fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Whether something came that the connection has not looked at: then it is awake, or about to be.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.fresh
+    }
+
+    /// Bytes not yet taken by the connection.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.bytes.len()
+    }
+}

@@ -1,0 +1,142 @@
+//! What one request means: from decoded bytes to a transaction, and from what was applied to a reply.
+//!
+//! Pure but for the locks that guard what connections share. A write goes
+//! [`Request`] → [`prepare::Preparer`] (checked against the tree and every change not yet applied) →
+//! transaction → `Tree::apply` → [`reply`]. A read goes [`read::answer`].
+
+pub mod client;
+mod op;
+pub mod outstanding;
+pub mod prepare;
+pub mod read;
+pub mod reply;
+pub mod state;
+pub mod stats;
+
+use std::sync::Arc;
+
+use jute::multi::{MultiOp, MultiRequest};
+use jute::records::Record;
+use jute::records::proto::{
+    ConnectRequest, CreateRequest, CreateTTLRequest, DeleteRequest, SetACLRequest, SetDataRequest,
+};
+use jute::records::txn::CreateSessionTxn;
+use jute::{DecodeError, OpCode, Reader, SessionId};
+
+pub use self::client::Client;
+pub use self::state::{Options, State};
+
+use crate::tree::Identity;
+
+/// A request that takes its turn with all others: every write, and what must not overtake a write of
+/// its own session.
+#[derive(Debug)]
+pub struct Request {
+    /// Who is to be answered; nobody for what the server does by itself.
+    pub client: Option<Arc<Client>>,
+    /// Whose session it is.
+    pub session: SessionId,
+    /// The client's number for it.
+    pub xid: i32,
+    /// What was asked for.
+    pub op: OpCode,
+    /// With what.
+    pub body: Body,
+    /// As whom: the connection's identities when the request came.
+    pub identities: Arc<[Identity]>,
+    /// When it came, on the monotonic clock.
+    pub received_ms: i64,
+    /// Its size as it came.
+    pub bytes: usize,
+}
+
+/// The decoded body of a [`Request`].
+#[derive(Debug)]
+pub enum Body {
+    /// A first frame: a session is asked for or come back to.
+    Connect(ConnectRequest),
+    /// One of the creates; `ttl` is -1 but for `createTTL`.
+    Create(CreateTTLRequest),
+    /// A deletion by a client.
+    Delete(DeleteRequest),
+    /// A deletion by the container sweep.
+    DeleteContainer(Option<String>),
+    /// New data.
+    SetData(SetDataRequest),
+    /// New access control list.
+    SetAcl(SetACLRequest),
+    /// Several writes.
+    Multi(Vec<MultiOp>),
+    /// A multi that decodes but mixes in what a multi cannot carry out.
+    MultiOfReads,
+    /// A multi that does not decode; unlike other requests it still takes a zxid.
+    MalformedMulti,
+    /// Membership.
+    Reconfig,
+    /// A session begins.
+    CreateSession(CreateSessionTxn),
+    /// A session ends.
+    CloseSession,
+    /// A read, ping or watch request behind a write of its session: its bytes.
+    Ordered(Vec<u8>),
+    /// It does not decode.
+    Malformed,
+}
+
+impl Body {
+    /// Decodes the bytes after a request header. Reads stay bytes: they are decoded where they are
+    /// answered.
+    #[must_use]
+    pub fn decode(op: OpCode, bytes: &[u8]) -> Self {
+        let mut reader = Reader::new(bytes);
+        match Self::try_decode(op, &mut reader) {
+            Ok(body) => body,
+            Err(_) if op == OpCode::MULTI => Self::MalformedMulti,
+            Err(_) => Self::Malformed,
+        }
+    }
+
+    fn try_decode(op: OpCode, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match op {
+            OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER => {
+                Self::Create(CreateRequest::decode(reader)?.into())
+            }
+            OpCode::CREATE_TTL => Self::Create(Record::decode(reader)?),
+            OpCode::DELETE => Self::Delete(Record::decode(reader)?),
+            OpCode::DELETE_CONTAINER => Self::DeleteContainer(Record::decode(reader)?),
+            OpCode::SET_DATA => Self::SetData(Record::decode(reader)?),
+            OpCode::SET_ACL => Self::SetAcl(Record::decode(reader)?),
+            OpCode::MULTI => match MultiRequest::decode(reader)? {
+                MultiRequest::Write(ops) => Self::Multi(ops),
+                MultiRequest::Read(_) => Self::MultiOfReads,
+            },
+            OpCode::RECONFIG => {
+                jute::records::proto::ReconfigRequest::decode(reader)?;
+                Self::Reconfig
+            }
+            OpCode::CREATE_SESSION => Self::CreateSession(Record::decode(reader)?),
+            OpCode::CLOSE_SESSION => Self::CloseSession,
+            _ => Self::Ordered(reader.rest().to_vec()),
+        })
+    }
+}
+
+/// Whether a request of this kind takes a zxid.
+#[must_use]
+pub const fn is_write(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::CREATE
+            | OpCode::CREATE2
+            | OpCode::CREATE_CONTAINER
+            | OpCode::CREATE_TTL
+            | OpCode::DELETE
+            | OpCode::DELETE_CONTAINER
+            | OpCode::SET_DATA
+            | OpCode::SET_ACL
+            | OpCode::MULTI
+            | OpCode::RECONFIG
+            | OpCode::CREATE_SESSION
+            | OpCode::CLOSE_SESSION
+    )
+}

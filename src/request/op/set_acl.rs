@@ -1,0 +1,23 @@
+//! `setACL`.
+
+use jute::Code;
+use jute::records::proto::SetACLRequest;
+use jute::records::txn::SetACLTxn;
+use jute::txn::TxnBody;
+
+use crate::request::outstanding::View;
+use crate::request::prepare::{Context, next_version};
+use crate::tree::acl::{self, perms};
+
+pub(in crate::request) fn prepare(context: &mut Context<'_>, request: SetACLRequest) -> Result<TxnBody, Code> {
+    context.check_session()?;
+    let path = Context::valid_path(request.path)?;
+    let acl = acl::fix_up(request.acl, context.identities, context.options.acl).ok_or(Code::INVALID_ACL)?;
+    let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
+    context.permit(&before.acl, perms::ADMIN)?;
+    let version = next_version(before.stat.aversion, request.version)?;
+    let mut after = View { acl: acl.clone().into(), ..before.clone() };
+    after.stat.aversion = version;
+    context.outstanding.change(context.tree, context.zxid, &path, Some(&before), Some(after));
+    Ok(TxnBody::SetAcl(SetACLTxn { path: Some(path), acl: Some(acl), version }))
+}

@@ -1,0 +1,150 @@
+//! The tree as it will be: what is applied, plus every change that is prepared and not yet applied.
+//! Reference: `ZooKeeperServer.ChangeRecord`, `outstandingChanges`.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use jute::Zxid;
+use jute::records::data::{Acl, StatPersisted};
+
+use crate::tree::{Tree, digest};
+
+/// A node as it will be: as much of it as later requests depend on.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its stored stat.
+    pub stat: StatPersisted,
+    /// Number of children.
+    pub children: usize,
+    /// Its access control list.
+    pub acl: Arc<[Acl]>,
+    /// Length of its data.
+    pub data_length: usize,
+    /// CRC-32 of path and data, for the digest.
+    pub content_crc: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    zxid: Zxid,
+    /// `None`: deleted.
+    view: Option<View>,
+}
+
+/// Changes not yet applied.
+#[derive(Debug, Default)]
+pub struct Outstanding {
+    by_path: HashMap<Arc<str>, Pending, foldhash::fast::RandomState>,
+    /// In the order they were made.
+    queue: VecDeque<(Zxid, Arc<str>)>,
+    /// The digest the tree will have; meaningful while the queue is not empty.
+    digest: u64,
+    undo: Option<Undo>,
+}
+
+/// What takes back the changes since [`Outstanding::begin`].
+#[derive(Debug)]
+struct Undo {
+    queue_length: usize,
+    digest: u64,
+    replaced: Vec<(Arc<str>, Option<Pending>)>,
+}
+
+impl Outstanding {
+    /// The node at `path` as it will be.
+    #[must_use]
+    pub fn view(&self, tree: &Tree, path: &str) -> Option<View> {
+        if let Some(pending) = self.by_path.get(key(path)) {
+            return pending.view.clone();
+        }
+        let node = tree.get(path)?;
+        Some(View {
+            stat: node.persisted(),
+            children: node.children().len(),
+            acl: tree.acls().list(node.acl()).clone(),
+            data_length: node.data().map_or(0, <[u8]>::len),
+            content_crc: node.content_crc(),
+        })
+    }
+
+    /// Whether there will be a node at `path`.
+    #[must_use]
+    pub fn exists(&self, tree: &Tree, path: &str) -> bool {
+        match self.by_path.get(key(path)) {
+            Some(pending) => pending.view.is_some(),
+            None => tree.find(path).is_some(),
+        }
+    }
+
+    /// The digest the tree will have.
+    #[must_use]
+    pub fn digest(&self, tree: &Tree) -> u64 {
+        if self.queue.is_empty() { tree.digest() } else { self.digest }
+    }
+
+    /// `path` will be `after`, or gone, from `zxid` on.
+    pub fn change(&mut self, tree: &Tree, zxid: Zxid, path: &str, before: Option<&View>, after: Option<View>) {
+        let path = key(path);
+        if self.queue.is_empty() {
+            self.digest = tree.digest();
+        }
+        if digest::counts(path) {
+            let of = |view: &View| digest::node(view.content_crc, &view.stat);
+            let difference = after.as_ref().map_or(0, of).wrapping_sub(before.map_or(0, of));
+            self.digest = self.digest.wrapping_add(difference);
+        }
+        let path: Arc<str> = path.into();
+        self.queue.push_back((zxid, path.clone()));
+        let replaced = self.by_path.insert(path.clone(), Pending { zxid, view: after });
+        if let Some(undo) = &mut self.undo {
+            undo.replaced.push((path, replaced));
+        }
+    }
+
+    /// Starts a group of changes that may have to be taken back.
+    pub fn begin(&mut self) {
+        self.undo =
+            Some(Undo { queue_length: self.queue.len(), digest: self.digest, replaced: Vec::new() });
+    }
+
+    /// Keeps the group.
+    pub fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// Takes the group back.
+    pub fn take_back(&mut self) {
+        let Some(undo) = self.undo.take() else { return };
+        self.queue.truncate(undo.queue_length);
+        self.digest = undo.digest;
+        for (path, replaced) in undo.replaced.into_iter().rev() {
+            match replaced {
+                Some(pending) => drop(self.by_path.insert(path, pending)),
+                None => drop(self.by_path.remove(&path)),
+            }
+        }
+    }
+
+    /// Forgets what the tree now holds.
+    pub fn applied(&mut self, zxid: Zxid) {
+        while let Some((at, path)) = self.queue.front() {
+            if *at > zxid {
+                break;
+            }
+            if self.by_path.get(path).is_some_and(|pending| pending.zxid == *at) {
+                self.by_path.remove(path);
+            }
+            self.queue.pop_front();
+        }
+    }
+
+    /// Paths with a pending change: deleted, or what they will be.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&View>)> {
+        self.by_path.iter().map(|(path, pending)| (path.as_ref(), pending.view.as_ref()))
+    }
+}
+
+/// The root has two names; one of them is used here.
+fn key(path: &str) -> &str {
+    if path == "/" { "" } else { path }
+}

@@ -1,0 +1,218 @@
+//! From request to transaction (reference: `PrepRequestProcessor`).
+//!
+//! Every request that decodes takes the next zxid, failed ones too: what failed is logged as an error
+//! and applied as nothing. The order of the checks decides which error a client sees and is the
+//! reference's.
+
+use jute::multi::MultiOp;
+use jute::records::txn::{CloseSessionTxn, ErrorTxn, TxnDigest, TxnHeader};
+use jute::txn::{TxnBody, TxnEntry};
+use jute::{Code, OpCode, SessionId, Zxid};
+
+use super::op;
+use super::outstanding::Outstanding;
+use super::state::Options;
+use super::{Body, Request};
+use crate::session::Sessions;
+use crate::tree::{Identity, Tree, digest, path};
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Prepared {
+    /// A transaction to log; it may record a failure.
+    Txn(TxnEntry),
+    /// Refused without a transaction: it did not decode.
+    Refused(Code),
+}
+
+/// The single place where zxids are given out.
+#[derive(Debug)]
+pub struct Preparer {
+    options: Options,
+    outstanding: Outstanding,
+    last_zxid: Zxid,
+}
+
+/// All that one operation is checked against.
+pub(super) struct Context<'a> {
+    pub(super) options: Options,
+    pub(super) tree: &'a Tree,
+    pub(super) sessions: &'a mut Sessions,
+    pub(super) outstanding: &'a mut Outstanding,
+    pub(super) session: SessionId,
+    pub(super) identities: &'a [Identity],
+    pub(super) zxid: Zxid,
+    pub(super) time: i64,
+}
+
+impl Preparer {
+    /// Continues after `last_zxid`.
+    #[must_use]
+    pub fn new(options: Options, last_zxid: Zxid) -> Self {
+        Self { options, outstanding: Outstanding::default(), last_zxid }
+    }
+
+    /// The last zxid given out.
+    #[must_use]
+    pub const fn last_zxid(&self) -> Zxid {
+        self.last_zxid
+    }
+
+    /// Everything up to `zxid` is in the tree now.
+    pub fn applied(&mut self, zxid: Zxid) {
+        self.outstanding.applied(zxid);
+    }
+
+    /// Checks a write and turns it into a transaction. `time` is the wall clock in milliseconds.
+    pub fn prepare(&mut self, tree: &Tree, sessions: &mut Sessions, request: &mut Request, time: i64) -> Prepared {
+        if matches!(request.body, Body::Malformed) {
+            return Prepared::Refused(Code::MARSHALLING_ERROR);
+        }
+        let zxid = self.last_zxid.successor();
+        self.last_zxid = zxid;
+        let mut context = Context {
+            options: self.options,
+            tree,
+            sessions,
+            outstanding: &mut self.outstanding,
+            session: request.session,
+            identities: &request.identities,
+            zxid,
+            time,
+        };
+        let op = request.op;
+        let outcome = context.prepare(op, std::mem::replace(&mut request.body, Body::Malformed));
+        let digest = match &outcome {
+            Ok(_) if self.options.digest => Some(TxnDigest {
+                version: digest::VERSION,
+                tree_digest: self.outstanding.digest(tree).cast_signed(),
+            }),
+            _ => None,
+        };
+        let body = outcome.unwrap_or_else(|code| TxnBody::Error(ErrorTxn { err: code.0 }));
+        let header =
+            TxnHeader { client_id: request.session, cxid: request.xid, zxid, time, r#type: body.op().0 };
+        Prepared::Txn(TxnEntry { header, body, digest })
+    }
+}
+
+impl Context<'_> {
+    fn prepare(&mut self, op: OpCode, body: Body) -> Result<TxnBody, Code> {
+        match body {
+            Body::Create(request) => op::create::prepare(self, op, request),
+            Body::Delete(request) => op::delete::prepare(self, request),
+            Body::DeleteContainer(path) => op::delete::prepare_container(self, path),
+            Body::SetData(request) => op::set_data::prepare(self, request),
+            Body::SetAcl(request) => op::set_acl::prepare(self, request),
+            Body::Multi(ops) => Ok(self.multi(ops)),
+            Body::MultiOfReads | Body::MalformedMulti => Err(Code::MARSHALLING_ERROR),
+            Body::Reconfig if self.options.reconfig => {
+                self.check_session()?;
+                Err(Code::UNIMPLEMENTED)
+            }
+            Body::Reconfig => Err(Code::RECONFIG_DISABLED),
+            Body::CreateSession(txn) => Ok(TxnBody::CreateSession(txn)),
+            Body::CloseSession => Ok(self.close_session()),
+            Body::Connect(_) | Body::Ordered(_) | Body::Malformed => Err(Code::MARSHALLING_ERROR),
+        }
+    }
+
+    /// Each part is checked against what the parts before it leave. After the first failure nothing of
+    /// the multi remains; its parts are logged as they were prepared, with errors from there on.
+    fn multi(&mut self, ops: Vec<MultiOp>) -> TxnBody {
+        // A part without a path stops the reference before it has looked at any part.
+        let has_path = |op: &MultiOp| match op {
+            MultiOp::Create { request, .. } => request.path.is_some(),
+            MultiOp::Delete(request) => request.path.is_some(),
+            MultiOp::SetData(request) => request.path.is_some(),
+            MultiOp::Check(request) => request.path.is_some(),
+        };
+        if !ops.iter().all(has_path) {
+            return TxnBody::Error(ErrorTxn { err: Code::MARSHALLING_ERROR.0 });
+        }
+        self.outstanding.begin();
+        let mut failed = false;
+        let mut parts = Vec::with_capacity(ops.len());
+        for part in ops {
+            let error = if failed {
+                Code::RUNTIME_INCONSISTENCY
+            } else {
+                let prepared = match part {
+                    MultiOp::Create { op, request } => op::create::prepare(self, op, request),
+                    MultiOp::Delete(request) => op::delete::prepare(self, request),
+                    MultiOp::SetData(request) => op::set_data::prepare(self, request),
+                    MultiOp::Check(request) => op::check::prepare(self, request),
+                };
+                match prepared {
+                    Ok(txn) => {
+                        parts.push(txn);
+                        continue;
+                    }
+                    Err(code) => {
+                        failed = true;
+                        self.outstanding.take_back();
+                        code
+                    }
+                }
+            };
+            parts.push(TxnBody::Error(ErrorTxn { err: error.0 }));
+        }
+        self.outstanding.keep();
+        TxnBody::Multi(parts)
+    }
+
+    /// Everything the session owns goes with it, also what is not yet applied.
+    fn close_session(&mut self) -> TxnBody {
+        let session = self.session;
+        let mut paths: std::collections::BTreeSet<String> =
+            self.tree.ephemerals_of(session).map(str::to_owned).collect();
+        for (path, view) in self.outstanding.iter() {
+            match view {
+                None => drop(paths.remove(path)),
+                Some(view) if view.stat.ephemeral_owner == session => drop(paths.insert(path.to_owned())),
+                Some(_) => {}
+            }
+        }
+        for path in &paths {
+            op::delete::remove(self, path);
+        }
+        self.sessions.set_closing(session);
+        let listed = CloseSessionTxn { paths2delete: Some(paths.into_iter().map(Some).collect()) };
+        TxnBody::CloseSession(self.options.close_session_lists.then_some(listed))
+    }
+
+    /// Reference: `SessionTrackerImpl.checkSession`.
+    pub(super) fn check_session(&self) -> Result<(), Code> {
+        match self.sessions.get(self.session) {
+            None => Err(Code::UNKNOWN_SESSION),
+            Some(session) if session.is_closing() => Err(Code::SESSION_EXPIRED),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Ephemerals need a session that every server knows.
+    pub(super) fn check_global_session(&self) -> Result<(), Code> {
+        self.check_session().map_err(|code| if code == Code::UNKNOWN_SESSION { Code::SESSION_EXPIRED } else { code })
+    }
+
+    pub(super) fn permit(&self, list: &[jute::records::data::Acl], wanted: i32) -> Result<(), Code> {
+        if crate::tree::acl::permits(list, wanted, self.identities, self.options.acl) {
+            Ok(())
+        } else {
+            Err(Code::NO_AUTH)
+        }
+    }
+
+    /// Reference: `PrepRequestProcessor.validatePath`.
+    pub(super) fn valid_path(path: Option<String>) -> Result<String, Code> {
+        path.filter(|path| path::is_valid(path)).ok_or(Code::BAD_ARGUMENTS)
+    }
+}
+
+/// The next version, if the expected one is right; -1 expects any.
+pub(super) fn next_version(current: i32, expected: i32) -> Result<i32, Code> {
+    if expected != -1 && expected != current {
+        return Err(Code::BAD_VERSION);
+    }
+    Ok(current.wrapping_add(1))
+}

@@ -1,0 +1,335 @@
+//! Everything that is answered from the tree as it stands (reference: `FinalRequestProcessor`).
+//!
+//! Looking and registering a watch happen under one hold of the tree, so that no change falls between
+//! them.
+
+use std::borrow::Cow;
+
+use jute::multi::{MultiReadOp, MultiRequest};
+use jute::records::Record;
+use jute::records::data::{Acl, ClientInfo};
+use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
+
+use super::client::{Client, Outbox};
+use super::reply::{end_multi, write_multi_header};
+use super::state::State;
+use crate::tree::acl::perms;
+use crate::tree::{Identity, Node, Tree};
+use crate::watch::{EventType, WatcherType};
+
+/// One read, and what it is answered from.
+#[derive(Debug)]
+pub struct Read<'a> {
+    /// Shared state, for watches and switches.
+    pub state: &'a State,
+    /// The tree, held.
+    pub tree: &'a Tree,
+    /// Who asks.
+    pub client: &'a Client,
+    /// In which session.
+    pub session: SessionId,
+    /// As whom.
+    pub identities: &'a [Identity],
+}
+
+/// Zxid of events that catch up after a reconnect.
+const CATCH_UP_ZXID: Zxid = Zxid(-1);
+/// What the server answers every ping with, whatever xid came.
+const PING_XID: i32 = -2;
+
+fn malformed(_: DecodeError) -> Code {
+    Code::MARSHALLING_ERROR
+}
+
+impl Read<'_> {
+    /// Answers one request into the outbox; catch-up events go before the reply.
+    pub fn answer(&self, xid: i32, op: OpCode, body: &[u8], outbox: &mut Outbox) -> Code {
+        let zxid = self.tree.last_zxid();
+        let mut reader = Reader::new(body);
+        if matches!(op, OpCode::SET_WATCHES | OpCode::SET_WATCHES2) {
+            let outcome = self.set_watches(op, &mut reader, outbox);
+            return outbox.reply(xid, zxid, |_| outcome);
+        }
+        let xid = if op == OpCode::PING { PING_XID } else { xid };
+        outbox.reply(xid, zxid, |out| self.write_body(op, &mut reader, out))
+    }
+
+    fn write_body(&self, op: OpCode, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
+        match op {
+            OpCode::PING => Ok(()),
+            OpCode::GET_DATA => {
+                let (path, watch) = path_and_flag(reader)?;
+                self.get_data(&path, watch, out)
+            }
+            OpCode::EXISTS => {
+                let (path, watch) = path_and_flag(reader)?;
+                self.exists(&path, watch, out)
+            }
+            OpCode::GET_CHILDREN => {
+                let (path, watch) = path_and_flag(reader)?;
+                self.get_children(&path, watch, out).map(|_| ())
+            }
+            OpCode::GET_CHILDREN2 => {
+                let (path, watch) = path_and_flag(reader)?;
+                let node = self.get_children(&path, watch, out)?;
+                self.tree.stat(node).encode(out);
+                Ok(())
+            }
+            OpCode::GET_ACL => self.get_acl(&required_path(reader)?, out),
+            OpCode::GET_ALL_CHILDREN_NUMBER => self.get_all_children_number(&required_path(reader)?, out),
+            OpCode::GET_EPHEMERALS => {
+                let prefix = reader.ustring().map_err(malformed)?;
+                self.get_ephemerals(prefix.as_deref(), out);
+                Ok(())
+            }
+            OpCode::SYNC => {
+                let path = reader.ustring().map_err(malformed)?;
+                write::ustring(out, path.as_deref());
+                Ok(())
+            }
+            OpCode::WHO_AM_I => {
+                self.who_am_i().encode(out);
+                Ok(())
+            }
+            OpCode::ADD_WATCH => self.add_watch(reader, out),
+            OpCode::CHECK_WATCHES => self.check_watches(reader),
+            OpCode::REMOVE_WATCHES => self.remove_watches(reader),
+            OpCode::MULTI_READ => self.multi_read(reader, out),
+            _ => Err(Code::UNIMPLEMENTED),
+        }
+    }
+
+    fn readable(&self, path: &str, wanted: i32) -> Result<&Node, Code> {
+        let node = self.tree.get(path).ok_or(Code::NO_NODE)?;
+        if self.tree.acls().permits(node.acl(), wanted, self.identities, self.state.options.acl) {
+            Ok(node)
+        } else {
+            Err(Code::NO_AUTH)
+        }
+    }
+
+    /// Runs `add` with the watches, unless the socket is gone and nobody would remove them again.
+    fn watch(&self, add: impl FnOnce(&mut crate::watch::Watches)) {
+        let mut watches = self.state.watches();
+        if !self.client.is_closed() {
+            add(&mut watches);
+        }
+    }
+
+    fn get_data(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<(), Code> {
+        let node = self.readable(path, perms::READ)?;
+        if watch {
+            self.watch(|watches| watches.add_data(path, self.client.id));
+        }
+        write::buffer(out, node.data());
+        self.tree.stat(node).encode(out);
+        Ok(())
+    }
+
+    /// A watch is left on what does not exist too.
+    fn exists(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<(), Code> {
+        if path.contains('\0') {
+            return Err(Code::BAD_ARGUMENTS);
+        }
+        let node = match self.readable(path, perms::READ) {
+            Err(Code::NO_NODE) => None,
+            node => Some(node?),
+        };
+        if watch {
+            self.watch(|watches| watches.add_data(path, self.client.id));
+        }
+        self.tree.stat(node.ok_or(Code::NO_NODE)?).encode(out);
+        Ok(())
+    }
+
+    fn get_children(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<&Node, Code> {
+        let node = self.readable(path, perms::READ)?;
+        if watch {
+            self.watch(|watches| watches.add_child(path, self.client.id));
+        }
+        let children = node.children();
+        write::int(out, i32::try_from(children.len()).unwrap_or(i32::MAX));
+        for child in children {
+            write::ustring(out, Some(self.tree.node(*child).name()));
+        }
+        Ok(node)
+    }
+
+    /// Whoever may not administer the node is not shown password hashes.
+    fn get_acl(&self, path: &str, out: &mut Vec<u8>) -> Result<(), Code> {
+        let node = self.readable(path, perms::READ | perms::ADMIN)?;
+        let list = self.tree.acls().list(node.acl());
+        let may_see = self.readable(path, perms::ADMIN).is_ok();
+        let shown: Vec<Acl> =
+            list.iter().map(|acl| if may_see { acl.clone() } else { with_hash_masked(acl) }).collect();
+        Vector::<Acl>::Some(shown).encode(out);
+        self.tree.stat(node).encode(out);
+        Ok(())
+    }
+
+    fn get_all_children_number(&self, path: &str, out: &mut Vec<u8>) -> Result<(), Code> {
+        self.readable(path, perms::READ)?;
+        let id = self.tree.find(path).ok_or(Code::NO_NODE)?;
+        // The reference counts what starts with the path and a slash; for the empty path, that is all.
+        let alias = usize::from(path.is_empty());
+        write::int(out, i32::try_from(self.tree.descendants(id) + alias).unwrap_or(i32::MAX));
+        Ok(())
+    }
+
+    fn get_ephemerals(&self, prefix: Option<&str>, out: &mut Vec<u8>) {
+        let is_blank = |prefix: &str| matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
+        let prefix = prefix.filter(|prefix| !is_blank(prefix)).unwrap_or("");
+        let found: Vec<_> = self
+            .tree
+            .ephemerals_of(self.session)
+            .filter(|path| path.starts_with(prefix))
+            .map(|path| Some(path.to_owned()))
+            .collect();
+        Vector::<jute::Ustring>::Some(found).encode(out);
+    }
+
+    fn who_am_i(&self) -> Vector<ClientInfo> {
+        let user = |identity: &Identity| match identity.scheme.as_str() {
+            "digest" => identity.id.split(':').next().unwrap_or_default().to_owned(),
+            "super" => String::new(),
+            _ => identity.id.clone(),
+        };
+        let info = |identity: &Identity| ClientInfo {
+            auth_scheme: Some(identity.scheme.clone()),
+            user: Some(user(identity)),
+        };
+        Some(self.identities.iter().map(info).collect())
+    }
+
+    fn add_watch(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
+        let path = reader.ustring().map_err(malformed)?;
+        let mode = reader.int().map_err(malformed)?;
+        let path = path.as_deref().unwrap_or_default();
+        match mode {
+            0 => self.watch(|watches| watches.add_persistent(path, self.client.id)),
+            1 => self.watch(|watches| watches.add_persistent_recursive(path, self.client.id)),
+            _ => return Err(Code::MARSHALLING_ERROR),
+        }
+        write::int(out, 0);
+        Ok(())
+    }
+
+    fn check_watches(&self, reader: &mut Reader<'_>) -> Result<(), Code> {
+        let (path, kind) = path_and_watcher_type(reader)?;
+        let has = self.state.watches().contains(&path, kind, self.client.id);
+        if has { Ok(()) } else { Err(Code::NO_WATCHER) }
+    }
+
+    fn remove_watches(&self, reader: &mut Reader<'_>) -> Result<(), Code> {
+        let (path, kind) = path_and_watcher_type(reader)?;
+        let removed = self.state.watches().remove(&path, kind, self.client.id);
+        if removed { Ok(()) } else { Err(Code::NO_WATCHER) }
+    }
+
+    /// Each part succeeds or fails for itself; watch flags are ignored.
+    fn multi_read(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
+        let ops = match MultiRequest::decode(reader).map_err(malformed)? {
+            MultiRequest::Read(ops) => ops,
+            MultiRequest::Write(ops) if ops.is_empty() => Vec::new(),
+            MultiRequest::Write(_) => return Err(Code::MARSHALLING_ERROR),
+        };
+        for op in ops {
+            let start = out.len();
+            let outcome = match op {
+                MultiReadOp::GetData(request) => {
+                    let path = request.path.ok_or(Code::MARSHALLING_ERROR)?;
+                    write_multi_header(out, OpCode::GET_DATA, Code::OK);
+                    self.get_data(&path, false, out)
+                }
+                MultiReadOp::GetChildren(request) => {
+                    let path = request.path.ok_or(Code::MARSHALLING_ERROR)?;
+                    write_multi_header(out, OpCode::GET_CHILDREN, Code::OK);
+                    self.get_children(&path, false, out).map(|_| ())
+                }
+            };
+            if let Err(code) = outcome {
+                out.truncate(start);
+                write_multi_header(out, OpCode::ERROR, code);
+                write::int(out, code.0);
+            }
+        }
+        end_multi(out);
+        Ok(())
+    }
+
+    /// Registers a reconnecting client's watches again, and tells it at once of what it missed
+    /// (reference: `DataTree.setWatches`).
+    fn set_watches(&self, op: OpCode, reader: &mut Reader<'_>, outbox: &mut Outbox) -> Result<(), Code> {
+        let seen = Zxid(reader.long().map_err(malformed)?);
+        let mut list = || Vector::<jute::Ustring>::decode(reader).map_err(malformed);
+        let (data, exist, child) = (list()?, list()?, list()?);
+        let (persistent, recursive) = if op == OpCode::SET_WATCHES2 {
+            (list()?, list()?)
+        } else {
+            (Some(Vec::new()), Some(Vec::new()))
+        };
+        let paths = |list: Vector<jute::Ustring>| list.ok_or(Code::MARSHALLING_ERROR);
+        let id = self.client.id;
+        for path in paths(data)? {
+            let path = path.ok_or(Code::MARSHALLING_ERROR)?;
+            match self.tree.get(&path) {
+                None => outbox.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
+                Some(node) if node.mzxid() > seen => {
+                    outbox.notify(EventType::NodeDataChanged, &path, CATCH_UP_ZXID);
+                }
+                Some(_) => self.watch(|watches| watches.add_data(&path, id)),
+            }
+        }
+        for path in paths(exist)? {
+            let path = path.ok_or(Code::MARSHALLING_ERROR)?;
+            match self.tree.get(&path) {
+                Some(_) => outbox.notify(EventType::NodeCreated, &path, CATCH_UP_ZXID),
+                None => self.watch(|watches| watches.add_data(&path, id)),
+            }
+        }
+        for path in paths(child)? {
+            let path = path.ok_or(Code::MARSHALLING_ERROR)?;
+            match self.tree.get(&path) {
+                None => outbox.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
+                Some(node) if node.pzxid() > seen => {
+                    outbox.notify(EventType::NodeChildrenChanged, &path, CATCH_UP_ZXID);
+                }
+                Some(_) => self.watch(|watches| watches.add_child(&path, id)),
+            }
+        }
+        for path in paths(persistent)? {
+            self.watch(|watches| watches.add_persistent(path.as_deref().unwrap_or_default(), id));
+        }
+        for path in paths(recursive)? {
+            self.watch(|watches| watches.add_persistent_recursive(path.as_deref().unwrap_or_default(), id));
+        }
+        Ok(())
+    }
+}
+
+/// `user:hash` as `user:x`.
+fn with_hash_masked(acl: &Acl) -> Acl {
+    let mut shown = acl.clone();
+    if acl.id.scheme.as_deref() == Some("digest")
+        && let Some((user, _)) = acl.id.id.as_deref().and_then(|id| id.split_once(':'))
+    {
+        shown.id.id = Some(format!("{user}:x"));
+    }
+    shown
+}
+
+fn required_path<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Code> {
+    reader.ustring().map_err(malformed)?.ok_or(Code::MARSHALLING_ERROR)
+}
+
+fn path_and_flag<'a>(reader: &mut Reader<'a>) -> Result<(Cow<'a, str>, bool), Code> {
+    let path = reader.ustring().map_err(malformed)?;
+    let flag = reader.boolean().map_err(malformed)?;
+    Ok((path.ok_or(Code::MARSHALLING_ERROR)?, flag))
+}
+
+fn path_and_watcher_type<'a>(reader: &mut Reader<'a>) -> Result<(Cow<'a, str>, WatcherType), Code> {
+    let path = reader.ustring().map_err(malformed)?.unwrap_or_default();
+    let kind = reader.int().map_err(malformed)?;
+    Ok((path, WatcherType::from_wire(kind).ok_or(Code::MARSHALLING_ERROR)?))
+}

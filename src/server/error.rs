@@ -1,0 +1,58 @@
+//! Why a server cannot start, or has to end, and with which exit code (reference: `ExitCode`).
+
+use crate::config::ConfigError;
+use crate::disk::DiskError;
+use crate::snapshot::SnapshotError;
+use crate::txnlog::LogError;
+
+/// The end of a server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The configuration asks for what this version cannot do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A data directory cannot be used.
+    #[error("{0}")]
+    DataDirectory(String),
+    /// A data directory cannot be used.
+    #[error("{0}")]
+    Disk(#[from] DiskError),
+    /// No snapshot could be loaded, or none could be written.
+    #[error("{0}")]
+    Snapshot(#[from] SnapshotError),
+    /// The log could not be replayed, or is failing.
+    #[error("{0}")]
+    Log(#[from] LogError),
+    /// What is on disk is not a database that may be served.
+    #[error("{0}")]
+    Recovery(String),
+    /// A port cannot be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The system does not give what a server needs.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+    /// The writer thread ended for no reason it could tell.
+    #[error("the writer thread failed; its message is above")]
+    WriterFailed,
+}
+
+impl ServerError {
+    /// The reference's exit code for it.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Unsupported(_) => 2,
+            Self::DataDirectory(_) | Self::Disk(_) => 3,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What this server says of itself: the facts behind four-letter words and metrics.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::admin::four_letter::{self, Answer, Whitelist};
+use crate::admin::report::{
+    Bucket, ConfReport, ConnectionReport, DigestReport, DirsReport, DumpReport, DumpedConnection, Mode,
+    ServerReport, SessionReport, Source, VERSION, WatchSummary, environment,
+};
+use crate::clock::Clock;
+use crate::config::{Config, MetricsProvider};
+use crate::disk::Disk;
+use crate::metrics::prometheus::Exporter;
+use crate::metrics::{Gauges, Metrics, QuotaGauges, java, process};
+use crate::net::Commands;
+use crate::pipeline::Queue;
+use crate::request::{Client, State};
+use crate::tree::quota::{StatsTrack, limits_path, stats_path};
+use crate::tree::{Tree, path};
+
+/// What a [`Reporter`] looks at.
+pub(super) struct Facts {
+    pub(super) state: Arc<State>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) snapshots: PathBuf,
+    pub(super) logs: PathBuf,
+    pub(super) client_port: Option<u16>,
+    pub(super) config: Config,
+}
+
+/// Answers for the running server.
+pub(super) struct Reporter {
+    facts: Facts,
+    started_ms: i64,
+    trace_mask: AtomicI64,
+}
+
+/// The trace mask a server starts with (reference: `ZooTrace.traceMask`).
+const TRACE_MASK: i64 = 306;
+
+impl Reporter {
+    pub(super) fn new(facts: Facts) -> Self {
+        let started_ms = facts.clock.now_ms();
+        Self { facts, started_ms, trace_mask: AtomicI64::new(TRACE_MASK) }
+    }
+
+    /// Gauges as of now.
+    pub(super) fn gauges(&self) -> Gauges {
+        let Facts { state, clock, .. } = &self.facts;
+        let (min_latency, total, count, max_latency) = state.stats.latency();
+        let (last, least, most) = state.stats.response_bytes();
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let sessions = state.sessions().committed_count();
+        let watches = state.watches().count();
+        let tree = state.tree();
+        Gauges {
+            avg_latency: java::average(total, count.unsigned_abs()),
+            max_latency,
+            min_latency,
+            packets_received: state.stats.received().cast_signed(),
+            packets_sent: state.stats.sent().cast_signed(),
+            num_alive_connections: whole(state.client_count()),
+            outstanding_requests: whole(self.facts.queue.len()),
+            uptime: clock.now_ms() - self.started_ms,
+            znode_count: whole(tree.node_count()),
+            watch_count: whole(watches),
+            ephemerals_count: whole(tree.ephemerals_count()),
+            approximate_data_size: tree.approximate_data_size(),
+            global_sessions: whole(sessions),
+            open_file_descriptor_count: process::open_file_descriptors(),
+            max_file_descriptor_count: process::max_file_descriptors(),
+            last_client_response_size: last,
+            max_client_response_size: most,
+            min_client_response_size: least,
+            quotas: quota_gauges(&tree),
+            ..Gauges::default()
+        }
+    }
+
+    fn bytes_in(&self, directory: &Path) -> u64 {
+        let names = self.facts.disk.list(directory).unwrap_or_default();
+        let sizes = names.iter().filter_map(|name| self.facts.disk.open_read(&directory.join(name)).ok()?.len().ok());
+        sizes.sum()
+    }
+
+    /// When a moment of the monotonic clock is, in milliseconds since 1970.
+    fn to_wall(&self, monotonic_ms: i64) -> i64 {
+        self.facts.clock.wall_ms() + monotonic_ms - self.facts.clock.now_ms()
+    }
+
+    fn session_of(client: &Client) -> i64 {
+        client.session().map_or(0, |session| session.id.0)
+    }
+}
+
+/// Limits and usage of every quota, summed by the first component of its path.
+fn quota_gauges(tree: &Tree) -> std::collections::BTreeMap<String, QuotaGauges> {
+    let mut gauges = std::collections::BTreeMap::<String, QuotaGauges>::new();
+    for quota in tree.quota_paths() {
+        let track = |path: &str| tree.get(path).map(|node| StatsTrack::parse(node.data()));
+        let Some(namespace) = path::top_namespace(quota) else { continue };
+        let of_namespace = gauges.entry(namespace.to_owned()).or_default();
+        if let Some(limits) = track(&limits_path(quota)) {
+            let either = |hard: i64, soft: i64| if hard > -1 { hard } else { soft };
+            let add = |sum: &mut Option<i64>, limit: i64| *sum = Some(sum.unwrap_or(0) + limit);
+            add(&mut of_namespace.count_limit, either(limits.count_hard_limit(), limits.count()));
+            add(&mut of_namespace.bytes_limit, either(limits.byte_hard_limit(), limits.bytes()));
+        }
+        if let Some(usage) = track(&stats_path(quota)) {
+            of_namespace.count_usage += usage.count();
+            of_namespace.bytes_usage += usage.bytes();
+        }
+    }
+    gauges
+}
+
+impl Source for Reporter {
+    fn is_serving(&self) -> bool {
+        true
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn server(&self) -> ServerReport {
+        let state = &self.facts.state;
+        let (latency_min_ms, total, count, latency_max_ms) = state.stats.latency();
+        let tree = state.tree();
+        ServerReport {
+            version: VERSION.to_owned(),
+            latency_min_ms,
+            latency_avg_ms: java::average(total, count.unsigned_abs()),
+            latency_max_ms,
+            received: state.stats.received(),
+            sent: state.stats.sent(),
+            connections: state.client_count(),
+            outstanding: self.facts.queue.len() as u64,
+            zxid: tree.last_zxid().0,
+            mode: Mode::Standalone,
+            node_count: tree.node_count() as u64,
+            proposal_sizes: None,
+        }
+    }
+
+    fn connections(&self) -> Vec<ConnectionReport> {
+        let report = |client: &Arc<Client>| {
+            let stats = client.outbox().stats.clone();
+            ConnectionReport {
+                remote: client.peer,
+                interest_ops: u32::from(client.session().is_some()),
+                queued: client.in_flight() as u64,
+                received: stats.received,
+                sent: stats.sent,
+                session: client.session().map(|session| SessionReport {
+                    id: session.id.0,
+                    last_operation: stats.last_op,
+                    established_unix_ms: client.established_ms,
+                    timeout_ms: i32::try_from(session.timeout_ms()).unwrap_or(i32::MAX),
+                    last_cxid: stats.last_cxid,
+                    last_zxid: stats.last_zxid,
+                    last_response_ms: stats.last_response_ms,
+                    last_latency_ms: stats.last_latency,
+                    min_latency_ms: stats.min_latency.unwrap_or(0),
+                    avg_latency_ms: stats.total_latency.checked_div(stats.count).unwrap_or(0),
+                    max_latency_ms: stats.max_latency,
+                }),
+            }
+        };
+        self.facts.state.clients().iter().map(report).collect()
+    }
+
+    fn conf(&self) -> ConfReport {
+        let config = &self.facts.config;
+        let dirs = self.dirs();
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        ConfReport {
+            client_port: self.facts.client_port.map_or(-1, i32::from),
+            secure_client_port: -1,
+            data_dir: absolute(&self.facts.snapshots).display().to_string(),
+            data_dir_bytes: dirs.data_dir_bytes,
+            data_log_dir: absolute(&self.facts.logs).display().to_string(),
+            data_log_bytes: dirs.log_dir_bytes,
+            tick_time_ms: config.tick_time_ms,
+            max_client_cnxns: config.max_client_cnxns,
+            min_session_timeout_ms: config.min_session_timeout_ms,
+            max_session_timeout_ms: config.max_session_timeout_ms,
+            client_port_listen_backlog: config.client_port_listen_backlog.unwrap_or(-1),
+            server_id: 0,
+            quorum: None,
+        }
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        environment()
+    }
+
+    fn dump(&self) -> DumpReport {
+        let state = &self.facts.state;
+        let deadlines = state.sessions().by_deadline();
+        let sessions = deadlines
+            .into_iter()
+            .map(|(end, ids)| Bucket {
+                expires_unix_ms: self.to_wall(end),
+                members: ids.into_iter().map(|id| id.0).collect(),
+            })
+            .collect();
+        let ephemerals = state
+            .tree()
+            .ephemerals()
+            .map(|(session, paths)| (session.0, paths.iter().map(ToString::to_string).collect()))
+            .collect();
+        let mut connections = std::collections::BTreeMap::<i64, Vec<DumpedConnection>>::new();
+        let tick = i64::from(self.facts.config.tick_time_ms);
+        for client in state.clients() {
+            let idle_until = client.session().map_or(0, |session| session.deadline_ms());
+            let member = DumpedConnection { remote: client.peer, session: Self::session_of(&client) };
+            connections.entry((idle_until.div_euclid(tick) + 1) * tick).or_default().push(member);
+        }
+        let connections = connections
+            .into_iter()
+            .map(|(end, members)| Bucket { expires_unix_ms: self.to_wall(end), members })
+            .collect();
+        DumpReport { sessions, ephemerals, connections }
+    }
+
+    fn watch_summary(&self) -> WatchSummary {
+        let (connections, paths, watches) = self.facts.state.watches().summary();
+        WatchSummary { connections, paths, watches }
+    }
+
+    fn watches_by_session(&self) -> Vec<(i64, Vec<String>)> {
+        let by_watcher = self.facts.state.watches().by_watcher();
+        let clients = self.facts.state.clients();
+        let watching = clients.iter().filter_map(|client| {
+            let paths = by_watcher.get(&client.id)?;
+            Some((Self::session_of(client), paths.iter().map(ToString::to_string).collect()))
+        });
+        watching.collect()
+    }
+
+    fn watches_by_path(&self) -> Vec<(String, Vec<i64>)> {
+        let by_path = self.facts.state.watches().by_path();
+        let sessions: std::collections::HashMap<_, _> =
+            self.facts.state.clients().iter().map(|client| (client.id, Self::session_of(client))).collect();
+        let session = |id: &u64| sessions.get(id).copied();
+        by_path
+            .into_iter()
+            .map(|(path, watchers)| (path.to_string(), watchers.iter().filter_map(session).collect()))
+            .collect()
+    }
+
+    fn dirs(&self) -> DirsReport {
+        DirsReport {
+            data_dir_bytes: self.bytes_in(&self.facts.snapshots),
+            log_dir_bytes: self.bytes_in(&self.facts.logs),
+        }
+    }
+
+    fn monitor(&self) -> Vec<(String, String)> {
+        let gauges = self.gauges();
+        match self.facts.config.metrics {
+            MetricsProvider::Default => self.facts.metrics.mntr_entries(&gauges),
+            MetricsProvider::Null => Vec::new(),
+            MetricsProvider::Prometheus => {
+                let exporter = Exporter::new(self.facts.metrics.clone(), move || gauges.clone(), false);
+                exporter.mntr_entries(self.facts.clock.now_ms().cast_unsigned())
+            }
+        }
+    }
+
+    fn digests(&self) -> Vec<DigestReport> {
+        let report = |(zxid, digest): (jute::Zxid, u64)| DigestReport { zxid: zxid.0, digest: digest.cast_signed() };
+        self.facts.state.digests().into_iter().map(report).collect()
+    }
+
+    fn trace_mask(&self) -> i64 {
+        self.trace_mask.load(Ordering::Relaxed)
+    }
+
+    fn set_trace_mask(&self, mask: i64) {
+        self.trace_mask.store(mask, Ordering::Relaxed);
+    }
+
+    fn reset_stats(&self) {
+        self.facts.state.stats.reset();
+        if self.facts.config.metrics != MetricsProvider::Prometheus {
+            self.facts.metrics.reset();
+        }
+    }
+
+    fn reset_connections(&self) {
+        for client in self.facts.state.clients() {
+            client.outbox().stats = Default::default();
+        }
+    }
+}
+
+/// Four-letter words on the client port.
+pub(super) struct Words {
+    whitelist: Whitelist,
+    reporter: Arc<Reporter>,
+}
+
+impl Words {
+    pub(super) fn new(whitelist: &[String], reporter: Arc<Reporter>) -> Self {
+        Self { whitelist: Whitelist::of(whitelist), reporter }
+    }
+}
+
+impl Commands for Words {
+    fn is_word(&self, word: [u8; 4]) -> bool {
+        four_letter::is_word(word)
+    }
+
+    fn extra_bytes(&self, word: [u8; 4]) -> usize {
+        four_letter::extra_bytes(word, &self.whitelist)
+    }
+
+    fn answer(&self, word: [u8; 4], extra: &[u8]) -> Vec<u8> {
+        match four_letter::answer(word, extra.try_into().ok(), &self.whitelist, self.reporter.as_ref()) {
+            Answer::Text(text) => text.into_bytes(),
+            Answer::Close => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Who is alive (reference: `SessionTrackerImpl`, `ExpiryQueue`).
+//!
+//! Pure: time comes in as milliseconds of a clock that never goes back. Hearing from a session is one
+//! relaxed store, so that connections can do it without asking anyone; deadlines are found out when a
+//! bucket comes due.
+
+mod password;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use jute::SessionId;
+
+pub use self::password::{PASSWORD_LENGTH, password_for};
+
+/// A session as its connection sees it.
+#[derive(Debug)]
+pub struct SessionHandle {
+    /// Its id.
+    pub id: SessionId,
+    timeout_ms: AtomicI64,
+    last_heard_ms: AtomicI64,
+    closing: AtomicBool,
+}
+
+impl SessionHandle {
+    /// Notes that the client was heard from. False when the session is ending: then nothing more is
+    /// done for it.
+    pub fn touch(&self, now_ms: i64) -> bool {
+        self.last_heard_ms.fetch_max(now_ms, Ordering::Relaxed);
+        !self.closing.load(Ordering::Acquire)
+    }
+
+    /// The negotiated timeout.
+    #[must_use]
+    pub fn timeout_ms(&self) -> i64 {
+        self.timeout_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether its end is under way.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// When it expires unless it is heard from.
+    #[must_use]
+    pub fn deadline_ms(&self) -> i64 {
+        self.last_heard_ms.load(Ordering::Relaxed).saturating_add(self.timeout_ms())
+    }
+}
+
+/// Every session, by id and by the bucket in which it may expire.
+#[derive(Debug)]
+pub struct Sessions {
+    tick_ms: i64,
+    next_id: i64,
+    by_id: HashMap<SessionId, Tracked>,
+    /// By the end of the bucket. A session is in the bucket it was last seen to belong in, which may be
+    /// earlier than the one it belongs in by now; never later.
+    buckets: BTreeMap<i64, HashSet<SessionId>>,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    handle: Arc<SessionHandle>,
+    bucket: i64,
+    /// Whether its creation is committed: only then it goes into snapshots.
+    committed: bool,
+}
+
+impl Sessions {
+    /// No sessions. `server_id` goes into the top byte of ids, `now_ms` below it, so that a restarted
+    /// server does not give out the same ids again.
+    #[must_use]
+    pub fn new(tick_ms: i64, server_id: u8, now_ms: i64) -> Self {
+        let time = ((now_ms as u64) << 24) >> 8;
+        let mut next_id = (time | u64::from(server_id) << 56).cast_signed();
+        if next_id == i64::MIN {
+            next_id += 1; // that value marks container nodes
+        }
+        Self { tick_ms: tick_ms.max(1), next_id, by_id: HashMap::new(), buckets: BTreeMap::new() }
+    }
+
+    /// An id that no session had.
+    pub fn allocate_id(&mut self) -> SessionId {
+        loop {
+            let id = SessionId(self.next_id);
+            self.next_id = self.next_id.wrapping_add(1);
+            // A clock that counts from the machine's start can lead back to ids of an earlier one.
+            if !self.by_id.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// Follows a session: one just asked for, or one that recovery found. It gets its full timeout.
+    pub fn track(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) -> Arc<SessionHandle> {
+        if let Some(tracked) = self.by_id.get(&id) {
+            tracked.handle.touch(now_ms);
+            return tracked.handle.clone();
+        }
+        let handle = Arc::new(SessionHandle {
+            id,
+            timeout_ms: AtomicI64::new(timeout_ms.into()),
+            last_heard_ms: AtomicI64::new(now_ms),
+            closing: AtomicBool::new(false),
+        });
+        let bucket = self.bucket(handle.deadline_ms());
+        self.buckets.entry(bucket).or_default().insert(id);
+        self.by_id.insert(id, Tracked { handle: handle.clone(), bucket, committed: false });
+        handle
+    }
+
+    /// Its creation was applied.
+    pub fn commit(&mut self, id: SessionId) {
+        if let Some(tracked) = self.by_id.get_mut(&id) {
+            tracked.committed = true;
+        }
+    }
+
+    /// A client comes back to its session with a newly negotiated timeout. `None` when the session does
+    /// not exist or is ending.
+    pub fn reopen(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) -> Option<Arc<SessionHandle>> {
+        let tracked = self.by_id.get(&id).filter(|tracked| !tracked.handle.is_closing())?;
+        let handle = tracked.handle.clone();
+        handle.timeout_ms.store(timeout_ms.into(), Ordering::Relaxed);
+        handle.touch(now_ms);
+        // A shorter timeout can bring the deadline forward: put it where it belongs now.
+        self.rebucket(id);
+        Some(handle)
+    }
+
+    /// The session, if it exists.
+    #[must_use]
+    pub fn get(&self, id: SessionId) -> Option<&Arc<SessionHandle>> {
+        self.by_id.get(&id).map(|tracked| &tracked.handle)
+    }
+
+    /// Its end is decided; nothing more is accepted from it.
+    pub fn set_closing(&mut self, id: SessionId) {
+        if let Some(tracked) = self.by_id.get(&id) {
+            tracked.handle.closing.store(true, Ordering::Release);
+        }
+    }
+
+    /// Its end was applied.
+    pub fn remove(&mut self, id: SessionId) {
+        if let Some(tracked) = self.by_id.remove(&id) {
+            tracked.handle.closing.store(true, Ordering::Release);
+            self.leave_bucket(id, tracked.bucket);
+        }
+    }
+
+    /// When [`Sessions::expire`] next has something to look at.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        self.buckets.first_key_value().map(|(end, _)| *end)
+    }
+
+    /// Marks as closing, and returns, the sessions that were not heard from in time.
+    pub fn expire(&mut self, now_ms: i64) -> Vec<SessionId> {
+        let mut expired = Vec::new();
+        while let Some(entry) = self.buckets.first_entry().filter(|entry| *entry.key() <= now_ms) {
+            let end = *entry.key();
+            for id in entry.remove() {
+                let Some(tracked) = self.by_id.get(&id) else { continue };
+                let due = self.bucket(tracked.handle.deadline_ms());
+                if due <= end {
+                    tracked.handle.closing.store(true, Ordering::Release);
+                    expired.push(id);
+                } else {
+                    self.enter_bucket(id, due);
+                }
+            }
+        }
+        expired.sort_unstable();
+        expired
+    }
+
+    /// Sessions whose creation is committed, with their timeouts: what a snapshot keeps.
+    #[must_use]
+    pub fn committed(&self) -> Vec<(SessionId, i32)> {
+        let mut all: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, tracked)| tracked.committed)
+            .map(|(id, tracked)| (*id, i32::try_from(tracked.handle.timeout_ms()).unwrap_or(i32::MAX)))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// How many committed sessions there are.
+    #[must_use]
+    pub fn committed_count(&self) -> usize {
+        self.by_id.values().filter(|tracked| tracked.committed).count()
+    }
+
+    /// Sessions by the time their bucket ends, as of now.
+    #[must_use]
+    pub fn by_deadline(&self) -> BTreeMap<i64, Vec<SessionId>> {
+        let mut buckets: BTreeMap<i64, Vec<SessionId>> = BTreeMap::new();
+        for (id, tracked) in &self.by_id {
+            buckets.entry(self.bucket(tracked.handle.deadline_ms())).or_default().push(*id);
+        }
+        buckets.values_mut().for_each(|ids| ids.sort_unstable());
+        buckets
+    }
+
+    /// The end of the bucket a deadline falls into: the next multiple of the tick.
+    const fn bucket(&self, deadline_ms: i64) -> i64 {
+        (deadline_ms.div_euclid(self.tick_ms) + 1).saturating_mul(self.tick_ms)
+    }
+
+    fn rebucket(&mut self, id: SessionId) {
+        let Some(tracked) = self.by_id.get(&id) else { return };
+        let (before, due) = (tracked.bucket, self.bucket(tracked.handle.deadline_ms()));
+        self.leave_bucket(id, before);
+        self.enter_bucket(id, due);
+    }
+
+    fn enter_bucket(&mut self, id: SessionId, bucket: i64) {
+        self.buckets.entry(bucket).or_default().insert(id);
+        if let Some(tracked) = self.by_id.get_mut(&id) {
+            tracked.bucket = bucket;
+        }
+    }
+
+    fn leave_bucket(&mut self, id: SessionId, bucket: i64) {
+        if let Some(ids) = self.buckets.get_mut(&bucket) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.buckets.remove(&bucket);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_expires_at_the_tick_after_its_timeout_unless_heard_from() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let id = sessions.allocate_id();
+        let handle = sessions.track(id, 4000, 1);
+        assert_eq!(sessions.next_deadline_ms(), Some(6000));
+        assert!(handle.touch(5000));
+        assert!(sessions.expire(6000).is_empty());
+        assert_eq!(sessions.next_deadline_ms(), Some(10_000));
+        assert_eq!(sessions.expire(10_000), [id]);
+        assert!(!handle.touch(10_001));
+        assert!(sessions.reopen(id, 4000, 10_002).is_none());
+    }
+
+    #[test]
+    fn coming_back_with_a_shorter_timeout_brings_the_deadline_forward() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let id = sessions.allocate_id();
+        sessions.track(id, 40_000, 0);
+        sessions.reopen(id, 4000, 0);
+        assert_eq!(sessions.expire(6000), [id]);
+    }
+
+    #[test]
+    fn ids_carry_the_server_and_the_time() {
+        let mut sessions = Sessions::new(2000, 1, 0x1234);
+        assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0000);
+        assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0001);
+    }
+}

@@ -1,0 +1,384 @@
+//! Carrying out transactions. Every path through here is total: what does not fit the tree (which only
+//! happens when replaying over a fuzzy snapshot) is passed over exactly as the reference passes it over.
+
+use jute::records::data::{Acl, Stat};
+use jute::records::txn::TxnHeader;
+use jute::txn::{TxnBody, TxnEntry};
+use jute::{Code, OpCode, SessionId, Zxid};
+
+use super::node::{Node, NodeId, Owner};
+use super::quota::{self, StatsTrack};
+use super::{Applied, Change, Tree, digest, path};
+
+/// Hears of changes while they are applied.
+pub(super) type Observer<'o> = dyn FnMut(Change<'_>) + 'o;
+
+/// A node about to be created.
+struct NewNode {
+    path: String,
+    data: Option<Vec<u8>>,
+    acl: Option<Vec<Acl>>,
+    owner: Owner,
+    parent_cversion: i32,
+}
+
+impl Tree {
+    /// Applies one transaction of the log (reference: `DataTree.processTxn`).
+    pub fn apply(&mut self, header: &TxnHeader, body: TxnBody, observer: &mut Observer<'_>) -> Applied {
+        let applied = self.apply_body(header, body, observer);
+        if header.zxid > self.last_zxid {
+            self.last_zxid = header.zxid;
+        }
+        applied
+    }
+
+    /// Applies one transaction that nobody watches and nobody waits for: recovery.
+    pub fn replay(&mut self, entry: TxnEntry) {
+        self.apply(&entry.header, entry.body, &mut |_| {});
+    }
+
+    fn apply_body(&mut self, header: &TxnHeader, body: TxnBody, observer: &mut Observer<'_>) -> Applied {
+        let op = body.op();
+        let applied = match body {
+            TxnBody::Create(txn) => {
+                let owner = if txn.ephemeral { Owner::Session(header.client_id) } else { Owner::None };
+                let node = NewNode {
+                    path: txn.path.unwrap_or_default(),
+                    data: txn.data,
+                    acl: txn.acl,
+                    owner,
+                    parent_cversion: txn.parent_cversion,
+                };
+                self.create_repairing_parent(header, node, observer)
+            }
+            TxnBody::Create2(txn) => {
+                let owner = if txn.ephemeral { Owner::Session(header.client_id) } else { Owner::None };
+                let node = NewNode {
+                    path: txn.path.unwrap_or_default(),
+                    data: txn.data,
+                    acl: txn.acl,
+                    owner,
+                    parent_cversion: txn.parent_cversion,
+                };
+                self.create(header, node, observer)
+            }
+            TxnBody::CreateContainer(txn) => {
+                let node = NewNode {
+                    path: txn.path.unwrap_or_default(),
+                    data: txn.data,
+                    acl: txn.acl,
+                    owner: Owner::Container,
+                    parent_cversion: txn.parent_cversion,
+                };
+                self.create(header, node, observer)
+            }
+            TxnBody::CreateTtl(txn) => {
+                let node = NewNode {
+                    path: txn.path.unwrap_or_default(),
+                    data: txn.data,
+                    acl: txn.acl,
+                    owner: Owner::Ttl(txn.ttl),
+                    parent_cversion: txn.parent_cversion,
+                };
+                self.create(header, node, observer)
+            }
+            TxnBody::Delete(txn) | TxnBody::DeleteContainer(txn) => {
+                let path = txn.path.unwrap_or_default();
+                let code = self.delete(&path, header.zxid, observer);
+                Applied { path, code, ..Applied::default() }
+            }
+            TxnBody::SetData(txn) | TxnBody::Reconfig(txn) => {
+                let path = txn.path.unwrap_or_default();
+                let stat = self.set_data(&path, txn.data, txn.version, header, observer);
+                Applied::with_stat(path, stat)
+            }
+            TxnBody::SetAcl(txn) => {
+                let path = txn.path.unwrap_or_default();
+                let stat = self.set_acl(&path, txn.acl, txn.version);
+                Applied::with_stat(path, stat)
+            }
+            TxnBody::Check(txn) => {
+                Applied { path: txn.path.unwrap_or_default(), code: Code::OK, ..Applied::default() }
+            }
+            TxnBody::Error(txn) => Applied { code: Code(txn.err), ..Applied::default() },
+            TxnBody::CreateSession(_) => Applied { code: Code::OK, ..Applied::default() },
+            TxnBody::CloseSession(txn) => {
+                let listed = txn.and_then(|txn| txn.paths2delete).unwrap_or_default();
+                self.close_session(header.client_id, listed, header.zxid, observer);
+                Applied { code: Code::OK, ..Applied::default() }
+            }
+            TxnBody::Multi(parts) => self.multi(header, parts, observer),
+        };
+        Applied { op, ..applied }
+    }
+
+    /// All parts, or none of them: a part that failed in preparation fails the others.
+    fn multi(&mut self, header: &TxnHeader, parts: Vec<TxnBody>, observer: &mut Observer<'_>) -> Applied {
+        let failed = parts.iter().any(|part| matches!(part, TxnBody::Error(_)));
+        let mut after_failure = false;
+        let mut applied = Vec::with_capacity(parts.len());
+        for part in parts {
+            let is_error = matches!(part, TxnBody::Error(_));
+            after_failure |= is_error;
+            applied.push(if failed && !is_error {
+                let code = if after_failure { Code::RUNTIME_INCONSISTENCY } else { Code::OK };
+                Applied { op: OpCode::ERROR, code, ..Applied::default() }
+            } else {
+                self.apply_body(header, part, observer)
+            });
+        }
+        let code = applied.iter().map(|part| part.code).find(|code| *code != Code::OK).unwrap_or_default();
+        Applied { code, parts: applied, ..Applied::default() }
+    }
+
+    /// `create` of old kind: over a fuzzy snapshot, which may hold the node already but an older parent,
+    /// the parent is brought up to date.
+    fn create_repairing_parent(
+        &mut self,
+        header: &TxnHeader,
+        node: NewNode,
+        observer: &mut Observer<'_>,
+    ) -> Applied {
+        let parent_cversion = node.parent_cversion;
+        let mut applied = self.create(header, node, observer);
+        if applied.code == Code::NODE_EXISTS
+            && let Some((parent, _)) = path::split(&applied.path)
+        {
+            match self.find(parent) {
+                None => applied.code = Code::NO_NODE,
+                Some(id) => {
+                    let parent = parent.to_owned();
+                    self.raise_cversion(id, &parent, parent_cversion, header.zxid);
+                }
+            }
+        }
+        applied
+    }
+
+    fn create(&mut self, header: &TxnHeader, new: NewNode, observer: &mut Observer<'_>) -> Applied {
+        let NewNode { path, data, acl, owner, parent_cversion } = new;
+        let no_node = |path| Applied { path, code: Code::NO_NODE, ..Applied::default() };
+        let Some((parent_path, _)) = path::split(&path) else { return no_node(path) };
+        let Some(parent_id) = self.find(parent_path) else { return no_node(path) };
+        let slot = self.acls.intern(acl);
+        if let Some(existing) = self.find(&path) {
+            let replaced = self.node_mut(existing).acl;
+            self.node_mut(existing).acl = slot;
+            self.acls.release(replaced);
+            return Applied { path, code: Code::NODE_EXISTS, ..Applied::default() };
+        }
+        let data = data.map(Vec::into_boxed_slice);
+        let mut node = Node {
+            czxid: header.zxid,
+            mzxid: header.zxid,
+            pzxid: header.zxid,
+            ctime: header.time,
+            mtime: header.time,
+            owner: owner.to_field(),
+            data,
+            ..Node::built_in(&path, slot)
+        };
+        node.content_crc = digest::content_crc(&path, node.data());
+        let stat = node.stat(self.rules);
+        let data_length = node.data().map_or(0, <[u8]>::len);
+        self.raise_cversion(parent_id, parent_path, parent_cversion, header.zxid);
+        self.plant_under(parent_id, &path, node);
+        self.remember_owner(&path, Owner::from_field(owner.to_field(), self.rules));
+        self.note_quota_node_created(&path);
+        self.count_towards_quota(&path, 1, data_length as i64);
+        observer(Change::Created {
+            path: &path,
+            acl: self.acls.list(slot),
+            parent_acl: self.acls.list(self.node(parent_id).acl),
+        });
+        Applied { path, code: Code::OK, stat: Some(stat), ..Applied::default() }
+    }
+
+    fn delete(&mut self, path: &str, zxid: Zxid, observer: &mut Observer<'_>) -> Code {
+        let Some((parent_path, name)) = path::split(path) else { return Code::NO_NODE };
+        let Some(parent_id) = self.find(parent_path) else { return Code::NO_NODE };
+        // Even when the node is already gone, as over a fuzzy snapshot, the parent has changed.
+        self.change(parent_id, parent_path, |parent| parent.pzxid = parent.pzxid.max(zxid));
+        let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
+        let node = self.uproot(id, path);
+        let data_length = node.data().map_or(0, <[u8]>::len);
+        self.forget_owner(path, Owner::from_field(node.owner, self.rules));
+        if name == quota::LIMITS && parent_path.starts_with("/zookeeper") {
+            self.quotas.remove(quota::governed_path(parent_path));
+        }
+        self.count_towards_quota(path, -1, -(data_length as i64));
+        observer(Change::Deleted {
+            path,
+            acl: self.acls.list(node.acl),
+            parent_acl: self.acls.list(self.node(parent_id).acl),
+        });
+        self.acls.release(node.acl);
+        Code::OK
+    }
+
+    fn set_data(
+        &mut self,
+        path: &str,
+        data: Option<Vec<u8>>,
+        version: i32,
+        header: &TxnHeader,
+        observer: &mut Observer<'_>,
+    ) -> Option<Stat> {
+        let id = self.find(path)?;
+        let before = self.node(id).data().map_or(0, <[u8]>::len) as i64;
+        let data = data.map(Vec::into_boxed_slice);
+        let after = data.as_deref().map_or(0, <[u8]>::len) as i64;
+        let content_crc = digest::content_crc(path, data.as_deref());
+        self.change(id, path, |node| {
+            node.data = data;
+            node.content_crc = content_crc;
+            node.mtime = header.time;
+            node.mzxid = header.zxid;
+            node.version = version;
+        });
+        self.data_bytes += after - before;
+        self.count_towards_quota(path, 0, after - before);
+        let node = self.node(id);
+        observer(Change::DataChanged { path, acl: self.acls.list(node.acl) });
+        Some(node.stat(self.rules))
+    }
+
+    fn set_acl(&mut self, path: &str, acl: Option<Vec<Acl>>, version: i32) -> Option<Stat> {
+        let id = self.find(path)?;
+        let slot = self.acls.intern(acl);
+        let replaced = self.node(id).acl;
+        self.change(id, path, |node| {
+            node.aversion = version;
+            node.acl = slot;
+        });
+        self.acls.release(replaced);
+        Some(self.node(id).stat(self.rules))
+    }
+
+    /// Deletes what the transaction lists, then whatever else the session still owns here.
+    fn close_session(
+        &mut self,
+        session: SessionId,
+        listed: Vec<Option<String>>,
+        zxid: Zxid,
+        observer: &mut Observer<'_>,
+    ) {
+        let mut left = self.ephemerals.remove(&session).unwrap_or_default();
+        for path in listed.into_iter().flatten() {
+            self.delete(&path, zxid, observer);
+            left.remove(path.as_str());
+        }
+        for path in left {
+            self.delete(&path, zxid, observer);
+        }
+    }
+
+    /// Removes the ephemerals of a session that no longer exists, after loading. It is not logged: every
+    /// start would find and remove them again (reference: `ZooKeeperServer.loadData`).
+    pub fn kill_session(&mut self, session: SessionId) {
+        self.close_session(session, Vec::new(), self.last_zxid, &mut |_| {});
+    }
+
+    /// The count of child creations only ever grows; with it the parent's pzxid.
+    fn raise_cversion(&mut self, id: NodeId, path: &str, cversion: i32, zxid: Zxid) {
+        let current = self.node(id).cversion;
+        let raised = if cversion == -1 { current.wrapping_add(1) } else { cversion };
+        if raised > current {
+            self.change(id, path, |parent| {
+                parent.cversion = raised;
+                parent.pzxid = zxid;
+            });
+        }
+    }
+
+    /// Changes a node and, with it, the tree's digest.
+    pub(super) fn change(&mut self, id: NodeId, path: &str, change: impl FnOnce(&mut Node)) {
+        let counts = digest::counts(path);
+        let node = self.nodes.get_mut(id).expect("a node is changed only while it exists");
+        let before = if counts { Self::node_digest(node) } else { 0 };
+        change(node);
+        let after = if counts { Self::node_digest(node) } else { 0 };
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.nodes.get_mut(id).expect("a node id is used only while its node exists")
+    }
+
+    fn remember_owner(&mut self, path: &str, owner: Owner) {
+        match owner {
+            Owner::None => {}
+            Owner::Container => drop(self.containers.insert(path.into())),
+            Owner::Ttl(_) => drop(self.ttls.insert(path.into())),
+            Owner::Session(session) => {
+                self.ephemerals.entry(session).or_default().insert(path.into());
+            }
+        }
+    }
+
+    pub(super) fn remember_loaded_owner(&mut self, path: &str, field: SessionId) {
+        self.remember_owner(path, Owner::from_field(field, self.rules));
+    }
+
+    fn forget_owner(&mut self, path: &str, owner: Owner) {
+        match owner {
+            Owner::None => {}
+            Owner::Container => drop(self.containers.remove(path)),
+            Owner::Ttl(_) => drop(self.ttls.remove(path)),
+            Owner::Session(session) => {
+                if let Some(paths) = self.ephemerals.get_mut(&session) {
+                    paths.remove(path);
+                }
+            }
+        }
+    }
+
+    fn note_quota_node_created(&mut self, path: &str) {
+        let Some((parent, name)) = path::split(path) else { return };
+        if !parent.starts_with(quota::ROOT) {
+            return;
+        }
+        match name {
+            quota::LIMITS => self.quotas.add(quota::governed_path(parent)),
+            quota::STATS => self.recount_quota(quota::governed_path(parent)),
+            _ => {}
+        }
+    }
+
+    /// Writes what a quota's subtree holds into its usage node.
+    pub(super) fn recount_quota(&mut self, governed: &str) {
+        let (mut count, mut bytes) = (0, 0);
+        let mut stack: Vec<_> = self.find(governed).into_iter().collect();
+        while let Some(id) = stack.pop() {
+            let node = self.node(id);
+            count += 1;
+            bytes += node.data().map_or(0, <[u8]>::len) as i64;
+            stack.extend_from_slice(node.children());
+        }
+        let mut usage = StatsTrack::default();
+        usage.set_usage(count, bytes);
+        self.write_usage(governed, &usage);
+    }
+
+    fn count_towards_quota(&mut self, path: &str, nodes: i64, bytes: i64) {
+        let Some(governed) = self.quotas.governing(path).map(str::to_owned) else { return };
+        let Some(node) = self.get(&quota::stats_path(&governed)) else { return };
+        let mut usage = StatsTrack::parse(node.data());
+        usage.set_usage(usage.count() + nodes, usage.bytes() + bytes);
+        self.write_usage(&governed, &usage);
+    }
+
+    /// Usage changes without a zxid, a version or a watch; it lies outside the digest.
+    fn write_usage(&mut self, governed: &str, usage: &StatsTrack) {
+        if let Some(id) = self.find(&quota::stats_path(governed)) {
+            self.node_mut(id).data = Some(usage.to_string().into_bytes().into_boxed_slice());
+        }
+    }
+}
+
+impl Applied {
+    fn with_stat(path: String, stat: Option<Stat>) -> Self {
+        let code = if stat.is_some() { Code::OK } else { Code::NO_NODE };
+        Self { path, code, stat, ..Self::default() }
+    }
+}

@@ -1,0 +1,290 @@
+//! The data tree (reference: `DataTree`).
+//!
+//! Pure and synchronous. [`Tree::apply`] is total and deterministic: it has no error case, reads no
+//! clock and no random source, and applying a transaction again over a fuzzy snapshot repairs the
+//! snapshot. It knows neither watches nor connections: it reports what changed to whoever asks.
+
+pub mod acl;
+mod apply;
+pub mod digest;
+mod load;
+pub mod node;
+pub mod path;
+pub mod quota;
+mod slab;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jute::records::data::{Acl, Stat};
+use jute::{Code, OpCode, SessionId, Zxid};
+
+pub use self::acl::{AclRules, AclSlot, AclTable, Identity};
+pub use self::load::{Cursor, NodeWriter};
+pub use self::node::{Node, NodeId, Owner, OwnerRules};
+
+use self::quota::QuotaPaths;
+use self::slab::{PathIndex, Slab};
+
+/// A change that watchers may want to hear of. The lists are those that decide who may.
+#[derive(Debug)]
+pub enum Change<'a> {
+    /// A node came into being.
+    Created {
+        /// Its path.
+        path: &'a str,
+        /// Its list.
+        acl: &'a Arc<[Acl]>,
+        /// Its parent's list.
+        parent_acl: &'a Arc<[Acl]>,
+    },
+    /// A node went away.
+    Deleted {
+        /// Its path.
+        path: &'a str,
+        /// The list it had.
+        acl: &'a Arc<[Acl]>,
+        /// Its parent's list.
+        parent_acl: &'a Arc<[Acl]>,
+    },
+    /// A node has new data.
+    DataChanged {
+        /// Its path.
+        path: &'a str,
+        /// Its list.
+        acl: &'a Arc<[Acl]>,
+    },
+}
+
+/// What applying a transaction came to, for the reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Its type; failed parts of a multi are errors.
+    pub op: OpCode,
+    /// `OK`, or what the transaction was logged as having failed with.
+    pub code: Code,
+    /// The node's path.
+    pub path: String,
+    /// The node's stat, where the reply carries one.
+    pub stat: Option<Stat>,
+    /// One for each part of a multi.
+    pub parts: Vec<Self>,
+}
+
+/// Every node, and what can be looked up about them.
+#[derive(Debug)]
+pub struct Tree {
+    rules: OwnerRules,
+    nodes: Slab,
+    index: PathIndex,
+    acls: AclTable,
+    /// Sorted, so that a session's end lists them in one order everywhere.
+    ephemerals: HashMap<SessionId, BTreeSet<Box<str>>>,
+    containers: BTreeSet<Box<str>>,
+    ttls: BTreeSet<Box<str>>,
+    quotas: QuotaPaths,
+    digest: u64,
+    last_zxid: Zxid,
+    /// Path lengths plus data lengths.
+    data_bytes: i64,
+}
+
+impl Tree {
+    /// A tree with the nodes that every server begins with.
+    #[must_use]
+    pub fn new(rules: OwnerRules) -> Self {
+        let mut tree = Self::empty(rules);
+        tree.plant_root(Node::built_in("", AclSlot::OPEN));
+        for path in ["/zookeeper", quota::ROOT] {
+            tree.plant(path, Node::built_in(path, AclSlot::OPEN));
+        }
+        tree.ensure_config_node();
+        tree
+    }
+
+    /// No nodes at all: what a snapshot is loaded into.
+    fn empty(rules: OwnerRules) -> Self {
+        Self {
+            rules,
+            nodes: Slab::default(),
+            index: PathIndex::default(),
+            acls: AclTable::default(),
+            ephemerals: HashMap::new(),
+            containers: BTreeSet::new(),
+            ttls: BTreeSet::new(),
+            quotas: QuotaPaths::default(),
+            digest: 0,
+            last_zxid: Zxid::ZERO,
+            data_bytes: 1, // the reference counts the root's alias "/" as a path of its own
+        }
+    }
+
+    /// The zxid of the last transaction applied.
+    #[must_use]
+    pub const fn last_zxid(&self) -> Zxid {
+        self.last_zxid
+    }
+
+    /// Sets where the tree stands, after loading a snapshot.
+    pub const fn set_last_zxid(&mut self, zxid: Zxid) {
+        self.last_zxid = zxid;
+    }
+
+    /// How owner fields are read.
+    #[must_use]
+    pub const fn rules(&self) -> OwnerRules {
+        self.rules
+    }
+
+    /// The digest of the whole tree.
+    #[must_use]
+    pub const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The access control lists.
+    #[must_use]
+    pub const fn acls(&self) -> &AclTable {
+        &self.acls
+    }
+
+    /// Nodes as the reference counts them: the root twice.
+    #[must_use]
+    pub const fn node_count(&self) -> usize {
+        self.nodes.len() + 1
+    }
+
+    /// Path lengths plus data lengths of all nodes.
+    #[must_use]
+    pub const fn approximate_data_size(&self) -> i64 {
+        self.data_bytes
+    }
+
+    /// Finds a node. The root is both `/` and the empty path.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<NodeId> {
+        if matches!(path, "" | "/") {
+            return Some(NodeId::ROOT);
+        }
+        self.index.find(self.index.hash(path), |id| self.has_path(id, path))
+    }
+
+    /// The node itself. Ids come from this tree and are used before it changes.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        self.nodes.get(id).expect("a node id is used only while its node exists")
+    }
+
+    /// The node with this id, if there still is one; for walks that outlive changes.
+    #[must_use]
+    pub fn node_if_present(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(id)
+    }
+
+    /// Finds a node by path.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Node> {
+        self.find(path).map(|id| self.node(id))
+    }
+
+    /// A node's stat as clients see it.
+    #[must_use]
+    pub fn stat(&self, node: &Node) -> Stat {
+        node.stat(self.rules)
+    }
+
+    /// A session's ephemerals, sorted.
+    pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = &str> {
+        self.ephemerals.get(&session).into_iter().flatten().map(AsRef::as_ref)
+    }
+
+    /// Every session that owns ephemerals, with them.
+    pub fn ephemerals(&self) -> impl Iterator<Item = (SessionId, &BTreeSet<Box<str>>)> {
+        self.ephemerals.iter().map(|(session, paths)| (*session, paths))
+    }
+
+    /// How many ephemerals there are.
+    #[must_use]
+    pub fn ephemerals_count(&self) -> usize {
+        self.ephemerals.values().map(BTreeSet::len).sum()
+    }
+
+    /// Every container.
+    pub fn containers(&self) -> impl Iterator<Item = &str> {
+        self.containers.iter().map(AsRef::as_ref)
+    }
+
+    /// Every node with a time to live.
+    pub fn ttls(&self) -> impl Iterator<Item = &str> {
+        self.ttls.iter().map(AsRef::as_ref)
+    }
+
+    /// The deepest quota that `path` counts towards.
+    #[must_use]
+    pub fn governing_quota<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.quotas.governing(path)
+    }
+
+    /// The paths with a quota.
+    pub fn quota_paths(&self) -> impl Iterator<Item = &str> {
+        self.quotas.iter()
+    }
+
+    /// The number of a node's descendants (reference: `DataTree.getAllChildrenNumber`).
+    #[must_use]
+    pub fn descendants(&self, id: NodeId) -> usize {
+        let mut stack = vec![id];
+        let mut count = 0;
+        while let Some(id) = stack.pop() {
+            let children = self.node(id).children();
+            count += children.len();
+            stack.extend_from_slice(children);
+        }
+        count
+    }
+
+    /// Whether the node's path is `path`: its names are compared on the way up.
+    fn has_path(&self, id: NodeId, path: &str) -> bool {
+        let mut id = id;
+        let mut rest = path;
+        while id != NodeId::ROOT {
+            let Some(node) = self.nodes.get(id) else { return false };
+            let Some(above) = rest.strip_suffix(node.name.as_ref()).and_then(|rest| rest.strip_suffix('/')) else {
+                return false;
+            };
+            rest = above;
+            id = node.parent;
+        }
+        rest.is_empty()
+    }
+
+    /// The node's digest as it counts into the tree's.
+    fn node_digest(node: &Node) -> u64 {
+        digest::node(node.content_crc, &node.persisted())
+    }
+}
+
+impl Node {
+    fn built_in(path: &str, acl: AclSlot) -> Self {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        Self {
+            name: name.into(),
+            data: Some(Box::default()),
+            children: None,
+            czxid: Zxid::ZERO,
+            mzxid: Zxid::ZERO,
+            pzxid: Zxid::ZERO,
+            ctime: 0,
+            mtime: 0,
+            owner: SessionId(0),
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            acl,
+            parent: NodeId::ROOT,
+            position: 0,
+            path_hash: 0,
+            content_crc: digest::content_crc(path, None),
+        }
+    }
+}

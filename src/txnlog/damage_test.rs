@@ -1,0 +1,221 @@
+//! What recovery makes of damaged files: a torn tail is cut, corruption is an error, and nothing
+//! acknowledged is ever left out in silence.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jute::Zxid;
+
+use super::testing::*;
+use super::*;
+
+/// Writes transactions 1 to `count`, one sync each, ends the file, and returns it with the offsets at
+/// which records begin (and the last one ends).
+fn small_log(directory: &Path, count: i64) -> (PathBuf, Vec<usize>) {
+    let mut log = log(directory, Io::Plain, 0);
+    let mut offsets = vec![16];
+    for zxid in 1..=count {
+        log.append(&entry(zxid)).unwrap();
+        log.sync().unwrap();
+        offsets.push(usize::try_from(log.bytes_since_roll()).unwrap());
+    }
+    log.roll().unwrap();
+    (directory.join("log.1"), offsets)
+}
+
+/// Zero padding as a running server leaves it.
+fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(bytes.len() + 8192, 0);
+    bytes
+}
+
+fn check_prefix(directory: &Path, expected: i64) {
+    for attempt in ["recovery", "a second recovery"] {
+        let (read, recovered) = read_all(directory, 0).unwrap();
+        assert_eq!(read, (1..=expected).map(entry).collect::<Vec<_>>(), "{attempt}");
+        assert_eq!(recovered.last_zxid, Zxid(expected));
+        assert!(attempt == "recovery" || recovered.torn.is_none(), "the tail is cut the first time");
+    }
+}
+
+#[test]
+fn a_log_cut_at_any_byte_reads_as_a_prefix_and_can_be_continued() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, offsets) = small_log(directory.path(), 8);
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..=whole.len() {
+        for bytes in [whole[..cut].to_vec(), padded(whole[..cut].to_vec())] {
+            fs::write(&path, bytes).unwrap();
+            let complete = offsets.iter().skip(1).filter(|end| **end <= cut).count() as i64;
+            check_prefix(directory.path(), complete);
+            let mut log = log(directory.path(), Io::Mapped, complete);
+            log.append(&entry(complete + 1)).unwrap();
+            log.roll().unwrap();
+            check_holds(directory.path(), 1..=complete + 1);
+            if complete > 0 {
+                fs::remove_file(directory.path().join(format::file_name(Zxid(complete + 1)))).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flip_of_any_byte_is_found_unless_it_harms_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, offsets) = small_log(directory.path(), 6);
+    let whole = padded(fs::read(&path).unwrap());
+    let records_end = *offsets.last().unwrap();
+    let last_begins = offsets[offsets.len() - 2];
+    for at in 0..records_end + 100 {
+        for flip in [0x01, 0xFF] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            fs::write(&path, &bytes).unwrap();
+            let outcome = read_all(directory.path(), 0);
+            let problem = format!("flip {flip:#x} at {at}: {outcome:?}");
+            match at {
+                0..4 => assert!(matches!(outcome, Err(LogError::NotALog { .. })), "{problem}"),
+                4..16 => assert_eq!(outcome.unwrap().0.len(), 6, "only the magic is looked at"),
+                _ if at < last_begins => {
+                    let Err(LogError::Corrupt { offset, intact, .. }) = outcome else { panic!("{problem}") };
+                    let record = offsets.iter().rposition(|begin| *begin <= at).unwrap();
+                    assert_eq!(
+                        (offset, intact),
+                        (offsets[record] as u64, Zxid(record as i64 + 2)),
+                        "{problem}"
+                    );
+                }
+                _ if at < records_end => check_prefix(directory.path(), 5),
+                _ => check_prefix(directory.path(), 6),
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_in_an_older_file_is_an_error_even_at_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, offsets) = small_log(directory.path(), 5);
+    let mut log = log(directory.path(), Io::Plain, 5);
+    log.append(&entry(6)).unwrap();
+    log.sync().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[offsets[4] + 20] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = read_all(directory.path(), 0).unwrap_err();
+    assert!(matches!(error, LogError::Gap { before: Zxid(4), after: Zxid(6), .. }), "{error}");
+}
+
+/// A server of the reference leaves torn tails in place when it begins its next file.
+#[test]
+fn a_torn_tail_of_an_older_file_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, offsets) = small_log(directory.path(), 5);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, padded(bytes[..offsets[4] + 20].to_vec())).unwrap();
+    let mut log = log(directory.path(), Io::Plain, 4);
+    log.append(&entry(5)).unwrap();
+    log.sync().unwrap();
+    check_holds(directory.path(), 1..=5);
+}
+
+/// Power loss in the middle of a sync: any sectors of the last batch are on disk, the others are zeros.
+#[test]
+fn any_sectors_of_the_last_batch_may_be_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(directory.path(), Io::Plain, 0);
+    (1..=10).for_each(|zxid| log.append(&entry(zxid)).unwrap());
+    log.sync().unwrap();
+    let durable = usize::try_from(log.bytes_since_roll()).unwrap();
+    (11..=80).for_each(|zxid| log.append(&entry(zxid)).unwrap());
+    log.sync().unwrap();
+    let end = usize::try_from(log.bytes_since_roll()).unwrap();
+    drop(log);
+    let path = directory.path().join("log.1");
+    let whole = fs::read(&path).unwrap();
+    let sectors: Vec<_> = (durable / 512..=end / 512).collect();
+    assert!(sectors.len() > 10);
+    let mut random = 0x9E37_79B9_u64;
+    for _ in 0..300 {
+        let mut bytes = whole.clone();
+        for sector in &sectors {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if random >> 62 == 0 {
+                let from = (sector * 512).max(durable);
+                bytes[from..(sector + 1) * 512].fill(0);
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+        let (read, recovered) = read_all(directory.path(), 0).unwrap();
+        let count = i64::try_from(read.len()).unwrap();
+        assert!((10..=80).contains(&count), "acknowledged transactions are all there");
+        assert_eq!(read, (1..=count).map(entry).collect::<Vec<_>>());
+        assert_eq!(bytes == whole, recovered.torn.is_none());
+        check_prefix(directory.path(), count);
+    }
+}
+
+#[test]
+fn a_lost_sector_far_before_the_end_is_corruption() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(directory.path(), Io::Plain, 0);
+    (1..=20).for_each(|zxid| log.append(&large_entry(zxid, 1 << 20)).unwrap());
+    log.sync().unwrap();
+    drop(log);
+    let path = directory.path().join("log.1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096..4608].fill(0);
+    fs::write(&path, bytes).unwrap();
+    let error = read_all(directory.path(), 0).unwrap_err();
+    assert!(matches!(error, LogError::Corrupt { offset: 16, intact: Zxid(2), .. }), "{error}");
+}
+
+#[test]
+fn a_newest_file_without_a_record_is_removed() {
+    let contents =
+        [vec![], b"ZK".to_vec(), vec![0; 5000], format::HEADER.to_vec(), padded(format::HEADER.to_vec())];
+    for content in contents {
+        let directory = tempfile::tempdir().unwrap();
+        small_log(directory.path(), 3);
+        let path = directory.path().join("log.4");
+        fs::write(&path, content).unwrap();
+        let (read, recovered) = read_all(directory.path(), 0).unwrap();
+        assert_eq!((read.len(), recovered.removed.as_ref()), (3, Some(&path)));
+        assert!(!path.exists());
+        check_prefix(directory.path(), 3);
+    }
+}
+
+#[test]
+fn an_empty_file_before_others_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, _) = small_log(directory.path(), 3);
+    fs::copy(&path, directory.path().join("log.4")).unwrap();
+    fs::write(&path, b"").unwrap();
+    assert!(matches!(read_all(directory.path(), 0), Err(LogError::NotALog { .. })));
+}
+
+#[test]
+fn an_intact_record_of_unknown_type_is_not_taken_for_a_torn_tail() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(directory.path(), Io::Plain, 0);
+    let mut payload = Vec::new();
+    entry(1).encode(&mut payload);
+    payload[28..32].copy_from_slice(&99_i32.to_be_bytes());
+    log.append_encoded(Zxid(1), &payload).unwrap();
+    log.sync().unwrap();
+    let error = read_all(directory.path(), 0).unwrap_err();
+    assert!(matches!(error, LogError::Unreadable { offset: 16, zxid: Zxid(1), .. }), "{error}");
+}
+
+#[test]
+fn an_error_names_file_offset_and_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, offsets) = small_log(directory.path(), 3);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[offsets[1] + 12] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let text = read_all(directory.path(), 0).unwrap_err().to_string();
+    let begin = format!("{}: damaged record at offset {} (checksum mismatch)", path.display(), offsets[1]);
+    assert!(text.starts_with(&begin) && text.contains("Restore the file"), "{text}");
+}

@@ -1,0 +1,146 @@
+//! What can go wrong with a log, in words for the operator.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use jute::{DecodeError, Zxid};
+
+use crate::disk::DiskError;
+
+/// A log that cannot be written or read.
+#[derive(Debug)]
+pub enum LogError {
+    /// The disk failed. On the write path the log is poisoned afterwards.
+    Disk(DiskError),
+    /// No space for the next record. Nothing of it was written; the same append may be tried again.
+    Full(DiskError),
+    /// An earlier write or sync failed, so what is on disk is unknown until a restart reads it.
+    Poisoned {
+        /// The first failure.
+        reason: String,
+    },
+    /// Damage in front of transactions that may have been acknowledged.
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where the damaged record begins.
+        offset: u64,
+        /// What is wrong there.
+        problem: &'static str,
+        /// The first intact record after it.
+        intact: Zxid,
+    },
+    /// A file that does not begin as a log does.
+    NotALog {
+        /// The file.
+        path: PathBuf,
+        /// What it has instead.
+        problem: &'static str,
+    },
+    /// An intact record that this version does not understand.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Where the record begins.
+        offset: u64,
+        /// Its zxid, zero if not even that can be read.
+        zxid: Zxid,
+        /// Why.
+        source: DecodeError,
+    },
+    /// Transactions are missing between two others.
+    Gap {
+        /// The file with the later one.
+        path: PathBuf,
+        /// Where the later one begins.
+        offset: u64,
+        /// The last one before the gap.
+        before: Zxid,
+        /// The first one after it.
+        after: Zxid,
+    },
+    /// Asked to cut after a transaction that is in no file; nothing was cut.
+    NoSuchTransaction {
+        /// The log directory.
+        directory: PathBuf,
+        /// The one asked for.
+        zxid: Zxid,
+    },
+}
+
+impl LogError {
+    /// The append may be tried again once there is space: nothing was written.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// For callers that must say which file an operator should look at.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Disk(error) | Self::Full(error) => Some(&error.path),
+            Self::Poisoned { .. } => None,
+            Self::Corrupt { path, .. }
+            | Self::NotALog { path, .. }
+            | Self::Unreadable { path, .. }
+            | Self::Gap { path, .. } => Some(path),
+            Self::NoSuchTransaction { directory, .. } => Some(directory),
+        }
+    }
+}
+
+impl From<DiskError> for LogError {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(error) => error.fmt(f),
+            Self::Full(error) => write!(f, "{error}; free some space, writes go on by themselves"),
+            Self::Poisoned { reason } => write!(f, "the log is closed after a failed write: {reason}"),
+            Self::Corrupt { path, offset, problem, intact } => write!(
+                f,
+                "{}: damaged record at offset {offset} ({problem}), but transaction {intact} after it is intact. \
+                 Restore the file from a copy; or, on a member of an ensemble, move the data and log directories \
+                 away and let the server fetch its state from the leader",
+                path.display()
+            ),
+            Self::NotALog { path, problem } => {
+                write!(
+                    f,
+                    "{}: not a transaction log ({problem}); move the file away or restore it",
+                    path.display()
+                )
+            }
+            Self::Unreadable { path, offset, zxid, source } => write!(
+                f,
+                "{}: the record at offset {offset} (transaction {zxid}) is intact but not understood: {source}. \
+                 A newer version may have written it",
+                path.display()
+            ),
+            Self::Gap { path, offset, before, after } => write!(
+                f,
+                "{}: transaction {after} at offset {offset} does not follow {before}: the transactions between \
+                 are missing. Restore the missing log file, or the newest snapshot",
+                path.display()
+            ),
+            Self::NoSuchTransaction { directory, zxid } => {
+                write!(f, "{}: no file contains transaction {zxid}; nothing was cut", directory.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LogError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Disk(error) | Self::Full(error) => Some(error),
+            Self::Unreadable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the log does on a full and on a failing disk, in both modes.
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use jute::Zxid;
+
+use super::testing::*;
+use super::*;
+use crate::disk::faulty::FaultyDisk;
+use crate::disk::{Disk, RealDisk};
+
+fn in_both_modes(check: impl Fn(&Path, FaultyDisk, Log)) {
+    for io in MODES {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let log = Log::open(Arc::new(disk.clone()), options(directory.path(), io), Zxid::ZERO).unwrap();
+        check(directory.path(), disk, log);
+    }
+}
+
+#[test]
+fn an_append_on_a_full_disk_leaves_no_trace_and_can_be_repeated() {
+    in_both_modes(|directory, disk, mut log| {
+        disk.set_full(true);
+        let error = log.append(&entry(1)).unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+        assert!(RealDisk.list(directory).unwrap().is_empty(), "no part of a file");
+        disk.set_full(false);
+        log.append(&entry(1)).unwrap();
+        log.append(&entry(2)).unwrap();
+        log.sync().unwrap();
+        disk.set_full(true);
+        let large = large_entry(3, 2 * PREALLOC_BYTES as usize);
+        assert!(log.append(&large).unwrap_err().is_retryable());
+        log.append(&entry(3)).expect("what fits is still taken");
+        log.sync().unwrap();
+        check_holds(directory, 1..=3);
+        disk.set_full(false);
+        log.append(&large_entry(4, 2 * PREALLOC_BYTES as usize)).unwrap();
+        log.sync().unwrap();
+        assert_eq!(read_all(directory, 0).unwrap().0.len(), 4);
+    });
+}
+
+#[test]
+fn a_spare_file_carries_the_log_over_a_full_disk() {
+    in_both_modes(|directory, disk, mut log| {
+        log.spare().prepare().unwrap();
+        disk.set_full(true);
+        log.append(&entry(1)).unwrap();
+        log.sync().unwrap();
+        assert!(log.spare().prepare().unwrap_err().is_retryable(), "an early warning");
+        assert!(log.spare().is_short());
+        assert_eq!(RealDisk.list(directory).unwrap(), ["log.1"]);
+        disk.set_full(false);
+        log.spare().prepare().unwrap();
+        assert!(!log.spare().is_short());
+        disk.set_full(true);
+        (2..=190).for_each(|zxid| log.append(&entry(zxid)).unwrap());
+        log.sync().unwrap();
+        assert!(log.bytes_since_roll() > 16 << 10, "bytes of both files");
+        assert_eq!(RealDisk.list(directory).unwrap().len(), 2, "the spare took over from the full file");
+        check_holds(directory, 1..=190);
+    });
+}
+
+#[test]
+fn the_first_failed_sync_is_final_and_never_tried_again() {
+    in_both_modes(|_, disk, mut log| {
+        log.append(&entry(1)).unwrap();
+        log.sync().unwrap();
+        log.append(&entry(2)).unwrap();
+        disk.set_syncs_fail(true);
+        assert!(matches!(log.sync(), Err(LogError::Disk(_))));
+        disk.set_syncs_fail(false);
+        let syncs = disk.syncs();
+        for outcome in
+            [log.sync().err(), log.append(&entry(3)).err(), log.roll().err(), log.truncate(Zxid(1)).err()]
+        {
+            assert!(matches!(outcome, Some(LogError::Poisoned { .. })), "{outcome:?}");
+        }
+        assert_eq!(disk.syncs(), syncs);
+        assert_eq!(log.durable_zxid(), Zxid(1));
+    });
+}
+
+#[test]
+fn the_thread_waits_for_space_and_goes_on() {
+    in_both_modes(|directory, disk, log| {
+        disk.set_full(true);
+        let (reports, received) = mpsc::channel();
+        let syncer = Syncer::start(log, 16, move |durability| reports.send(durability).unwrap()).unwrap();
+        assert!(syncer.append(Arc::new(entry(1))));
+        let next = || received.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(matches!(next(), Durability::Reached(Zxid::ZERO, _)));
+        assert!(matches!(next(), Durability::Blocked(error) if error.is_retryable()));
+        disk.set_full(false);
+        assert!(matches!(next(), Durability::Reached(Zxid(1), _)));
+        check_holds(directory, 1..=1);
+    });
+}
+
+#[test]
+fn a_thread_that_waits_for_space_can_be_stopped() {
+    in_both_modes(|_, disk, log| {
+        disk.set_full(true);
+        let syncer = Syncer::start(log, 16, |_| {}).unwrap();
+        assert!(syncer.append(Arc::new(entry(1))));
+        assert_eq!(syncer.stop().unwrap().durable_zxid(), Zxid::ZERO);
+    });
+}
+
+#[test]
+fn the_thread_reports_a_failed_sync_and_ends() {
+    in_both_modes(|_, disk, log| {
+        let (reports, received) = mpsc::channel();
+        disk.set_syncs_fail(true);
+        let syncer = Syncer::start(log, 16, move |durability| reports.send(durability).unwrap()).unwrap();
+        assert!(syncer.append(Arc::new(entry(1))));
+        let report = received.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(matches!(report, Durability::Failed(LogError::Disk(_))), "{report:?}");
+        drop(received);
+        assert_eq!(syncer.stop().unwrap().durable_zxid(), Zxid::ZERO);
+    });
+}

@@ -1,0 +1,81 @@
+//! A log file as memory: the only unsafe code of the server.
+//!
+//! What keeps it safe: every byte of the map was allocated and synced before (`DiskFile::allocate`), so
+//! a store never needs a block that may not be there; the file is never shortened while mapped, and
+//! the directory lock keeps other servers away. If the device fails to read a page in, or somebody
+//! cuts the file from outside, the process dies by SIGBUS, which is the right end: it cannot know
+//! what is on disk.
+#![expect(unsafe_code, reason = "a store into a map cannot be written in safe Rust")]
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use crate::disk::{DiskError, LogMem, Result};
+
+/// A shared, writable map of the first bytes of a file.
+pub(super) struct Mapped {
+    map: MmapRaw,
+    path: PathBuf,
+}
+
+impl Mapped {
+    /// Maps the first `len` bytes, all of which the file must have.
+    pub(super) fn new(file: &File, path: &Path, len: u64) -> Result<Self> {
+        let failed = |source| DiskError::new("map", path, source);
+        let len = usize::try_from(len).map_err(|_| failed(io::ErrorKind::FileTooLarge.into()))?;
+        let map = MmapOptions::new().len(len).map_raw(file).map_err(failed)?;
+        // Without this the kernel sees a file read in sequence and caches it in folios of a megabyte,
+        // each of which is written whole when one record in it is synced: twenty times the bytes.
+        map.advise(Advice::Random).map_err(failed)?;
+        Ok(Self { map, path: path.to_owned() })
+    }
+
+    fn check(&self, operation: &'static str, offset: u64, count: usize) -> Result<usize> {
+        let start = usize::try_from(offset).ok();
+        let fits = start.and_then(|start| start.checked_add(count)).is_some_and(|end| end <= self.map.len());
+        start.filter(|_| fits).ok_or_else(|| {
+            let reason = io::Error::new(io::ErrorKind::InvalidInput, "outside the mapped part of the file");
+            DiskError::at(operation, &self.path, offset, reason)
+        })
+    }
+}
+
+impl Mapped {
+    /// Has the kernel bring the pages in, all at once. It reports as an error what the store itself
+    /// would meet as SIGBUS. Kernels before 5.14 cannot; then the store faults the pages in.
+    fn populate(&self, start: usize, offset: u64, count: usize) -> Result<()> {
+        match self.map.advise_range(Advice::PopulateWrite, start, count) {
+            Err(source) if source.kind() != io::ErrorKind::InvalidInput => {
+                Err(DiskError::at("bring in the mapped pages", &self.path, offset, source))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl LogMem for Mapped {
+    fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let start = self.check("store", offset, bytes.len())?;
+        self.populate(start, offset, bytes.len())?;
+        // SAFETY: `check` showed that `start + bytes.len()` is at most the map's length, so the target
+        // lies inside one live mapping, which is writable. `&mut self` excludes other stores, and no
+        // reference to the mapped bytes is ever made, so nothing aliases the target; `bytes` is
+        // ordinary memory of this process and cannot overlap it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.map.as_mut_ptr().add(start), bytes.len());
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, range: Range<u64>) -> Result<()> {
+        let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let start = self.check("sync", range.start, count)?;
+        self.map
+            .flush_range(start, count)
+            .map_err(|source| DiskError::at("sync", &self.path, range.start, source))
+    }
+}

@@ -1,0 +1,91 @@
+//! The transaction log: preallocated files that are mapped into memory, byte for byte those of the
+//! reference.
+//!
+//! - [`format`]: the bytes, and when a place is an end, a torn tail or corruption.
+//! - [`Log`]: append many, sync once. A record counts only when [`Log::sync`] returned.
+//! - [`Spare`]: the next file, allocated ahead of need.
+//! - [`Entries`]: reading in zxid order over files; [`recover`]: reading at start, with repair of the
+//!   tail.
+//! - [`Syncer`]: the thread that owns a log in a running server.
+//!
+//! What must always hold: *synced ≤ stored ≤ allocated*. The first failed store or sync is final. A
+//! server always starts a new file, so the file it recovered from is never written again, except to
+//! cut a torn tail off.
+//!
+//! This room never opens a file behind the disk's back, and knows neither sessions nor the tree.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+mod error;
+pub mod format;
+mod log;
+mod mmap;
+mod reader;
+mod recovery;
+mod segment;
+mod spare;
+mod syncer;
+mod tail;
+mod truncate;
+mod window;
+
+#[cfg(test)]
+mod damage_test;
+#[cfg(test)]
+mod fault_test;
+#[cfg(test)]
+mod log_test;
+#[cfg(test)]
+mod testing;
+
+use std::path::PathBuf;
+
+pub use error::LogError;
+pub use log::{Log, Synced};
+pub use reader::{Entries, Frame, Gaps};
+pub use recovery::{Progress, Recovered, recover};
+pub use spare::Spare;
+pub use syncer::{Durability, Syncer};
+pub use tail::TornTail;
+
+/// How records reach the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Io {
+    /// Stores into a map, then `msync` of the pages they touched.
+    #[default]
+    Mapped,
+    /// `pwrite`, then `fdatasync`. Also what [`Io::Mapped`] becomes on file systems where a map is not
+    /// safe, or when nothing is allocated ahead.
+    Plain,
+}
+
+/// What the log needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `version-2` directory under `dataLogDir`. It must exist.
+    pub dir: PathBuf,
+    /// Bytes allocated at a time (`preAllocSize`); zero or less for none.
+    pub prealloc_bytes: i64,
+    /// A new file begins after a sync that made the current one longer (`txnLogSizeLimitInKb`).
+    pub size_limit_bytes: Option<u64>,
+    /// Whether [`Log::sync`] waits for the device (`forceSync`).
+    pub force_sync: bool,
+    /// Syncs that take longer are marked slow (`fsync.warningthresholdms`).
+    pub fsync_warning_ms: u64,
+    /// How records reach the file.
+    pub io: Io,
+}
+
+impl Options {
+    /// The reference's defaults for a directory.
+    #[must_use]
+    pub const fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            prealloc_bytes: format::PREALLOC_BYTES,
+            size_limit_bytes: None,
+            force_sync: true,
+            fsync_warning_ms: 1000,
+            io: Io::Mapped,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The file that is being appended to.
+//!
+//! *written ≤ allocated*: a record is stored only into space that was allocated and made durable
+//! before, unless allocation ahead is switched off.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::format::{self, HEADER, HEADER_BYTES, PREFIX_BYTES};
+use super::mmap::Mapped;
+use super::{Io, LogError, Options};
+use crate::disk::{Disk, DiskError, DiskFile, LogMem, Mapping, Result};
+
+/// A log file open for appending.
+pub(super) struct Segment {
+    file: Box<dyn DiskFile>,
+    /// Its name now; a spare file gets another one.
+    path: PathBuf,
+    /// `None`: plain writes.
+    memory: Option<Box<dyn LogMem>>,
+    /// Where the next record goes.
+    written: u64,
+    /// The file's length with its padding. Equals `written` when nothing is allocated ahead.
+    allocated: u64,
+    prealloc_bytes: i64,
+    io: Io,
+}
+
+impl Segment {
+    /// Creates a file with a durable header and its first extent. Its name is durable only after a
+    /// sync of the directory. Nothing is left behind on failure.
+    pub(super) fn create(
+        disk: &dyn Disk,
+        path: &Path,
+        options: &Options,
+    ) -> std::result::Result<Self, LogError> {
+        let file = disk.create(path)?;
+        let prepared = Self::prepare(file, options);
+        if prepared.is_err() {
+            let _ = disk.remove(path);
+        }
+        prepared.map_err(full_or_disk)
+    }
+
+    fn prepare(file: Box<dyn DiskFile>, options: &Options) -> Result<Self> {
+        file.write_at(0, &HEADER)?;
+        let prealloc_bytes = options.prealloc_bytes;
+        let allocated = format::padded_size(HEADER_BYTES, HEADER_BYTES, HEADER_BYTES, prealloc_bytes);
+        file.allocate(HEADER_BYTES..allocated)?;
+        file.sync()?;
+        let (io, path) = (options.io, file.path().to_owned());
+        let mut segment =
+            Self { file, path, memory: None, written: HEADER_BYTES, allocated, prealloc_bytes, io };
+        segment.map()?;
+        Ok(segment)
+    }
+
+    fn map(&mut self) -> Result<()> {
+        // The old map goes first; the bytes in it stay in the page cache.
+        self.memory = None;
+        if self.io == Io::Plain || self.prealloc_bytes <= 0 {
+            return Ok(());
+        }
+        match self.file.mapping()? {
+            Mapping::Real(file) => {
+                self.memory = Some(Box::new(Mapped::new(&file, &self.path, self.allocated)?));
+            }
+            Mapping::Simulated(memory) => self.memory = Some(memory),
+            Mapping::Refused(_) => self.io = Io::Plain,
+        }
+        Ok(())
+    }
+
+    /// Where the next record goes.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The mode in use: plain where the file system does not allow maps.
+    pub(super) const fn io(&self) -> Io {
+        self.io
+    }
+
+    /// Its name.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Notes that the file has another name now.
+    pub(super) fn renamed(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    /// Whether a record at `range` needs more space than is allocated.
+    pub(super) fn must_grow(&self, range: Range<u64>) -> bool {
+        self.needed(range) > self.allocated
+    }
+
+    fn needed(&self, range: Range<u64>) -> u64 {
+        format::padded_size(range.start, range.end, self.allocated, self.prealloc_bytes)
+    }
+
+    /// Makes sure that a record at `range` has durable space. Extends the file when it has not.
+    pub(super) fn reserve(&mut self, range: Range<u64>) -> std::result::Result<(), LogError> {
+        let needed = self.needed(range);
+        if needed <= self.allocated {
+            return Ok(());
+        }
+        self.file.allocate(self.allocated..needed).map_err(full_or_disk)?;
+        self.file.sync()?;
+        self.allocated = needed;
+        self.map()?;
+        Ok(())
+    }
+
+    /// Stores a batch of whole records after the last one. Its first bytes go last: should the process
+    /// die in between, the place reads as an end and not as a damaged record.
+    pub(super) fn store(&mut self, batch: &[u8]) -> Result<()> {
+        let (prefix, rest) = batch.split_at(PREFIX_BYTES.min(batch.len()));
+        let after_prefix = self.written + prefix.len() as u64;
+        match &mut self.memory {
+            Some(memory) => {
+                memory.store(after_prefix, rest)?;
+                memory.store(self.written, prefix)?;
+            }
+            None if self.allocated > self.written => {
+                self.file.write_at(after_prefix, rest)?;
+                self.file.write_at(self.written, prefix)?;
+            }
+            // Past the end of the file one write is better: the length never covers a hole.
+            None => self.file.write_at(self.written, batch)?,
+        }
+        self.written += batch.len() as u64;
+        self.allocated = self.allocated.max(self.written);
+        Ok(())
+    }
+
+    /// Makes everything from `start` on durable.
+    pub(super) fn sync(&mut self, start: u64) -> Result<()> {
+        match &mut self.memory {
+            Some(memory) => memory.sync(start..self.written),
+            None => self.file.sync_data(),
+        }
+    }
+
+    /// Ends the file. Its padding is given back to the file system: real blocks, unlike the
+    /// reference's, would be held until the file is purged. A crash may leave the padding there.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.memory = None;
+        if self.allocated > self.written { self.file.set_len(self.written) } else { Ok(()) }
+    }
+}
+
+fn full_or_disk(error: DiskError) -> LogError {
+    if error.is_full() { LogError::Full(error) } else { LogError::Disk(error) }
+}

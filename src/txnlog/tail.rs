@@ -1,0 +1,166 @@
+//! Judging the place where a file has no further valid record: end, torn tail, or corruption. The
+//! rules and their reasons are in [`format`](super::format).
+
+use std::path::{Path, PathBuf};
+
+use jute::Zxid;
+
+use super::LogError;
+use super::format::{PAYLOAD_BYTES_MIN, PREFIX_BYTES, SECTOR_BYTES, TRAILER, UNSYNCED_BYTES_MAX};
+use super::window::Window;
+use crate::disk::Result;
+
+/// What a crash left after the last whole record of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The file.
+    pub path: PathBuf,
+    /// Where the valid part ends.
+    pub offset: u64,
+    /// What stands there instead of a record.
+    pub problem: &'static str,
+    /// An intact record that lies beyond: part of the same unfinished batch.
+    pub intact_after: Option<Zxid>,
+}
+
+/// A record found at an offset.
+#[derive(Clone, Copy)]
+pub(super) struct Located {
+    pub(super) zxid: Zxid,
+    pub(super) offset: u64,
+    pub(super) payload_bytes: u64,
+}
+
+impl Located {
+    pub(super) const fn payload_offset(&self) -> u64 {
+        self.offset + PREFIX_BYTES as u64
+    }
+
+    /// Where the next record begins.
+    pub(super) const fn end(&self) -> u64 {
+        self.payload_offset() + self.payload_bytes + 1
+    }
+}
+
+/// The record at `at`, or why there is none.
+pub(super) fn locate(window: &mut Window, at: u64) -> Result<std::result::Result<Located, &'static str>> {
+    let Some(prefix) = window.exactly(at, PREFIX_BYTES as u64)? else { return Ok(Err("the file ends")) };
+    let Some((checksum, length)) = split_prefix(prefix) else { return Ok(Err("the file ends")) };
+    if length == 0 {
+        return Ok(Err("no record"));
+    }
+    let payload_bytes = match usize::try_from(length) {
+        Ok(count) if count >= PAYLOAD_BYTES_MIN => count as u64,
+        _ => return Ok(Err("impossible length")),
+    };
+    let from = at + PREFIX_BYTES as u64;
+    // The file's own length bounds what is read, so a hostile length costs no more than the file.
+    if from + payload_bytes >= window.len() {
+        return Ok(Err("the record is cut off"));
+    }
+    let Some((trailer, payload)) = window.exactly(from, payload_bytes + 1)?.and_then(<[u8]>::split_last)
+    else {
+        return Ok(Err("the record is cut off"));
+    };
+    if *trailer != TRAILER {
+        return Ok(Err("the record's end mark is missing"));
+    }
+    if checksum != u64::from(simd_adler32::adler32(&payload)) {
+        return Ok(Err("checksum mismatch"));
+    }
+    // Session id 8, cxid 4, then the zxid.
+    let zxid = payload.get(12..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes);
+    Ok(Ok(Located { zxid: Zxid(zxid), offset: at, payload_bytes }))
+}
+
+fn split_prefix(prefix: &[u8]) -> Option<(u64, i32)> {
+    let (checksum, length) = prefix.split_first_chunk()?;
+    Some((u64::from_be_bytes(*checksum), i32::from_be_bytes(length.try_into().ok()?)))
+}
+
+/// Judges `at`, where no valid record begins. `last` is the newest valid one before it. `None` is a
+/// clean end.
+pub(super) fn judge(
+    window: &mut Window,
+    path: &Path,
+    at: u64,
+    last: Zxid,
+    problem: &'static str,
+) -> std::result::Result<Option<TornTail>, LogError> {
+    if window.next_nonzero(at)?.is_none() {
+        return Ok(None);
+    }
+    let torn = TornTail { path: path.to_owned(), offset: at, problem, intact_after: None };
+    let Some(intact) = find_intact(window, at + 1, last)? else { return Ok(Some(torn)) };
+    let batch_end = at + 2 * UNSYNCED_BYTES_MAX as u64;
+    if lost_a_sector(window, at, intact.offset)? && find_intact(window, batch_end, last)?.is_none() {
+        return Ok(Some(TornTail { intact_after: Some(intact.zxid), ..torn }));
+    }
+    Err(LogError::Corrupt { path: path.to_owned(), offset: at, problem, intact: intact.zxid })
+}
+
+/// The first valid record at or after `from` that is newer than `last`, wherever it begins. Bytes
+/// made to look like very many long records count as one: that errs towards corruption.
+fn find_intact(window: &mut Window, from: u64, last: Zxid) -> Result<Option<Located>> {
+    const STEP: u64 = 1 << 16;
+    const CHECKED_BYTES_MAX: u64 = 1 << 30;
+    let mut at = from;
+    let mut checked_bytes = 0;
+    let window_len = window.len();
+    // A record begins with at least four zero bytes, so it may begin before the next other byte.
+    while let Some(nonzero) = window.next_nonzero(at)? {
+        at = at.max(nonzero.saturating_sub(PREFIX_BYTES as u64));
+        let bytes = window.view(at, STEP + PREFIX_BYTES as u64)?;
+        let stepped = (bytes.len() as u64).saturating_sub(PREFIX_BYTES as u64 - 1).max(1);
+        let left = window_len - at;
+        let candidates: Vec<_> = bytes
+            .windows(PREFIX_BYTES)
+            .enumerate()
+            .filter_map(|(skip, prefix)| {
+                Some((skip as u64, may_begin(prefix).filter(|length| *length < left)?))
+            })
+            .collect();
+        for (skip, payload_bytes) in candidates {
+            checked_bytes += payload_bytes;
+            if checked_bytes > CHECKED_BYTES_MAX {
+                return Ok(Some(Located { zxid: last.successor(), offset: at + skip, payload_bytes }));
+            }
+            if let Ok(found) = locate(window, at + skip)?
+                && found.zxid > last
+            {
+                return Ok(Some(found));
+            }
+        }
+        at += stepped;
+    }
+    Ok(None)
+}
+
+/// The length of the payload, if twelve bytes look like checksum and length.
+fn may_begin(prefix: &[u8]) -> Option<u64> {
+    let (checksum, length) = split_prefix(prefix)?;
+    let length = u64::try_from(length).ok()?;
+    let looks_so = (1..=u64::from(u32::MAX)).contains(&checksum) && length >= PAYLOAD_BYTES_MIN as u64;
+    looks_so.then_some(length)
+}
+
+/// Whether the bytes from `at` to `intact` show that a sector was never written: the rest of the first
+/// one, or a whole one, is zeros.
+fn lost_a_sector(window: &mut Window, at: u64, intact: u64) -> Result<bool> {
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    if is_zero(window.view(at, PREFIX_BYTES as u64)?) {
+        return Ok(true);
+    }
+    let mut sector = at.next_multiple_of(SECTOR_BYTES);
+    // Fewer bytes than these are zero in every record.
+    if sector - at > 4 && is_zero(window.view(at, sector - at)?) {
+        return Ok(true);
+    }
+    while sector < intact {
+        if is_zero(window.view(sector, SECTOR_BYTES)?) {
+            return Ok(true);
+        }
+        sector += SECTOR_BYTES;
+    }
+    Ok(false)
+}

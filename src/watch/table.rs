@@ -1,0 +1,239 @@
+//! One table of watches: by path for triggering, by watcher for removal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+/// A connection, as far as watches are concerned.
+pub type WatcherId = u64;
+
+/// How a watch behaves when it fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Fires once.
+    Standard = 1,
+    /// Stays.
+    Persistent = 2,
+    /// Stays, and fires for everything below too.
+    PersistentRecursive = 4,
+}
+
+/// The modes a watcher has on one path; never empty while stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Modes(u8);
+
+impl Modes {
+    const fn has(self, mode: Mode) -> bool {
+        self.0 & mode as u8 != 0
+    }
+    const fn with(self, mode: Mode) -> Self {
+        Self(self.0 | mode as u8)
+    }
+    const fn without(self, mode: Mode) -> Self {
+        Self(self.0 & !(mode as u8))
+    }
+}
+
+/// Watches of one kind.
+#[derive(Debug, Default)]
+pub struct Table {
+    by_path: HashMap<Arc<str>, Vec<(WatcherId, Modes)>, RandomState>,
+    by_watcher: HashMap<WatcherId, HashMap<Arc<str>, (), RandomState>, RandomState>,
+    /// Recursive watches in the table; without any, ancestors need not be looked at.
+    recursive: usize,
+}
+
+impl Table {
+    /// Adds a mode to what the watcher has on the path.
+    pub fn add(&mut self, path: &str, watcher: WatcherId, mode: Mode) {
+        let key = match self.by_path.get_key_value(path) {
+            Some((key, _)) => key.clone(),
+            None => path.into(),
+        };
+        let watchers = self.by_path.entry(key.clone()).or_default();
+        let before = match watchers.iter_mut().find(|(id, _)| *id == watcher) {
+            Some((_, modes)) => std::mem::replace(modes, modes.with(mode)),
+            None => {
+                watchers.push((watcher, Modes(mode as u8)));
+                self.by_watcher.entry(watcher).or_default().insert(key, ());
+                Modes(0)
+            }
+        };
+        if mode == Mode::PersistentRecursive && !before.has(mode) {
+            self.recursive += 1;
+        }
+    }
+
+    /// Whether the watcher watches the path, in this mode if one is given.
+    #[must_use]
+    pub fn contains(&self, path: &str, watcher: WatcherId, mode: Option<Mode>) -> bool {
+        let modes = self.by_path.get(path).and_then(|list| list.iter().find(|(id, _)| *id == watcher));
+        modes.is_some_and(|(_, modes)| mode.is_none_or(|mode| modes.has(mode)))
+    }
+
+    /// Removes a mode, or all of them, from what the watcher has on the path; whether anything went.
+    pub fn remove(&mut self, path: &str, watcher: WatcherId, mode: Option<Mode>) -> bool {
+        let Some(watchers) = self.by_path.get_mut(path) else { return false };
+        let Some(index) = watchers.iter().position(|(id, _)| *id == watcher) else { return false };
+        let Some((_, modes)) = watchers.get_mut(index) else { return false };
+        let before = *modes;
+        let after = mode.map_or(Modes(0), |mode| before.without(mode));
+        *modes = after;
+        if after == Modes(0) {
+            watchers.swap_remove(index);
+            if watchers.is_empty() {
+                self.by_path.remove(path);
+            }
+            self.forget(watcher, path);
+        }
+        if before.has(Mode::PersistentRecursive) && !after.has(Mode::PersistentRecursive) {
+            self.recursive -= 1;
+        }
+        before != after
+    }
+
+    /// Removes everything the watcher has.
+    pub fn remove_watcher(&mut self, watcher: WatcherId) {
+        for (path, ()) in self.by_watcher.remove(&watcher).unwrap_or_default() {
+            let Some(watchers) = self.by_path.get_mut(&path) else { continue };
+            if let Some(index) = watchers.iter().position(|(id, _)| *id == watcher) {
+                let (_, modes) = watchers.swap_remove(index);
+                self.recursive -= usize::from(modes.has(Mode::PersistentRecursive));
+            }
+            if watchers.is_empty() {
+                self.by_path.remove(&path);
+            }
+        }
+    }
+
+    /// Calls `tell` once for each watcher of the path, and of its ancestors recursively; what fires once
+    /// is gone afterwards.
+    pub fn trigger(&mut self, path: &str, mut tell: impl FnMut(WatcherId)) {
+        if self.by_path.is_empty() {
+            return;
+        }
+        let mut told = Vec::new();
+        let mut spent = Vec::new();
+        if let Some(watchers) = self.by_path.get_mut(path) {
+            watchers.retain_mut(|(watcher, modes)| {
+                told.push(*watcher);
+                *modes = modes.without(Mode::Standard);
+                let stays = *modes != Modes(0);
+                if !stays {
+                    spent.push(*watcher);
+                }
+                stays
+            });
+            if watchers.is_empty() {
+                self.by_path.remove(path);
+            }
+        }
+        for watcher in spent {
+            self.forget(watcher, path);
+        }
+        if self.recursive > 0 {
+            for ancestor in ancestors(path) {
+                for (watcher, modes) in self.by_path.get(ancestor).into_iter().flatten() {
+                    if modes.has(Mode::PersistentRecursive) && !told.contains(watcher) {
+                        told.push(*watcher);
+                    }
+                }
+            }
+        }
+        told.into_iter().for_each(&mut tell);
+    }
+
+    fn forget(&mut self, watcher: WatcherId, path: &str) {
+        if let Some(paths) = self.by_watcher.get_mut(&watcher) {
+            paths.remove(path);
+            if paths.is_empty() {
+                self.by_watcher.remove(&watcher);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_path.is_empty()
+    }
+
+    pub(super) fn watch_count(&self) -> usize {
+        self.by_path.values().map(Vec::len).sum()
+    }
+
+    pub(super) fn summary(&self) -> (usize, usize, usize) {
+        (self.by_watcher.len(), self.by_path.len(), self.watch_count())
+    }
+
+    pub(super) fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
+        self.by_watcher
+            .iter()
+            .map(|(watcher, paths)| {
+                let mut paths: Vec<_> = paths.keys().cloned().collect();
+                paths.sort();
+                (*watcher, paths)
+            })
+            .collect()
+    }
+
+    pub(super) fn by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
+        self.by_path.iter().map(|(path, list)| (path.clone(), list.iter().map(|(id, _)| *id).collect())).collect()
+    }
+}
+
+/// The paths above `path`, deepest first, ending with `/`.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let above = |path: &str| path.rfind('/').map(|slash| slash.max(1)).filter(|end| *end < path.len());
+    let mut end = above(path);
+    std::iter::from_fn(move || {
+        let ancestor = path.get(..end?)?;
+        end = above(ancestor);
+        Some(ancestor)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fired(table: &mut Table, path: &str) -> Vec<WatcherId> {
+        let mut told = Vec::new();
+        table.trigger(path, |watcher| told.push(watcher));
+        told.sort_unstable();
+        told
+    }
+
+    #[test]
+    fn a_standard_watch_fires_once_and_a_persistent_one_stays() {
+        let mut table = Table::default();
+        table.add("/a", 1, Mode::Standard);
+        table.add("/a", 2, Mode::Persistent);
+        table.add("/a", 2, Mode::Standard);
+        assert_eq!(fired(&mut table, "/a"), [1, 2]);
+        assert_eq!(fired(&mut table, "/a"), [2]);
+        assert!(!table.contains("/a", 2, Some(Mode::Standard)));
+    }
+
+    #[test]
+    fn a_recursive_watch_hears_of_everything_below_once() {
+        let mut table = Table::default();
+        table.add("/", 1, Mode::PersistentRecursive);
+        table.add("/a", 1, Mode::PersistentRecursive);
+        table.add("/a/b", 1, Mode::Standard);
+        assert_eq!(fired(&mut table, "/a/b"), [1]);
+        assert_eq!(fired(&mut table, "/a/b/c"), [1]);
+        assert_eq!(fired(&mut table, "/x"), [1]);
+        table.remove_watcher(1);
+        assert_eq!(table.recursive, 0);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn ancestors_of_a_path_end_at_the_root() {
+        assert_eq!(ancestors("/a/b").collect::<Vec<_>>(), ["/a", "/"]);
+        assert_eq!(ancestors("/a").collect::<Vec<_>>(), ["/"]);
+        assert!(ancestors("/").next().is_none());
+        assert!(ancestors("").next().is_none());
+        assert!(ancestors("a").next().is_none());
+    }
+}
