@@ -20,8 +20,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// Runs the scenario on each server, one after the other, and prints a table.
 pub(crate) fn compare(launcher: &Launcher, kinds: &[Kind], nodes: u32) -> Result<()> {
     println!(
-        "| {nodes} nodes | load s | RSS MiB empty | full | bytes/node | peak | stop s | restart s | RSS MiB then |\n\
-         |---|---|---|---|---|---|---|---|---|"
+        "| {nodes} nodes | load s | RSS MiB empty | full | bytes/node | JVM heap used | peak | stop s | restart s | RSS MiB then |\n\
+         |---|---|---|---|---|---|---|---|---|---|"
     );
     for kind in kinds {
         let mut server = launcher.start(*kind, NODE_BYTES)?;
@@ -30,6 +30,7 @@ pub(crate) fn compare(launcher: &Launcher, kinds: &[Kind], nodes: u32) -> Result
         fill(server.address, "/filled", nodes, NODE_BYTES)?;
         let loading = begun.elapsed();
         let full = settled_kib(&server)?;
+        let heap = if *kind == Kind::Apache { heap_used_mib(server.pid()?)? } else { "–".to_owned() };
         let peak = peak_resident_kib(server.pid()?)?;
         let begun = Instant::now();
         server.stop()?;
@@ -39,7 +40,7 @@ pub(crate) fn compare(launcher: &Launcher, kinds: &[Kind], nodes: u32) -> Result
         server.stop()?;
         let mib = |kib: u64| kib as f64 / 1024.0;
         println!(
-            "| {} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} |",
+            "| {} | {:.1} | {:.0} | {:.0} | {:.0} | {heap} | {:.0} | {:.2} | {:.2} | {:.0} |",
             name_of(*kind),
             loading.as_secs_f64(),
             mib(empty),
@@ -67,4 +68,13 @@ fn settled_kib(server: &Server) -> Result<u64> {
     }
     thread::sleep(SETTLE);
     resident_kib(pid)
+}
+
+/// What is alive in a JVM's heap: resident memory may lie far above it.
+fn heap_used_mib(pid: u32) -> Result<String> {
+    let output = Command::new("jcmd").args([&pid.to_string(), "GC.heap_info"]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let used = text.split("used ").nth(1).and_then(|rest| rest.split('K').next());
+    let kib: u64 = used.context("jcmd told no used heap")?.trim().parse()?;
+    Ok((kib / 1024).to_string())
 }
