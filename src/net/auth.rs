@@ -78,7 +78,7 @@ impl AuthOptions {
                 true
             }
             "ip" => {
-                let id = client.peer.ip().to_canonical().to_string();
+                let id = crate::tree::ip::identity(client.peer.ip());
                 client.add_identity(Identity { scheme: "ip".into(), id });
                 true
             }
@@ -105,6 +105,9 @@ mod tests {
     #[test]
     fn digests_are_those_the_reference_derives() {
         // The example of the reference's documentation.
-        assert_eq!(digest_identity("super:test", DigestAlgorithm::Sha1), "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
+        assert_eq!(
+            digest_identity("super:test", DigestAlgorithm::Sha1),
+            "super:D/InIHSb7yEEbrWz8b9l71RjZJU="
+        );
     }
 }

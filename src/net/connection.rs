@@ -390,7 +390,8 @@ impl Connection {
         let wanted = commands.extra_bytes(word);
         while self.input.unread().len() < wanted {
             let ready = tokio::time::timeout_at(deadline, self.stream.readable()).await;
-            ready.map_err(|_| End::Refused("a four-letter word came without its argument".into()))?
+            ready
+                .map_err(|_| End::Refused("a four-letter word came without its argument".into()))?
                 .map_err(End::Failed)?;
             match self.input.fill(|buffer| self.stream.try_read_buf(buffer)) {
                 Ok(0) => return Err(End::Closed),
@@ -401,7 +402,8 @@ impl Connection {
         }
         let extra = self.input.unread().get(..wanted).unwrap_or_default().to_vec();
         let answering = tokio::task::spawn_blocking(move || commands.answer(word, &extra));
-        let text = answering.await.map_err(|error| End::Refused(format!("a four-letter word failed: {error}")))?;
+        let text =
+            answering.await.map_err(|error| End::Refused(format!("a four-letter word failed: {error}")))?;
         let mut outbox = self.client.outbox();
         outbox.raw(|out| out.extend_from_slice(&text));
         outbox.close_after();

@@ -74,7 +74,9 @@ impl Pipeline {
             let (staged, txns) = self.prepare_and_append(requests)?;
             if txns > 0 {
                 let synced = self.log.sync()?;
-                self.metrics.fsynctime.observe(i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX));
+                self.metrics
+                    .fsynctime
+                    .observe(i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX));
                 self.zab.handle(Event::LogSynced(self.log.durable_zxid()));
             }
             let mut committed = self.state.tree().last_zxid();
@@ -127,7 +129,9 @@ impl Pipeline {
                 body => {
                     request.body = body;
                     match self.preparer.prepare(&tree, &mut sessions, &mut request, wall) {
-                        Prepared::Txn(entry) if request.op == OpCode::CREATE_SESSION => What::NewSession(entry),
+                        Prepared::Txn(entry) if request.op == OpCode::CREATE_SESSION => {
+                            What::NewSession(entry)
+                        }
                         Prepared::Txn(entry) => What::Txn(entry),
                         Prepared::Refused(code) => What::Refused(code),
                     }
@@ -184,9 +188,15 @@ impl Pipeline {
                 if request.op == OpCode::CLOSE_SESSION {
                     self.session_closed(&request);
                 }
-                self.reply(&request, woken, tally, now, applied.op != OpCode::ERROR, tree.last_zxid(), |out| {
-                    write_body(request.op, &applied, out)
-                });
+                self.reply(
+                    &request,
+                    woken,
+                    tally,
+                    now,
+                    applied.op != OpCode::ERROR,
+                    tree.last_zxid(),
+                    |out| write_body(request.op, &applied, out),
+                );
             }
             What::NewSession(entry) => {
                 self.apply(tree, entry, woken);
@@ -194,7 +204,13 @@ impl Pipeline {
                 if let Some(client) = &request.client {
                     self.connected.insert(request.session, client.clone());
                     let timeout = client.session().map_or(0, |session| session.timeout_ms());
-                    self.greet(client, i32::try_from(timeout).unwrap_or(i32::MAX), request.session, request.bytes, woken);
+                    self.greet(
+                        client,
+                        i32::try_from(timeout).unwrap_or(i32::MAX),
+                        request.session,
+                        request.bytes,
+                        woken,
+                    );
                 }
             }
             What::Reopen(connect) => self.reopen(&request, &connect, now, woken),
@@ -278,7 +294,13 @@ impl Pipeline {
     }
 
     /// Reference: `ZooKeeperServer.reopenSession`.
-    fn reopen(&mut self, request: &Request, connect: &ConnectRequest, now: i64, woken: &mut Vec<Arc<Client>>) {
+    fn reopen(
+        &mut self,
+        request: &Request,
+        connect: &ConnectRequest,
+        now: i64,
+        woken: &mut Vec<Arc<Client>>,
+    ) {
         let Some(client) = &request.client else { return };
         let id = connect.session_id;
         if let Some(earlier) = self.connected.remove(&id) {

@@ -27,7 +27,12 @@ pub(super) struct Sweep {
 impl Sweep {
     /// The first look is one interval after `now_ms`.
     pub(super) fn new(options: Options, now_ms: i64) -> Self {
-        Self { options, next_look_ms: now_ms + options.interval_ms, next_removal_ms: now_ms, candidates: VecDeque::new() }
+        Self {
+            options,
+            next_look_ms: now_ms + options.interval_ms,
+            next_removal_ms: now_ms,
+            candidates: VecDeque::new(),
+        }
     }
 
     /// When there is something to do.

@@ -118,7 +118,7 @@ impl Client {
     /// A connection that just came; the `ip` scheme identifies it by its address.
     #[must_use]
     pub fn new(id: WatcherId, peer: SocketAddr, established_ms: i64) -> Self {
-        let ip = Identity { scheme: "ip".into(), id: peer.ip().to_canonical().to_string() };
+        let ip = Identity { scheme: "ip".into(), id: crate::tree::ip::identity(peer.ip()) };
         Self {
             id,
             peer,

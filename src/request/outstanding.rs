@@ -83,7 +83,14 @@ impl Outstanding {
     }
 
     /// `path` will be `after`, or gone, from `zxid` on.
-    pub fn change(&mut self, tree: &Tree, zxid: Zxid, path: &str, before: Option<&View>, after: Option<View>) {
+    pub fn change(
+        &mut self,
+        tree: &Tree,
+        zxid: Zxid,
+        path: &str,
+        before: Option<&View>,
+        after: Option<View>,
+    ) {
         let path = key(path);
         if self.queue.is_empty() {
             self.digest = tree.digest();
@@ -103,8 +110,7 @@ impl Outstanding {
 
     /// Starts a group of changes that may have to be taken back.
     pub fn begin(&mut self) {
-        self.undo =
-            Some(Undo { queue_length: self.queue.len(), digest: self.digest, replaced: Vec::new() });
+        self.undo = Some(Undo { queue_length: self.queue.len(), digest: self.digest, replaced: Vec::new() });
     }
 
     /// Keeps the group.

@@ -64,7 +64,13 @@ impl Preparer {
     }
 
     /// Checks a write and turns it into a transaction. `time` is the wall clock in milliseconds.
-    pub fn prepare(&mut self, tree: &Tree, sessions: &mut Sessions, request: &mut Request, time: i64) -> Prepared {
+    pub fn prepare(
+        &mut self,
+        tree: &Tree,
+        sessions: &mut Sessions,
+        request: &mut Request,
+        time: i64,
+    ) -> Prepared {
         if matches!(request.body, Body::Malformed) {
             return Prepared::Refused(Code::MARSHALLING_ERROR);
         }
@@ -192,7 +198,8 @@ impl Context<'_> {
 
     /// Ephemerals need a session that every server knows.
     pub(super) fn check_global_session(&self) -> Result<(), Code> {
-        self.check_session().map_err(|code| if code == Code::UNKNOWN_SESSION { Code::SESSION_EXPIRED } else { code })
+        self.check_session()
+            .map_err(|code| if code == Code::UNKNOWN_SESSION { Code::SESSION_EXPIRED } else { code })
     }
 
     pub(super) fn permit(&self, list: &[jute::records::data::Acl], wanted: i32) -> Result<(), Code> {

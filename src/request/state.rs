@@ -54,7 +54,6 @@ const DIGEST_INTERVAL: i64 = 128;
 /// How many digests are kept.
 const DIGESTS_MAX: usize = 1024;
 
-
 impl State {
     /// Shares a recovered tree and its sessions.
     #[must_use]

@@ -108,7 +108,12 @@ impl ServerStats {
     pub fn latency(&self) -> (i64, i64, i64, i64) {
         let least = self.min_latency.load(Relaxed);
         let least = if least == i64::MAX { 0 } else { least };
-        (least, self.total_latency.load(Relaxed), self.latencies.load(Relaxed), self.max_latency.load(Relaxed))
+        (
+            least,
+            self.total_latency.load(Relaxed),
+            self.latencies.load(Relaxed),
+            self.max_latency.load(Relaxed),
+        )
     }
 
     /// Last, smallest and largest reply in bytes; -1 before the first.

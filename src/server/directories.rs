@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::ServerError;
 use crate::config::Config;
-use crate::disk::{Disk, DirectoryLock};
+use crate::disk::{DirectoryLock, Disk};
 use crate::snapshot;
 use crate::txnlog;
 
@@ -24,7 +24,9 @@ impl Directories {
         for directory in [&snapshots, &logs] {
             match disk.list(directory) {
                 Ok(_) => {}
-                Err(error) if error.is_not_found() && config.datadir_autocreate => disk.create_dirs(directory)?,
+                Err(error) if error.is_not_found() && config.datadir_autocreate => {
+                    disk.create_dirs(directory)?
+                }
                 Err(error) if error.is_not_found() => {
                     return Err(ServerError::DataDirectory(format!(
                         "{}: the directory is missing and zookeeper.datadir.autocreate is false; create it, \

@@ -79,7 +79,8 @@ impl Server {
 
         let recovered = recovery::recover(&disk, &directories, &config, clock.as_ref(), &metrics)?;
         let last_zxid = recovered.tree.last_zxid();
-        let mut sessions = Sessions::new(i64::from(config.tick_time_ms), STANDALONE_SERVER_ID, clock.now_ms());
+        let mut sessions =
+            Sessions::new(i64::from(config.tick_time_ms), STANDALONE_SERVER_ID, clock.now_ms());
         for (id, timeout_ms) in &recovered.sessions {
             sessions.track(*id, *timeout_ms, clock.now_ms());
             sessions.commit(*id);
@@ -279,7 +280,9 @@ fn limits(config: &Config) -> Limits {
         requests_max: 1024,
         request_bytes_max: 1 << 20,
         unsent_bytes_max: 1 << 20,
-        sessionless: Duration::from_millis(u64::try_from(config.sessionless_cnxn_timeout_ms).unwrap_or(10_000)),
+        sessionless: Duration::from_millis(
+            u64::try_from(config.sessionless_cnxn_timeout_ms).unwrap_or(10_000),
+        ),
     }
 }
 

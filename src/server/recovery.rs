@@ -40,8 +40,10 @@ pub(super) fn recover(
     clock: &dyn Clock,
     metrics: &Metrics,
 ) -> Result<Recovered, ServerError> {
-    let rules =
-        OwnerRules { extended_types: config.extended_types_enabled, emulate_353: config.emulate_353_ttl_nodes };
+    let rules = OwnerRules {
+        extended_types: config.extended_types_enabled,
+        emulate_353: config.emulate_353_ttl_nodes,
+    };
     let began = clock.now_ms();
     snapshot::discard_unfinished(disk.as_ref(), &directories.snapshots)?;
     let initialize = config.data_dir.join("initialize");
@@ -101,8 +103,11 @@ pub(super) fn recover(
     metrics.startup_txns_load_time.observe(now - replay_began);
     metrics.dbinittime.observe(now - began);
     let Recovering { mut tree, sessions, .. } = recovering;
-    let orphans: Vec<_> =
-        tree.ephemerals().map(|(session, _)| session).filter(|session| !sessions.contains_key(session)).collect();
+    let orphans: Vec<_> = tree
+        .ephemerals()
+        .map(|(session, _)| session)
+        .filter(|session| !sessions.contains_key(session))
+        .collect();
     for session in orphans {
         tracing::info!(%session, "removing the ephemerals of a session that no longer exists");
         tree.kill_session(session);
@@ -122,30 +127,31 @@ fn load_newest_snapshot(
     config: &Config,
     rules: OwnerRules,
 ) -> Result<Option<(Recovering, Zxid)>, ServerError> {
-    let field_bytes_max = usize::try_from(config.jute_max_buffer_bytes).unwrap_or(usize::MAX).saturating_add(
-        usize::try_from(config.jute_max_buffer_extra_bytes).unwrap_or(0),
-    );
+    let field_bytes_max = usize::try_from(config.jute_max_buffer_bytes)
+        .unwrap_or(usize::MAX)
+        .saturating_add(usize::try_from(config.jute_max_buffer_extra_bytes).unwrap_or(0));
     let candidates = snapshot::candidates(disk.as_ref(), &directories.snapshots, CANDIDATES_MAX)?;
     let mut last_error = None;
     for candidate in &candidates {
         tracing::info!(path = %candidate.path.display(), "loading snapshot");
         let mut recovering = Recovering::new(Tree::for_loading(rules));
-        let outcome = snapshot::load(disk.as_ref(), &candidate.path, field_bytes_max, &mut recovering).and_then(
-            |loaded| {
+        let outcome = snapshot::load(disk.as_ref(), &candidate.path, field_bytes_max, &mut recovering)
+            .and_then(|loaded| {
                 recovering.tree.finish_loading(candidate.zxid).map_err(|problem| SnapshotError::Damaged {
                     path: candidate.path.clone(),
                     offset: 0,
                     problem,
                 })?;
                 Ok(loaded)
-            },
-        );
+            });
         match outcome {
             Ok(loaded) => {
                 recovering.tree.ensure_config_node();
                 recovering.expected_digest = loaded
                     .digest
-                    .filter(|(zxid, version, _)| *version == digest::VERSION && *zxid >= candidate.zxid && zxid.0 > 0)
+                    .filter(|(zxid, version, _)| {
+                        *version == digest::VERSION && *zxid >= candidate.zxid && zxid.0 > 0
+                    })
                     .map(|(zxid, _, digest)| (zxid, digest.cast_unsigned()));
                 return Ok(Some((recovering, candidate.zxid)));
             }
@@ -207,7 +213,9 @@ impl Recovering {
                 Some(digest)
             }
             Some((at, _)) if at > zxid => None,
-            _ => logged.filter(|digest| digest.version == digest::VERSION).map(|d| d.tree_digest.cast_unsigned()),
+            _ => logged
+                .filter(|digest| digest.version == digest::VERSION)
+                .map(|d| d.tree_digest.cast_unsigned()),
         };
         if expected.is_some_and(|expected| expected != self.tree.digest()) {
             metrics.digest_mismatches_count.increment();

@@ -84,7 +84,8 @@ impl Reporter {
 
     fn bytes_in(&self, directory: &Path) -> u64 {
         let names = self.facts.disk.list(directory).unwrap_or_default();
-        let sizes = names.iter().filter_map(|name| self.facts.disk.open_read(&directory.join(name)).ok()?.len().ok());
+        let sizes =
+            names.iter().filter_map(|name| self.facts.disk.open_read(&directory.join(name)).ok()?.len().ok());
         sizes.sum()
     }
 
@@ -275,7 +276,8 @@ impl Source for Reporter {
     }
 
     fn digests(&self) -> Vec<DigestReport> {
-        let report = |(zxid, digest): (jute::Zxid, u64)| DigestReport { zxid: zxid.0, digest: digest.cast_signed() };
+        let report =
+            |(zxid, digest): (jute::Zxid, u64)| DigestReport { zxid: zxid.0, digest: digest.cast_signed() };
         self.facts.state.digests().into_iter().map(report).collect()
     }
 

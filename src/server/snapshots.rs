@@ -150,7 +150,8 @@ impl Job {
         let began = self.clock.now_ms();
         let zxid = cursor.began_at();
         let sessions = self.state.sessions().committed();
-        let acls: Vec<_> = self.state.tree().acls().to_file().into_iter().map(|(id, l)| (id, l.to_vec())).collect();
+        let acls: Vec<_> =
+            self.state.tree().acls().to_file().into_iter().map(|(id, l)| (id, l.to_vec())).collect();
         let mut writer = Writer::create(&self.disk, &self.options.directory, zxid, self.options.compression)?;
         writer.begin(&sessions, &acls)?;
         let mut buffer = Vec::new();

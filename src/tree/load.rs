@@ -1,7 +1,7 @@
 //! Building a tree from a snapshot, and walking one for a snapshot while it changes.
 
-use jute::records::data::{Acl, StatPersisted};
 use jute::Zxid;
+use jute::records::data::{Acl, StatPersisted};
 
 use super::acl::perms;
 use super::node::{Node, NodeId, OwnerRules};
@@ -137,8 +137,12 @@ impl Tree {
 
     /// Unlinks a node. Its children, if a damaged log makes it have some, go with it.
     pub(super) fn uproot(&mut self, id: NodeId, path: &str) -> Node {
-        let orphans: Vec<String> =
-            self.node(id).children().iter().map(|child| format!("{path}/{}", self.node(*child).name())).collect();
+        let orphans: Vec<String> = self
+            .node(id)
+            .children()
+            .iter()
+            .map(|child| format!("{path}/{}", self.node(*child).name()))
+            .collect();
         for orphan in orphans {
             if let Some(id) = self.find(&orphan) {
                 let node = self.uproot(id, &orphan);
@@ -210,7 +214,9 @@ impl Cursor {
         while written < nodes
             && let Some((id, parent_length)) = self.stack.pop()
         {
-            let Some(node) = tree.node_if_present(id).filter(|node| node.czxid() <= self.began_at) else { continue };
+            let Some(node) = tree.node_if_present(id).filter(|node| node.czxid() <= self.began_at) else {
+                continue;
+            };
             self.path.truncate(parent_length as usize);
             if id != NodeId::ROOT {
                 self.path.push('/');

@@ -7,6 +7,7 @@
 pub mod acl;
 mod apply;
 pub mod digest;
+pub mod ip;
 mod load;
 pub mod node;
 pub mod path;
@@ -249,7 +250,8 @@ impl Tree {
         let mut rest = path;
         while id != NodeId::ROOT {
             let Some(node) = self.nodes.get(id) else { return false };
-            let Some(above) = rest.strip_suffix(node.name.as_ref()).and_then(|rest| rest.strip_suffix('/')) else {
+            let Some(above) = rest.strip_suffix(node.name.as_ref()).and_then(|rest| rest.strip_suffix('/'))
+            else {
                 return false;
             };
             rest = above;

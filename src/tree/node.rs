@@ -40,7 +40,8 @@ impl Owner {
     pub const fn from_field(field: SessionId, rules: OwnerRules) -> Self {
         let raw = field.0;
         if rules.extended_types {
-            if rules.emulate_353 && raw < 0 && raw != CONTAINER_OWNER && raw & EXTENDED_MASK != EXTENDED_MASK {
+            if rules.emulate_353 && raw < 0 && raw != CONTAINER_OWNER && raw & EXTENDED_MASK != EXTENDED_MASK
+            {
                 return Self::Ttl(raw & TTL_MAX_MS);
             }
             if raw & EXTENDED_MASK == EXTENDED_MASK && raw & RESERVED_MASK == 0 {

@@ -177,7 +177,10 @@ impl Table {
     }
 
     pub(super) fn by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        self.by_path.iter().map(|(path, list)| (path.clone(), list.iter().map(|(id, _)| *id).collect())).collect()
+        self.by_path
+            .iter()
+            .map(|(path, list)| (path.clone(), list.iter().map(|(id, _)| *id).collect()))
+            .collect()
     }
 }
 

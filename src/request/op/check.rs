@@ -8,7 +8,10 @@ use jute::txn::TxnBody;
 use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::perms;
 
-pub(in crate::request) fn prepare(context: &Context<'_>, request: CheckVersionRequest) -> Result<TxnBody, Code> {
+pub(in crate::request) fn prepare(
+    context: &Context<'_>,
+    request: CheckVersionRequest,
+) -> Result<TxnBody, Code> {
     context.check_session()?;
     let path = Context::valid_path(request.path)?;
     let node = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;

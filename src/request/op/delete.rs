@@ -10,7 +10,10 @@ use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::perms;
 use crate::tree::{Owner, path};
 
-pub(in crate::request) fn prepare(context: &mut Context<'_>, request: DeleteRequest) -> Result<TxnBody, Code> {
+pub(in crate::request) fn prepare(
+    context: &mut Context<'_>,
+    request: DeleteRequest,
+) -> Result<TxnBody, Code> {
     context.check_session()?;
     let path = request.path.ok_or(Code::MARSHALLING_ERROR)?;
     let parent = context.outstanding.view(context.tree, deletable_under(&path)?).ok_or(Code::NO_NODE)?;

@@ -9,7 +9,10 @@ use crate::request::outstanding::View;
 use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::{self, perms};
 
-pub(in crate::request) fn prepare(context: &mut Context<'_>, request: SetACLRequest) -> Result<TxnBody, Code> {
+pub(in crate::request) fn prepare(
+    context: &mut Context<'_>,
+    request: SetACLRequest,
+) -> Result<TxnBody, Code> {
     context.check_session()?;
     let path = Context::valid_path(request.path)?;
     let acl = acl::fix_up(request.acl, context.identities, context.options.acl).ok_or(Code::INVALID_ACL)?;

@@ -11,7 +11,10 @@ use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::perms;
 use crate::tree::digest;
 
-pub(in crate::request) fn prepare(context: &mut Context<'_>, request: SetDataRequest) -> Result<TxnBody, Code> {
+pub(in crate::request) fn prepare(
+    context: &mut Context<'_>,
+    request: SetDataRequest,
+) -> Result<TxnBody, Code> {
     context.check_session()?;
     let path = Context::valid_path(request.path)?;
     let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
