@@ -17,7 +17,8 @@
 mod accept;
 mod auth;
 mod connection;
-mod frame;
+#[doc(hidden)] // for the fuzz targets
+pub mod frame;
 
 use std::sync::Arc;
 use std::time::Duration;
