@@ -364,7 +364,8 @@ impl Tree {
         let Some(governed) = self.quotas.governing(path).map(str::to_owned) else { return };
         let Some(node) = self.get(&quota::stats_path(&governed)) else { return };
         let mut usage = StatsTrack::parse(node.data());
-        usage.set_usage(usage.count() + nodes, usage.bytes() + bytes);
+        // Clients may write any number there. Wraps around, as in Java.
+        usage.set_usage(usage.count().wrapping_add(nodes), usage.bytes().wrapping_add(bytes));
         self.write_usage(&governed, &usage);
     }
 
