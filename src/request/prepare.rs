@@ -174,9 +174,9 @@ impl Context<'_> {
             self.tree.ephemerals_of(session).map(str::to_owned).collect();
         for (path, view) in self.outstanding.iter() {
             match view {
-                None => drop(paths.remove(path)),
                 Some(view) if view.stat.ephemeral_owner == session => drop(paths.insert(path.to_owned())),
-                Some(_) => {}
+                // Deleted, and perhaps somebody else's by now.
+                _ => drop(paths.remove(path)),
             }
         }
         for path in &paths {
