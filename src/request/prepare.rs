@@ -88,14 +88,14 @@ impl Preparer {
         };
         let op = request.op;
         let outcome = context.prepare(op, std::mem::replace(&mut request.body, Body::Malformed));
-        let digest = match &outcome {
-            Ok(_) if self.options.digest => Some(TxnDigest {
+        let body = outcome.unwrap_or_else(|code| TxnBody::Error(ErrorTxn { err: code.0 }));
+        let digest = match body {
+            TxnBody::Error(_) => None,
+            _ => self.options.digest.then(|| TxnDigest {
                 version: digest::VERSION,
                 tree_digest: self.outstanding.digest(tree).cast_signed(),
             }),
-            _ => None,
         };
-        let body = outcome.unwrap_or_else(|code| TxnBody::Error(ErrorTxn { err: code.0 }));
         let header =
             TxnHeader { client_id: request.session, cxid: request.xid, zxid, time, r#type: body.op().0 };
         Prepared::Txn(TxnEntry { header, body, digest })
