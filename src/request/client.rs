@@ -16,6 +16,9 @@ const NOTIFICATION_XID: i32 = -1;
 /// Keeper state in notifications: connected.
 const SYNC_CONNECTED: i32 = 3;
 
+/// The largest reply there can be.
+const REPLY_BYTES_MAX: usize = i32::MAX as usize;
+
 /// Bytes of events a client may leave unread.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
 
@@ -238,7 +241,12 @@ impl Outbox {
         write::long(out, zxid.0);
         let err = out.len();
         write::int(out, 0);
-        let code = match body(out) {
+        let outcome = match body(out) {
+            // The length in front would not hold it. No client takes this much.
+            Ok(()) if out.len() - start > REPLY_BYTES_MAX => Err(Code::MARSHALLING_ERROR),
+            outcome => outcome,
+        };
+        let code = match outcome {
             Ok(()) => Code::OK,
             Err(code) => {
                 out.truncate(err);
