@@ -1,7 +1,7 @@
 //! Access control lists: interned, since millions of nodes share a few, and the permission check
 //! (reference: `ReferenceCountedACLCache`, `ZooKeeperServer.checkACL`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jute::records::data::{Acl, Id};
@@ -65,14 +65,20 @@ pub fn permits(list: &[Acl], wanted: i32, identities: &[Identity], rules: AclRul
     })
 }
 
+/// What `auth` entries may expand to: entries times identities, of which a client may have any number.
+/// Snapshots are read with a bound that such lists must not pass.
+pub const EXPANDED_BYTES_MAX: usize = 1 << 20;
+
 /// Turns the list of a request into the one that is stored (reference: `PrepRequestProcessor.fixupACL`).
 /// `None` when it is not a list the reference accepts.
 #[must_use]
 pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -> Option<Vec<Acl>> {
     let asked = acl.filter(|list| !list.is_empty())?;
     let mut stored = Vec::with_capacity(asked.len());
-    for (index, acl) in asked.iter().enumerate() {
-        if asked.iter().take(index).any(|earlier| earlier == acl) {
+    let mut seen = HashSet::with_capacity(asked.len());
+    let mut expanded_bytes = 0;
+    for acl in &asked {
+        if !seen.insert(acl) {
             continue;
         }
         let scheme = acl.id.scheme.as_deref()?;
@@ -80,6 +86,10 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
             ("world", Some("anyone")) => stored.push(acl.clone()),
             ("auth", _) => {
                 let before = stored.len();
+                expanded_bytes += identities.iter().map(encoded_bytes).sum::<usize>();
+                if expanded_bytes > EXPANDED_BYTES_MAX {
+                    return None;
+                }
                 stored.extend(identities.iter().filter(|identity| is_authenticated(identity, rules)).map(
                     |identity| Acl {
                         perms: acl.perms,
@@ -98,6 +108,11 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
         }
     }
     Some(stored)
+}
+
+/// What an entry for this identity takes in files and frames.
+const fn encoded_bytes(identity: &Identity) -> usize {
+    12 + identity.scheme.len() + identity.id.len()
 }
 
 /// Two parts between colons, counted as Java's `split` does: empty parts at the end do not count.
@@ -305,6 +320,17 @@ mod tests {
         assert_eq!(fix_up(Some(vec![]), &me, rules), None);
         assert_eq!(fix_up(Some(vec![acl(1, "digest", "u:")]), &me, rules), None);
         assert_eq!(fix_up(Some(vec![acl(1, "nope", "x")]), &me, rules), None);
+    }
+
+    /// Entries and identities multiply: a frame of a megabyte came to gigabytes, and already a list of some
+    /// megabytes made a snapshot that could not be loaded.
+    #[test]
+    fn auth_entries_expand_to_a_bounded_list() {
+        let rules = AclRules::default();
+        let me: Vec<_> = (0..2000).map(|n| identity("digest", &format!("user-{n}:hash"))).collect();
+        let of = |count| (0..count).map(|perms| acl(perms, "auth", "")).collect::<Vec<_>>();
+        assert_eq!(fix_up(Some(of(10)), &me, rules).map(|list| list.len()), Some(20_000));
+        assert_eq!(fix_up(Some(of(50_000)), &me, rules), None);
     }
 
     #[test]
