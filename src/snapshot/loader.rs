@@ -181,9 +181,7 @@ impl<'a> Parser<'a> {
                     return Ok(acl);
                 }
                 Ok(None) => return Err(self.damaged("an access control list is missing")),
-                Err(_) if more && wanted < bytes_max => {
-                    wanted = wanted.max(self.stream.held().len()) * 2
-                }
+                Err(_) if more && wanted < bytes_max => wanted = wanted.max(self.stream.held().len()) * 2,
                 Err(error) => return Err(self.damaged(&error.to_string())),
             }
         }
