@@ -53,6 +53,11 @@ for name, data in captures("multi.txt"):
         frame = (5).to_bytes(4, "big") + (14).to_bytes(4, "big") + data
         write("frames", f"raw_{name}", bytes([0, 1 << 2, len(frame)]) + frame)
 
+# Usage that stands at the largest number, and a creation that counts on from it.
+create, set_data = lambda path: [6 << 2, 18, 5, 0, path, 1, 0, 0], [6 << 2, 18, 2, 9, 5, 0]
+quota = [0] + create(7) + create(8) + create(9) + create(1) + set_data + [2 << 2] + create(2)
+write("frames", "usage_at_the_largest_number", bytes(quota))
+
 # Logs: every captured transaction, alone and all in one file.
 everything = b""
 for name, data in captures("txns.txt"):
@@ -62,6 +67,9 @@ for name, data in captures("txns.txt"):
     write("log_file", f"{name}_as_it_is", bytes([2 | 4]) + piece)
 write("log_file", "all_in_one", bytes([3]) + everything)
 write("log_file", "all_in_two", bytes([3 | 8 | 4]) + everything)
+txn = bytes(28) + (15).to_bytes(4, "big") + b"\0\0\0\x03//a" + b"\xff" * 8 + b"\0" + b"\xff" * 4
+piece = len(txn).to_bytes(2, "big") + txn
+write("log_file", "the_roots_other_name", bytes([3]) + (piece + piece.replace(b"\x03//a", b"\x02/a")) * 2)
 header = b"ZKLG\0\0\0\x02" + bytes(8)
 write("log_file", "empty", bytes([0]))
 write("log_file", "header_and_padding", bytes([0]) + header + bytes(600))
@@ -104,6 +112,10 @@ content = integer(1) + long(5) + integer(4000) + acls + b"".join(nodes)
 for selector in range(4, 7):
     write("snapshot_file", f"content_{selector}", bytes([selector | 8 | 16]) + content)
     write("snapshot_file", f"content_{selector}_extended", bytes([selector | 32 | 64]) + content)
+last_list = content.replace(acls, integer(1) + long((1 << 63) - 1) + acls[12:])
+write("snapshot_file", "the_last_list_id", bytes([4]) + last_list)
+newer = content.replace(node(b"/a", b"x", 1), node(b"/a", b"x", 1).replace(long(3), long(1 << 40), 1))
+write("snapshot_file", "a_node_newer_than_the_snapshot", bytes([4]) + newer)
 magic = b"ZKSN\0\0\0\x02" + b"\xff" * 8
 big = magic + integer(0) + integer(0) + node(b"", bytes(900_000), -1) + node(b"/b", bytes(900_000), -1) * 9
 write("snapshot_file", "unsealed", bytes([0]) + magic + content + b"\0\0\0\x01/")
