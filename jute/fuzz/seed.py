@@ -67,9 +67,14 @@ for name, data in captures("txns.txt"):
     write("log_file", f"{name}_as_it_is", bytes([2 | 4]) + piece)
 write("log_file", "all_in_one", bytes([3]) + everything)
 write("log_file", "all_in_two", bytes([3 | 8 | 4]) + everything)
-txn = bytes(28) + (15).to_bytes(4, "big") + b"\0\0\0\x03//a" + b"\xff" * 8 + b"\0" + b"\xff" * 4
-piece = len(txn).to_bytes(2, "big") + txn
-write("log_file", "the_roots_other_name", bytes([3]) + (piece + piece.replace(b"\x03//a", b"\x02/a")) * 2)
+
+
+def creation(path):
+    txn = bytes(28) + (15).to_bytes(4, "big") + len(path).to_bytes(4, "big") + path + b"\xff" * 8 + b"\0" + b"\xff" * 4
+    return len(txn).to_bytes(2, "big") + txn
+
+
+write("log_file", "the_roots_other_name", bytes([3]) + creation(b"/a") + creation(b"//a"))
 header = b"ZKLG\0\0\0\x02" + bytes(8)
 write("log_file", "empty", bytes([0]))
 write("log_file", "header_and_padding", bytes([0]) + header + bytes(600))
