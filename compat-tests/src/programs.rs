@@ -31,7 +31,11 @@ pub fn sources(folder: &str) -> Result<Vec<PathBuf>> {
 
 /// Compiles `clients/java/<folder>` against one release's client and runs `main` with `args`.
 pub fn java(version: &str, folder: &str, main: &str, properties: &[&str], args: &[&str]) -> Result<String> {
-    let classes = artifacts::classes(version, &sources(folder)?)?;
+    let mut sources = sources(folder)?;
+    if version.starts_with("3.4.") {
+        sources.extend(self::sources("shim")?);
+    }
+    let classes = artifacts::classes(version, &sources)?;
     let class_path = format!("{}:{}", classes.display(), artifacts::class_path(version)?);
     let mut command = Command::new("java");
     // The 3.4 client would look for a Kerberos host name first, and fails at it on newer Javas.
