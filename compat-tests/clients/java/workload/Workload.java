@@ -74,7 +74,7 @@ public final class Workload {
         zk.addAuthInfo("digest", bytes("bob:pw"));
         zk.create(root + "/bob", bytes("b"), Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT);
         zk.create(root + "/read", bytes("r"), Ids.READ_ACL_UNSAFE, CreateMode.PERSISTENT);
-        List<ACL> several = Arrays.asList(new ACL(1, new Id("world", "anyone")), new ACL(31, new Id("ip", "127.0.0.0/8")), new ACL(3, new Id("digest", "x:y")));
+        List<ACL> several = Arrays.asList(new ACL(1, new Id("world", "anyone")), new ACL(31, new Id("ip", "127.0.0.1")), new ACL(3, new Id("digest", "x:y")));
         zk.create(root + "/several", null, several, CreateMode.PERSISTENT);
         zk.setACL(root + "/null", several, 0);
         zk.setACL(root + "/null", Collections.singletonList(new ACL(31, new Id("world", "anyone"))), 1);
