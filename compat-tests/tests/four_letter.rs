@@ -62,6 +62,7 @@ fn normalise(word: &str, answer: &str, port: u16, visitors: &Visitors) -> String
             }
         }
         "wchc" | "wchp" | "dump" => {
+            lines.retain(|line| line != "0 expire at <time>:");
             lines = grouped(&lines);
             lines.sort();
         }
@@ -93,6 +94,13 @@ fn normalise_line(word: &str, line: &str) -> String {
         "dirs" => until(":"),
         "hash" => line.to_owned(),
         "conf" if line.starts_with("data") => until("="),
+        // How many buckets are left empty depends on when the tick came.
+        "dump" if line.contains("Sets (") => match line.split_once(" (") {
+            Some((what, numbers)) => {
+                format!("{what} (<buckets>){}", numbers.split_once(')').map_or("", |(_, rest)| rest))
+            }
+            None => line.to_owned(),
+        },
         "dump" if line.contains("expire at ") => {
             let (count, _) = line.split_once(" expire at ").unwrap_or((line, ""));
             format!("{count} expire at <time>:")
