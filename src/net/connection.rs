@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::frame::{Frame, Input};
+use super::meter::ReadMeter;
 use crate::request::client::Outbox;
 use crate::request::read::Read;
 use crate::request::reply::short_name;
@@ -172,6 +173,12 @@ impl Connection {
                     self.output = Vec::new();
                 }
                 let mut outbox = self.client.outbox();
+                let packets = outbox.take_packets();
+                if packets.count > 0 {
+                    self.shared.state.stats.count_packets(packets);
+                    self.shared.metrics.response_bytes.add(packets.bytes - packets.event_bytes);
+                    self.shared.metrics.watch_bytes.add(packets.event_bytes);
+                }
                 if !outbox.collect(&mut self.output, cx.waker()) {
                     return Ok(if outbox.is_closing() { Progress::Ended } else { progress });
                 }
@@ -244,6 +251,7 @@ impl Connection {
         if self.shared.commands.is_word(word) {
             self.input.skip(4);
             self.shared.state.stats.count_received(1);
+            self.client.outbox().stats.received += 1;
             self.phase = Phase::Word(word);
             return Ok(true);
         }
@@ -259,6 +267,7 @@ impl Connection {
             self.client.set_old_protocol();
         }
         self.shared.state.stats.count_received(1);
+        self.client.outbox().stats.received += 1;
         self.shared.metrics.connection_request_count.increment();
         self.client.enter(bytes);
         self.phase = Phase::Connecting;
@@ -293,6 +302,7 @@ impl Connection {
         let mut received_bytes = 0;
         let mut tally = Tally::default();
         let mut tree = None;
+        let meter = ReadMeter::default();
         let outcome = loop {
             if client.in_flight() >= limits.requests_max
                 || client.in_flight_bytes() >= limits.request_bytes_max
@@ -367,6 +377,7 @@ impl Connection {
                 client: &client,
                 session: session.id,
                 identities: &self.identities,
+                meter: &|path, bytes| meter.count(&shared.metrics, path, bytes),
             };
             let mut outbox = client.outbox();
             read.answer(xid, op, body, &mut outbox);
@@ -378,8 +389,8 @@ impl Connection {
             client.outbox().stats.received += received;
             shared.state.stats.count_received(received);
             shared.metrics.bytes_received_count.add(received_bytes);
-            shared.state.stats.count_sent(tally.replies);
             shared.state.stats.count_replies(tally);
+            shared.metrics.readlatency.observe_many(0, u32::try_from(tally.replies).unwrap_or(u32::MAX));
             shared.queue.push(&mut self.handover);
         }
         outcome.map(|()| received > 0)

@@ -18,6 +18,7 @@ mod accept;
 mod auth;
 mod connection;
 mod frame;
+mod meter;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,6 +16,9 @@ const NOTIFICATION_XID: i32 = -1;
 /// Keeper state in notifications: connected.
 const SYNC_CONNECTED: i32 = 3;
 
+/// Bytes of text the reference sends at once.
+const TEXT_PACKET_BYTES: usize = 8192;
+
 /// Bytes of events a client may leave unread.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
 
@@ -47,8 +50,26 @@ pub struct Outbox {
     /// Replies put in since the connection last looked.
     fresh: bool,
     waker: Option<Waker>,
+    news: Packets,
     /// What the connection has done.
     pub stats: ClientStats,
+}
+
+/// What was put into an outbox since it was last counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packets {
+    /// Replies, notifications and other packets.
+    pub count: u64,
+    /// Bytes of replies and notifications.
+    pub bytes: u64,
+    /// Bytes of notifications.
+    pub event_bytes: u64,
+    /// Size of the last reply, the smallest and the largest; 0 when there was none.
+    pub last: usize,
+    /// Smallest.
+    pub min: usize,
+    /// Largest.
+    pub max: usize,
 }
 
 /// Figures of one connection (reference: `ServerCnxn`). Latencies in milliseconds.
@@ -131,6 +152,7 @@ impl Client {
                 overflowed: false,
                 fresh: false,
                 waker: None,
+                news: Packets::default(),
                 stats: ClientStats::default(),
             }),
             in_flight: AtomicUsize::new(0),
@@ -247,9 +269,27 @@ impl Outbox {
             }
         };
         write::patch_length(out, start);
-        self.stats.sent += 1;
-        self.fresh = true;
+        let size = out.len() - start - 4;
+        self.news.min = if self.news.last == 0 { size } else { self.news.min.min(size) };
+        self.news.max = self.news.max.max(size);
+        self.news.last = size;
+        self.news.bytes += size as u64;
+        self.count_packets(1);
         code
+    }
+
+    fn count_packets(&mut self, count: u64) {
+        self.stats.sent += count;
+        self.news.count += count;
+        self.fresh = true;
+    }
+
+    /// Takes the count of what was put in since the last time.
+    pub const fn take_packets(&mut self) -> Packets {
+        std::mem::replace(
+            &mut self.news,
+            Packets { count: 0, bytes: 0, event_bytes: 0, last: 0, min: 0, max: 0 },
+        )
     }
 
     /// Appends a watch notification. A client that does not read for so long that more would pile up
@@ -267,12 +307,15 @@ impl Outbox {
             write::ustring(out, Some(path));
             Ok(())
         });
+        self.news.event_bytes += self.news.last as u64;
     }
 
-    /// Appends bytes that are not a reply: a connect response, a four-letter word's text.
+    /// Appends bytes that are not a reply: a connect response, a four-letter word's text. They count as
+    /// one packet for each [`TEXT_PACKET_BYTES`], as the reference sends them.
     pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.bytes.len();
         append(&mut self.bytes);
-        self.stats.sent += 1;
+        self.count_packets((self.bytes.len() - before).div_ceil(TEXT_PACKET_BYTES) as u64);
         self.fresh = true;
     }
 

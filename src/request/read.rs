@@ -18,7 +18,6 @@ use crate::tree::{Identity, Node, Tree};
 use crate::watch::{EventType, WatcherType};
 
 /// One read, and what it is answered from.
-#[derive(Debug)]
 pub struct Read<'a> {
     /// Shared state, for watches and switches.
     pub state: &'a State,
@@ -30,6 +29,14 @@ pub struct Read<'a> {
     pub session: SessionId,
     /// As whom.
     pub identities: &'a [Identity],
+    /// Hears of each node that was read: its path, and bytes beyond path and stat.
+    pub meter: &'a dyn Fn(&str, usize),
+}
+
+impl std::fmt::Debug for Read<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 /// Zxid of events that catch up after a reconnect.
@@ -123,6 +130,7 @@ impl Read<'_> {
         }
         write::buffer(out, node.data());
         self.tree.stat(node).encode(out);
+        (self.meter)(path, node.data().map_or(0, <[u8]>::len));
         Ok(())
     }
 
@@ -139,6 +147,7 @@ impl Read<'_> {
             self.watch(|watches| watches.add_data(path, self.client.id));
         }
         self.tree.stat(node.ok_or(Code::NO_NODE)?).encode(out);
+        (self.meter)(path, 0);
         Ok(())
     }
 
@@ -149,9 +158,13 @@ impl Read<'_> {
         }
         let children = node.children();
         write::int(out, i32::try_from(children.len()).unwrap_or(i32::MAX));
+        let mut bytes = 0;
         for child in children {
-            write::ustring(out, Some(self.tree.node(*child).name()));
+            let name = self.tree.node(*child).name();
+            bytes += name.len();
+            write::ustring(out, Some(name));
         }
+        (self.meter)(path, bytes);
         Ok(node)
     }
 
