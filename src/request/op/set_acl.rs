@@ -12,7 +12,7 @@ use crate::tree::acl::{self, perms};
 pub(in crate::request) fn prepare(context: &mut Context<'_>, request: SetACLRequest) -> Result<TxnBody, Code> {
     context.check_session()?;
     let path = Context::valid_path(request.path)?;
-    let acl = acl::fix_up(request.acl, context.identities, context.options.acl).ok_or(Code::INVALID_ACL)?;
+    let acl = acl::fix_up(request.acl, context.identities, context.options.acl)?;
     let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
     context.permit(&before.acl, perms::ADMIN)?;
     let version = next_version(before.stat.aversion, request.version)?;
