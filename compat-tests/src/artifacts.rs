@@ -23,11 +23,13 @@ pub fn package_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Cargo's target directory, found from the running test's own path.
+/// Cargo's target directory, found from the running program's own path.
 pub fn target_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("where the running test lies")?;
     let deps = exe.ancestors().find(|dir| dir.file_name() == Some(OsStr::new("deps")));
-    let target = deps.and_then(Path::parent).and_then(Path::parent);
+    // A test lies in `deps`, a program beside it.
+    let profile = deps.and_then(Path::parent).or(exe.parent());
+    let target = profile.and_then(Path::parent);
     Ok(target.with_context(|| format!("{} is not below a target directory", exe.display()))?.to_owned())
 }
 

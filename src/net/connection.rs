@@ -435,8 +435,7 @@ fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u8]) -> Resu
     let packet = AuthPacket::decode(&mut Reader::new(body))
         .map_err(|error| End::Refused(format!("malformed credentials: {error}")))?;
     let scheme = packet.scheme.unwrap_or_default();
-    let credentials = packet.auth;
-    if credentials.is_some_and(|credentials| shared.auth.authenticate(client, &scheme, &credentials)) {
+    if shared.auth.authenticate(client, &scheme, packet.auth.as_deref()) {
         client.outbox().reply(xid, Zxid::ZERO, |_| Ok(()));
     } else {
         tracing::warn!(peer = %client.peer, "authentication with scheme {scheme:?} failed");
@@ -452,9 +451,13 @@ fn refuse(client: &Client, xid: i32, zxid: Zxid, code: Code) {
     outbox.close_after();
 }
 
-/// Without a login configuration the reference answers SASL steps with a null token.
+/// Without a login configuration the reference answers SASL steps with a null token. A null token it
+/// does not survive itself: it closes.
 fn answer_sasl(client: &Client, xid: i32, body: &[u8]) -> Result<(), End> {
-    Reader::new(body).buffer().map_err(|error| End::Refused(format!("malformed SASL token: {error}")))?;
+    let token = Reader::new(body).buffer();
+    if token.map_err(|error| End::Refused(format!("malformed SASL token: {error}")))?.is_none() {
+        return Err(End::Refused("a SASL step without a token".into()));
+    }
     client.outbox().reply(xid, Zxid::ZERO, |out| {
         write::buffer(out, None);
         Ok(())

@@ -133,7 +133,7 @@ impl Pipeline {
                 body => {
                     request.body = body;
                     match self.preparer.prepare(&tree, &mut sessions, &mut request, wall) {
-                        Prepared::Txn(entry) if request.op == OpCode::CREATE_SESSION => {
+                        Prepared::Txn(entry) if entry.header.r#type == OpCode::CREATE_SESSION.0 => {
                             What::NewSession(entry)
                         }
                         Prepared::Txn(entry) => What::Txn(entry),

@@ -254,20 +254,30 @@ impl Outbox {
         zxid: Zxid,
         body: impl FnOnce(&mut Vec<u8>) -> Result<(), Code>,
     ) -> Code {
+        self.reply_whole(xid, zxid, |out| {
+            let start = out.len();
+            match body(out) {
+                Ok(()) => Code::OK,
+                Err(code) => {
+                    out.truncate(start);
+                    code
+                }
+            }
+        })
+    }
+
+    /// Appends a reply whose body stays also with an error.
+    pub fn reply_whole(&mut self, xid: i32, zxid: Zxid, body: impl FnOnce(&mut Vec<u8>) -> Code) -> Code {
         let out = &mut self.bytes;
         let start = write::begin_frame(out);
         write::int(out, xid);
         write::long(out, zxid.0);
         let err = out.len();
         write::int(out, 0);
-        let code = match body(out) {
-            Ok(()) => Code::OK,
-            Err(code) => {
-                out.truncate(err);
-                write::int(out, code.0);
-                code
-            }
-        };
+        let code = body(out);
+        if let Some(place) = out.get_mut(err..err + 4) {
+            place.copy_from_slice(&code.0.to_be_bytes());
+        }
         write::patch_length(out, start);
         let size = out.len() - start - 4;
         self.news.min = if self.news.last == 0 { size } else { self.news.min.min(size) };
