@@ -8,14 +8,14 @@ const KEEP_BYTES: usize = 256 << 10;
 
 /// Received bytes not yet consumed.
 #[derive(Debug, Default)]
-pub(super) struct Input {
+pub struct Input {
     bytes: Vec<u8>,
     consumed: usize,
 }
 
 /// What stands at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame<'a> {
+pub enum Frame<'a> {
     /// A whole frame without its length.
     Whole(&'a [u8]),
     /// Not all there yet.
@@ -26,12 +26,12 @@ pub(super) enum Frame<'a> {
 
 impl Input {
     /// The bytes not yet consumed.
-    pub(super) fn unread(&self) -> &[u8] {
+    pub fn unread(&self) -> &[u8] {
         self.bytes.get(self.consumed..).unwrap_or_default()
     }
 
     /// The next frame, consumed. An empty input gives back what it grew to.
-    pub(super) fn next_frame(&mut self, bytes_max: usize) -> Frame<'_> {
+    pub fn next_frame(&mut self, bytes_max: usize) -> Frame<'_> {
         let unread = self.bytes.get(self.consumed..).unwrap_or_default();
         let Some((length, rest)) = unread.split_first_chunk::<4>() else { return Frame::Partial };
         let length = i32::from_be_bytes(*length);
@@ -44,12 +44,12 @@ impl Input {
     }
 
     /// Drops `count` bytes.
-    pub(super) fn skip(&mut self, count: usize) {
+    pub fn skip(&mut self, count: usize) {
         self.consumed = (self.consumed + count).min(self.bytes.len());
     }
 
     /// Lets `read` append; what it returns is what it appended.
-    pub(super) fn fill<T>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    pub fn fill<T>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         if self.consumed == self.bytes.len() {
             self.bytes.clear();
             self.consumed = 0;

@@ -17,7 +17,8 @@
 mod accept;
 mod auth;
 mod connection;
-mod frame;
+#[doc(hidden)] // for the fuzz targets
+pub mod frame;
 mod meter;
 
 use std::sync::Arc;

@@ -88,14 +88,14 @@ impl Preparer {
         };
         let op = request.op;
         let outcome = context.prepare(op, std::mem::replace(&mut request.body, Body::Malformed));
-        let digest = match &outcome {
-            Ok(_) if self.options.digest => Some(TxnDigest {
+        let body = outcome.unwrap_or_else(|code| TxnBody::Error(ErrorTxn { err: code.0 }));
+        let digest = match body {
+            TxnBody::Error(_) => None,
+            _ => self.options.digest.then(|| TxnDigest {
                 version: digest::VERSION,
                 tree_digest: self.outstanding.digest(tree).cast_signed(),
             }),
-            _ => None,
         };
-        let body = outcome.unwrap_or_else(|code| TxnBody::Error(ErrorTxn { err: code.0 }));
         let header =
             TxnHeader { client_id: request.session, cxid: request.xid, zxid, time, r#type: body.op().0 };
         Prepared::Txn(TxnEntry { header, body, digest })
@@ -179,9 +179,9 @@ impl Context<'_> {
             self.tree.ephemerals_of(session).map(str::to_owned).collect();
         for (path, view) in self.outstanding.iter() {
             match view {
-                None => drop(paths.remove(path)),
                 Some(view) if view.stat.ephemeral_owner == session => drop(paths.insert(path.to_owned())),
-                Some(_) => {}
+                // Deleted, and perhaps somebody else's by now.
+                _ => drop(paths.remove(path)),
             }
         }
         for path in &paths {

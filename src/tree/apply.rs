@@ -158,7 +158,10 @@ impl Tree {
     fn create(&mut self, header: &TxnHeader, new: NewNode, observer: &mut Observer<'_>) -> Applied {
         let NewNode { path, data, acl, owner, parent_cversion } = new;
         let no_node = |path| Applied { path, code: Code::NO_NODE, ..Applied::default() };
-        let Some((parent_path, _)) = path::split(&path) else { return no_node(path) };
+        // "/" is the root's other name, not the parent of "//a".
+        let Some((parent_path, _)) = path::split(&path).filter(|(parent, _)| *parent != "/") else {
+            return no_node(path);
+        };
         let Some(parent_id) = self.find(parent_path) else { return no_node(path) };
         let slot = self.acls.intern(acl);
         if let Some(existing) = self.find(&path) {
@@ -195,17 +198,13 @@ impl Tree {
     }
 
     fn delete(&mut self, path: &str, zxid: Zxid, observer: &mut Observer<'_>) -> Code {
-        let Some((parent_path, name)) = path::split(path) else { return Code::NO_NODE };
+        let Some((parent_path, _)) = path::split(path) else { return Code::NO_NODE };
         let Some(parent_id) = self.find(parent_path) else { return Code::NO_NODE };
         // Even when the node is already gone, as over a fuzzy snapshot, the parent has changed.
         self.change(parent_id, parent_path, |parent| parent.pzxid = parent.pzxid.max(zxid));
         let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
         let node = self.uproot(id, path);
         let data_length = node.data().map_or(0, <[u8]>::len);
-        self.forget_owner(path, Owner::from_field(node.owner, self.rules));
-        if name == quota::LIMITS && parent_path.starts_with("/zookeeper") {
-            self.quotas.remove(quota::governed_path(parent_path));
-        }
         self.count_towards_quota(path, -1, -(data_length as i64));
         observer(Change::Deleted {
             path,
@@ -320,8 +319,14 @@ impl Tree {
         self.remember_owner(path, Owner::from_field(field, self.rules));
     }
 
-    fn forget_owner(&mut self, path: &str, owner: Owner) {
-        match owner {
+    /// What is kept by path beside the nodes.
+    pub(super) fn forget(&mut self, path: &str, owner: SessionId) {
+        if let Some((parent, quota::LIMITS)) = path::split(path)
+            && parent.starts_with("/zookeeper")
+        {
+            self.quotas.remove(quota::governed_path(parent));
+        }
+        match Owner::from_field(owner, self.rules) {
             Owner::None => {}
             Owner::Container => drop(self.containers.remove(path)),
             Owner::Ttl(_) => drop(self.ttls.remove(path)),
@@ -364,7 +369,8 @@ impl Tree {
         let Some(governed) = self.quotas.governing(path).map(str::to_owned) else { return };
         let Some(node) = self.get(&quota::stats_path(&governed)) else { return };
         let mut usage = StatsTrack::parse(node.data());
-        usage.set_usage(usage.count() + nodes, usage.bytes() + bytes);
+        // Clients may write any number there. Wraps around, as in Java.
+        usage.set_usage(usage.count().wrapping_add(nodes), usage.bytes().wrapping_add(bytes));
         self.write_usage(&governed, &usage);
     }
 

@@ -54,6 +54,9 @@ impl Tree {
             self.plant_root(node);
             return Ok(());
         };
+        if parent == "/" {
+            return Err(format!("node {path:?} is not a path"));
+        }
         let parent = if self.nodes.len() > 0 { self.find(parent) } else { None };
         let Some(parent) = parent else { return Err(format!("node {path:?} comes before its parent")) };
         if self.find(path).is_some() {
@@ -164,6 +167,7 @@ impl Tree {
             sibling.position = position as u32;
         }
         let node = self.nodes.remove(id).expect("the node is there");
+        self.forget(path, node.owner);
         self.data_bytes -= (path::utf16_length(path) + node.data().map_or(0, <[u8]>::len)) as i64;
         if digest::counts(path) {
             self.digest = self.digest.wrapping_sub(Self::node_digest(&node));

@@ -9,6 +9,8 @@ mod apply;
 pub mod digest;
 pub mod ip;
 mod load;
+#[cfg(test)]
+pub(crate) mod model_test;
 pub mod node;
 pub mod path;
 pub mod quota;

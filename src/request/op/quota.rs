@@ -21,10 +21,11 @@ pub(super) fn check(context: &Context<'_>, path: &str, nodes: i64, bytes: i64) -
 
 fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -> Result<(), Code> {
     let limit = if hard > -1 { hard } else { soft };
-    if more == 0 || limit <= -1 || used + more <= limit {
+    let wanted = used.wrapping_add(more); // usage is text that clients may set; Java wraps around
+    if more == 0 || limit <= -1 || wanted <= limit {
         return Ok(());
     }
     let kind = if hard > -1 { "hard" } else { "soft" };
-    tracing::warn!("quota on {path}: {} {what} would exceed the {kind} limit of {limit}", used + more);
+    tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
     if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
 }
