@@ -84,7 +84,7 @@ final class Acls {
                 String who = names[i] + " with " + perms + ": ";
                 t.show(who + "get", () -> zk.getData(p, false, null));
                 t.show(who + "exists", () -> zk.exists(p, false) != null);
-                t.show(who + "children", () -> zk.getChildren(p, false));
+                t.show(who + "children", () -> Transcript.sorted(zk.getChildren(p, false)));
                 t.show(who + "get acl", () -> zk.getACL(p, new Stat()));
                 t.show(who + "count", () -> zk.getAllChildrenNumber(p));
                 t.show(who + "set", () -> zk.setData(p, Transcript.bytes("e"), -1).getVersion());
