@@ -18,6 +18,8 @@ const SYNC_CONNECTED: i32 = 3;
 
 /// Bytes of text the reference sends at once.
 const TEXT_PACKET_BYTES: usize = 8192;
+/// The largest reply there can be.
+const REPLY_BYTES_MAX: usize = i32::MAX as usize;
 
 /// Bytes of events a client may leave unread.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
@@ -274,7 +276,12 @@ impl Outbox {
         write::long(out, zxid.0);
         let err = out.len();
         write::int(out, 0);
-        let code = body(out);
+        let mut code = body(out);
+        if out.len() - start > REPLY_BYTES_MAX {
+            // The length in front would not hold it. No client takes this much.
+            out.truncate(err + 4);
+            code = Code::MARSHALLING_ERROR;
+        }
         if let Some(place) = out.get_mut(err..err + 4) {
             place.copy_from_slice(&code.0.to_be_bytes());
         }

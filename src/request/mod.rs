@@ -8,10 +8,14 @@ pub mod client;
 mod op;
 pub mod outstanding;
 pub mod prepare;
+#[cfg(test)]
+mod prepare_test;
 pub mod read;
 pub mod reply;
 pub mod state;
 pub mod stats;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 

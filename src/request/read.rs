@@ -47,6 +47,8 @@ const PING_XID: i32 = -2;
 /// How watches on a null path are kept, which the reference allows and prints like this. No node has
 /// this path, so they never fire.
 const NULL_PATH: &str = "null";
+/// Bytes of results a `multiRead` may come to before its last part. Clients take a few megabytes.
+const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
 fn malformed(_: DecodeError) -> Code {
     Code::MARSHALLING_ERROR
@@ -246,7 +248,9 @@ impl Read<'_> {
     }
 
     /// Each part succeeds or fails for itself; watch flags are ignored. At a part that cannot be carried
-    /// out the reference stops with an error, and sends what it has so far with it.
+    /// out the reference stops with an error, and sends what it has so far with it. A reply
+    /// that grows beyond [`MULTI_READ_BYTES_MAX`] is none: a few bytes of request can ask for the largest
+    /// node again and again.
     fn multi_read(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Code {
         let Ok(request) = MultiRequest::decode(reader) else { return Code::MARSHALLING_ERROR };
         let (ops, mut code) = match request {
@@ -254,8 +258,13 @@ impl Read<'_> {
             MultiRequest::Write(ops) if ops.is_empty() => (Vec::new(), Code::OK),
             MultiRequest::Write(_) => (Vec::new(), Code::MARSHALLING_ERROR),
         };
+        let body = out.len();
         for op in ops {
             let start = out.len();
+            if start - body > MULTI_READ_BYTES_MAX {
+                out.truncate(body);
+                return Code::MARSHALLING_ERROR;
+            }
             let (kind, path) = match op {
                 MultiReadOp::GetData(request) => (OpCode::GET_DATA, request.path),
                 MultiReadOp::GetChildren(request) => (OpCode::GET_CHILDREN, request.path),
@@ -355,4 +364,54 @@ fn path_and_watcher_type<'a>(reader: &mut Reader<'a>) -> Result<(Cow<'a, str>, W
     let path = reader.ustring().map_err(malformed)?.unwrap_or(NULL_PATH.into());
     let kind = reader.int().map_err(malformed)?;
     Ok((path, WatcherType::from_wire(kind).ok_or(Code::MARSHALLING_ERROR)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jute::records::proto::{GetDataRequest, MultiHeader};
+    use jute::records::txn::{CreateTxn, TxnHeader};
+    use jute::txn::TxnBody;
+
+    use super::*;
+    use crate::request::testing::OPTIONS;
+    use crate::session::Sessions;
+    use crate::tree::OwnerRules;
+
+    /// A multiRead of some kilobytes that asks for a node of a megabyte again and again made a reply of
+    /// many gigabytes. At the latest where its length no longer fits into four bytes, the server stopped.
+    #[test]
+    fn a_multi_read_of_the_same_large_node_has_an_end() {
+        let mut tree = Tree::new(OwnerRules::default());
+        let (path, data) = (Some("/a".to_owned()), Some(vec![0; 1 << 20]));
+        let txn = CreateTxn { path: path.clone(), data, parent_cversion: 1, ..CreateTxn::default() };
+        let header = TxnHeader { zxid: Zxid(1), ..TxnHeader::default() };
+        tree.apply(&header, TxnBody::Create(txn), &mut |_| {});
+        let state = State::new(tree, Sessions::new(2000, 1, 0), OPTIONS);
+        let client = Client::new(1, "127.0.0.1:1".parse().unwrap(), 0);
+        let identities: Arc<[Identity]> = client.identities();
+        let tree = state.tree();
+        let read = Read {
+            state: &state,
+            tree: &tree,
+            client: &client,
+            session: SessionId(1),
+            identities: &identities,
+            meter: &|_, _| {},
+        };
+        let answer = |parts: usize| {
+            let mut body = Vec::new();
+            for _ in 0..parts {
+                MultiHeader { r#type: OpCode::GET_DATA.0, done: false, err: -1 }.encode(&mut body);
+                GetDataRequest { path: path.clone(), watch: false }.encode(&mut body);
+            }
+            MultiHeader { r#type: -1, done: true, err: -1 }.encode(&mut body);
+            read.answer(1, OpCode::MULTI_READ, &body, &mut client.outbox())
+        };
+        assert_eq!(answer(3), Code::OK);
+        let before = client.outbox().waiting();
+        assert_eq!(answer(5000), Code::MARSHALLING_ERROR);
+        assert_eq!(client.outbox().waiting() - before, 20);
+    }
 }

@@ -3,6 +3,8 @@
 
 mod directories;
 mod error;
+#[cfg(test)]
+mod fuzzy_snapshot_test;
 mod recovery;
 mod report;
 mod snapshots;

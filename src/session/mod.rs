@@ -4,6 +4,8 @@
 //! relaxed store, so that connections can do it without asking anyone; deadlines are found out when a
 //! bucket comes due.
 
+#[cfg(test)]
+mod model_test;
 mod password;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

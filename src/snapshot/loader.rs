@@ -17,6 +17,10 @@ use crate::disk::{Disk, DiskError};
 /// may carry, and bounds what a hostile file can make the server allocate.
 pub const FIELD_BYTES_MAX: usize = 64 << 20;
 
+/// Lists up to this length are taken whatever is configured: `auth` entries make a list longer than the
+/// request it came in.
+const LIST_BYTES_MIN: usize = 4 << 20;
+
 /// The largest tail after the first seal, with room to spare for an old digest in text.
 const TAIL_BYTES_MAX: usize = 4096;
 
@@ -165,6 +169,7 @@ impl<'a> Parser<'a> {
 
     /// A list's length in bytes is not known before it is decoded: try with ever more of them.
     fn list(&mut self) -> Result<Vec<Acl>, SnapshotError> {
+        let bytes_max = self.field_bytes_max.max(LIST_BYTES_MIN);
         let mut wanted = 64;
         loop {
             let more = self.held(wanted)?;
@@ -176,9 +181,7 @@ impl<'a> Parser<'a> {
                     return Ok(acl);
                 }
                 Ok(None) => return Err(self.damaged("an access control list is missing")),
-                Err(_) if more && wanted < self.field_bytes_max => {
-                    wanted = wanted.max(self.stream.held().len()) * 2
-                }
+                Err(_) if more && wanted < bytes_max => wanted = wanted.max(self.stream.held().len()) * 2,
                 Err(error) => return Err(self.damaged(&error.to_string())),
             }
         }

@@ -1,7 +1,7 @@
 //! Access control lists: interned, since millions of nodes share a few, and the permission check
 //! (reference: `ReferenceCountedACLCache`, `ZooKeeperServer.checkACL`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jute::Code;
@@ -66,6 +66,10 @@ pub fn permits(list: &[Acl], wanted: i32, identities: &[Identity], rules: AclRul
     })
 }
 
+/// What `auth` entries may expand to: entries times identities, of which a client may have any number.
+/// Snapshots are read with a bound that such lists must not pass.
+pub const EXPANDED_BYTES_MAX: usize = 1 << 20;
+
 /// Turns the list of a request into the one that is stored (reference: `PrepRequestProcessor.fixupACL`).
 ///
 /// # Errors
@@ -77,6 +81,7 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
         return Err(Code::INVALID_ACL);
     }
     let mut stored = Vec::with_capacity(asked.len());
+    let mut expanded_bytes = 0;
     for acl in asked {
         let Some(scheme) = acl.id.scheme.as_deref() else { return Err(Code::INVALID_ACL) };
         match (scheme, acl.id.id.as_deref()) {
@@ -85,6 +90,10 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
             ("world", Some("anyone")) => stored.push(acl),
             ("auth", _) => {
                 let before = stored.len();
+                expanded_bytes += identities.iter().map(encoded_bytes).sum::<usize>();
+                if expanded_bytes > EXPANDED_BYTES_MAX {
+                    return Err(Code::INVALID_ACL);
+                }
                 stored.extend(identities.iter().filter(|identity| is_authenticated(identity, rules)).map(
                     |identity| Acl {
                         perms: acl.perms,
@@ -107,7 +116,15 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
 /// stumbles over a null of its own where all fields before that one are equal.
 fn without_duplicates(asked: Vec<Acl>) -> Result<Vec<Acl>, Code> {
     let mut kept: Vec<Acl> = Vec::with_capacity(asked.len());
+    let mut seen = HashSet::with_capacity(asked.len());
     'entries: for acl in asked {
+        if acl.id.scheme.is_some() && acl.id.id.is_some() {
+            // Without a null of its own there is nothing to stumble over.
+            if seen.insert(acl.clone()) {
+                kept.push(acl);
+            }
+            continue;
+        }
         for earlier in kept.iter().filter(|earlier| earlier.perms == acl.perms) {
             let scheme = acl.id.scheme.as_ref().ok_or(Code::MARSHALLING_ERROR)?;
             if earlier.id.scheme.as_ref() != Some(scheme) {
@@ -121,6 +138,11 @@ fn without_duplicates(asked: Vec<Acl>) -> Result<Vec<Acl>, Code> {
         kept.push(acl);
     }
     Ok(kept)
+}
+
+/// What an entry for this identity takes in files and frames.
+const fn encoded_bytes(identity: &Identity) -> usize {
+    12 + identity.scheme.len() + identity.id.len()
 }
 
 /// Two parts between colons, counted as Java's `split` does: empty parts at the end do not count.
@@ -350,6 +372,17 @@ mod tests {
         assert_eq!(fix(&[(None, None), (None, None)]), Err(Code::MARSHALLING_ERROR));
         assert_eq!(fix(&[(Some("nope"), Some("x")), (None, None)]), Err(Code::MARSHALLING_ERROR));
         assert_eq!(fix(&[(None, None), (Some("world"), Some("anyone"))]), Err(Code::INVALID_ACL));
+    }
+
+    /// Entries and identities multiply: a frame of a megabyte came to gigabytes, and already a list of some
+    /// megabytes made a snapshot that could not be loaded.
+    #[test]
+    fn auth_entries_expand_to_a_bounded_list() {
+        let rules = AclRules::default();
+        let me: Vec<_> = (0..2000).map(|n| identity("digest", &format!("user-{n}:hash"))).collect();
+        let of = |count| (0..count).map(|perms| acl(perms, "auth", "")).collect::<Vec<_>>();
+        assert_eq!(fix_up(Some(of(10)), &me, rules).map(|list| list.len()), Ok(20_000));
+        assert_eq!(fix_up(Some(of(50_000)), &me, rules), Err(Code::INVALID_ACL));
     }
 
     #[test]

@@ -70,10 +70,13 @@ impl Tree {
     /// Completes a loaded tree: quotas are recounted, lists that no node uses are dropped.
     ///
     /// # Errors
-    /// When there was no root.
+    /// When there was no root, or a list with an id that leaves none for new lists.
     pub fn finish_loading(&mut self, zxid: Zxid) -> Result<(), String> {
         if self.nodes.len() == 0 {
             return Err("the snapshot has no root node".into());
+        }
+        if self.acls.last_file_id() == i64::MAX {
+            return Err("the ids of access control lists are used up".into());
         }
         self.last_zxid = zxid;
         let mut governed = Vec::new();

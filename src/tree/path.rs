@@ -109,4 +109,54 @@ mod tests {
         assert_eq!(with_sequence("/q", -1), "/q-000000001");
         assert_eq!(with_sequence("/q", i32::MIN), "/q-2147483648");
     }
+
+    /// The reference's loop, unit by unit.
+    fn is_valid_to_the_reference(path: &str) -> bool {
+        let chars: Vec<u16> = path.encode_utf16().collect();
+        let (slash, dot) = (u16::from(b'/'), u16::from(b'.'));
+        if chars.is_empty() || chars[0] != slash {
+            return false;
+        }
+        if chars.len() == 1 {
+            return true;
+        }
+        if chars[chars.len() - 1] == slash {
+            return false;
+        }
+        let mut last = slash;
+        for at in 1..chars.len() {
+            let this = chars[at];
+            let ends = at + 1 == chars.len() || chars[at + 1] == slash;
+            if this == 0 || this == slash && last == slash {
+                return false;
+            } else if this == dot && last == dot {
+                if chars[at - 2] == slash && ends {
+                    return false;
+                }
+            } else if this == dot {
+                if chars[at - 1] == slash && ends {
+                    return false;
+                }
+            } else if matches!(this, 1..=0x1F | 0x7F..=0x9F | 0xD800..=0xF8FF | 0xFFF0..=0xFFFF) {
+                return false;
+            }
+            last = this;
+        }
+        true
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 4000, ..Default::default() })]
+
+        #[test]
+        fn path_rules_are_the_references_for_any_string(
+            near in "/?[/.a\u{0}\u{1f}\u{20}\u{7f}\u{9f}\u{a0}\u{e000}\u{f8ff}\u{f900}\u{ffef}\u{fff0}\u{ffff}😀]{0,8}",
+            dots in "/[/.a]{0,9}",
+            any in ".{0,6}",
+        ) {
+            for path in [near, dots, format!("/{any}"), any] {
+                assert_eq!(is_valid(&path), is_valid_to_the_reference(&path), "{path:?}");
+            }
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! Pure: a watcher is an id, and triggering calls back with who is to hear what. Watches belong to a
 //! connection and go with it.
 
+#[cfg(test)]
+mod model_test;
 mod table;
 
 use std::collections::BTreeMap;

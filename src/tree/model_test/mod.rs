@@ -179,3 +179,12 @@ fn nothing_is_created_under_the_roots_other_name() {
     let stat = StatPersisted::default();
     assert!(Tree::for_loading(OwnerRules::default()).load_node("//a", None, -1, &stat).is_err());
 }
+
+/// New lists count on from the largest id of the snapshot, and there is none above this one.
+#[test]
+fn a_snapshot_that_uses_up_the_ids_of_lists_is_refused() {
+    let mut tree = Tree::for_loading(OwnerRules::default());
+    tree.load_acl(i64::MAX, Vec::new());
+    tree.load_node("", None, -1, &StatPersisted::default()).unwrap();
+    assert!(tree.finish_loading(Zxid(1)).is_err());
+}
