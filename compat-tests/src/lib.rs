@@ -13,6 +13,7 @@
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
 
 pub mod artifacts;
+pub mod bundles;
 pub mod compare;
 pub mod four_letter;
 pub mod programs;
