@@ -10,6 +10,7 @@
 //! | `OXKEEPER_COMPAT_CACHE` | where fetched jars and compiled programs live |
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
+//! | `OXKEEPER_SYSTEMS` | `both`: Kafka and HBase run on the reference too; `long`: and with more nodes, records and rounds |
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
 
 pub mod artifacts;
@@ -18,4 +19,5 @@ pub mod compare;
 pub mod four_letter;
 pub mod programs;
 pub mod server;
+pub mod systems;
 pub mod wire;

@@ -4,7 +4,6 @@ import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.curator.framework.CuratorFramework;
-import org.apache.curator.framework.recipes.leader.CancelLeadershipException;
 import org.apache.curator.framework.recipes.leader.LeaderLatch;
 import org.apache.curator.framework.recipes.leader.LeaderLatchListener;
 import org.apache.curator.framework.recipes.leader.LeaderSelector;
@@ -98,6 +97,5 @@ final class Elections {
         leading.interruptLeadership();
         events.expect("after an interruption", 1);
         selectors.forEach(LeaderSelector::close);
-        t.say("cancelling is " + CancelLeadershipException.class.getSimpleName());
     }
 }

@@ -9,10 +9,10 @@ import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.framework.api.CuratorWatcher;
 import org.apache.curator.framework.api.transaction.CuratorOp;
 import org.apache.curator.framework.api.transaction.CuratorTransactionResult;
-import org.apache.curator.framework.imps.CuratorFrameworkImpl;
 import org.apache.zookeeper.AddWatchMode;
 import org.apache.zookeeper.CreateMode;
 import org.apache.zookeeper.KeeperException;
+import org.apache.zookeeper.OpResult;
 import org.apache.zookeeper.ZooDefs;
 import org.apache.zookeeper.data.Stat;
 
@@ -92,9 +92,8 @@ final class Framework {
             t.say("a transaction that must fail did not");
         } catch (KeeperException e) {
             List<String> parts = new ArrayList<>();
-            e.getResults().forEach(result -> parts.add(result.toString().replaceAll("@[0-9a-f]+", "") + "/" + result.getType()
-                    + (result instanceof org.apache.zookeeper.OpResult.ErrorResult
-                            ? "/" + ((org.apache.zookeeper.OpResult.ErrorResult) result).getErr() : "")));
+            e.getResults().forEach(result -> parts.add(result instanceof OpResult.ErrorResult
+                    ? "error " + ((OpResult.ErrorResult) result).getErr() : "type " + result.getType()));
             t.say("failed transaction ! " + e.code() + " " + parts);
         }
     }
@@ -148,6 +147,5 @@ final class Framework {
         t.show("tracked members", () -> c.getCurrentConfig().getAllMembers());
         t.show("tracked version", () -> c.getCurrentConfig().getVersion());
         t.show("reconfigure", () -> c.reconfig().joining("server.2=localhost:1:2;3").fromConfig(-1).forEnsemble());
-        t.say("implementation " + (c instanceof CuratorFrameworkImpl));
     }
 }

@@ -11,7 +11,6 @@ import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.retry.RetryOneTime;
 import org.apache.zookeeper.KeeperException;
 import org.apache.zookeeper.data.Stat;
-import org.apache.zookeeper.server.EphemeralType;
 
 /** Prints what happened in words that are equal on two servers that behave the same. */
 final class Transcript {
@@ -71,9 +70,11 @@ final class Transcript {
     }
 
     static String stat(Stat s) {
-        EphemeralType kind = EphemeralType.get(s.getEphemeralOwner());
+        long owner = s.getEphemeralOwner();
+        String kind = owner == 0 ? "" : owner == Long.MIN_VALUE ? " container"
+                : owner >>> 56 == 0xff ? " ttl " + (owner & 0xffffffffffL) : " ephemeral";
         return "v=" + s.getVersion() + " cv=" + s.getCversion() + " av=" + s.getAversion() + " kids="
-                + s.getNumChildren() + " len=" + s.getDataLength() + " " + kind;
+                + s.getNumChildren() + " len=" + s.getDataLength() + kind;
     }
 
     /** Replaces random identifiers. */
