@@ -57,7 +57,7 @@ pub fn python(script: &str, args: &[&str]) -> Result<String> {
 
 /// Runs a command to its end, within a limit, and returns its standard output. A failure shows
 /// the end of both streams.
-fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
