@@ -42,7 +42,7 @@ pub fn script(seed: u64, ops: usize) -> Vec<Step> {
         xid: 0,
     };
     let restart =
-        if generator.random.chance(15) { ops / 4 + generator.random.below(ops / 2 + 1) } else { ops };
+        if generator.random.chance(15) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
     while generator.steps.len() < ops {
         let before = generator.steps.len();
         generator.more();
