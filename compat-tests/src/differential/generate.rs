@@ -41,8 +41,14 @@ pub fn script(seed: u64, ops: usize) -> Vec<Step> {
         steps: Vec::with_capacity(ops + 64),
         xid: 0,
     };
+    let restart =
+        if generator.random.chance(15) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
     while generator.steps.len() < ops {
+        let before = generator.steps.len();
         generator.more();
+        if before < restart && generator.steps.len() >= restart {
+            generator.restart();
+        }
     }
     generator.steps
 }
@@ -179,6 +185,19 @@ impl Generator {
         if takes_over && self.random.chance(50) {
             let asked = requests::set_watches(&mut self.random);
             self.send(at, false, asked);
+        }
+    }
+
+    /// Both servers start again, and most clients come back, some with their watches.
+    fn restart(&mut self) {
+        self.steps.push(Step::Restart);
+        for at in 0..self.slots {
+            if self.random.chance(80) {
+                self.steps
+                    .push(Step::Connect { at, hello: Hello { whose: Whose::Of(at), ..Hello::default() } });
+                let asked = requests::set_watches(&mut self.random);
+                self.send(at, false, asked);
+            }
         }
     }
 

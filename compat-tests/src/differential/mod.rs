@@ -102,6 +102,10 @@ pub fn run(plan: &Plan) -> Result<Summary> {
                 mismatch.story
             );
             summary.failures.push(seed);
+            // Only a hint: where the zxids went apart.
+            if let Ok((_, Some(story))) = compare_files(&mut pair, &mut Exceptions::load()?) {
+                println!("{story}");
+            }
             drop(pair);
             if plan.shrink {
                 print_short(seed, &steps)?;
@@ -144,12 +148,15 @@ fn compare_logs(mut pair: Pair, summary: &mut Summary) -> Result<Option<String>>
     for side in &mut pair.sides {
         side.server.stop()?;
     }
-    let [reference, other] = &mut pair.sides;
-    let dirs = [reference.server.data_dir(), other.server.data_dir()];
-    let (logged, story) =
-        logs::compare(dirs, [&mut reference.normal, &mut other.normal], &mut summary.exceptions)?;
+    let (logged, story) = compare_files(&mut pair, &mut summary.exceptions)?;
     summary.logged += logged;
     Ok(story)
+}
+
+fn compare_files(pair: &mut Pair, exceptions: &mut Exceptions) -> Result<(usize, Option<String>)> {
+    let [reference, other] = &mut pair.sides;
+    let dirs = [reference.server.data_dir(), other.server.data_dir()];
+    logs::compare(dirs, [&mut reference.normal, &mut other.normal], exceptions)
 }
 
 fn print_short(seed: u64, steps: &[Step]) -> Result<()> {

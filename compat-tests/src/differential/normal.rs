@@ -27,7 +27,8 @@ const HOUR_MS: i64 = 3_600_000;
 /// What is known of one server.
 #[derive(Debug)]
 pub struct Normal {
-    first_session: i64,
+    /// The first session after each start.
+    first_sessions: Vec<i64>,
     clock: RangeInclusive<i64>,
     times: HashMap<i64, i64>,
 }
@@ -38,12 +39,23 @@ impl Normal {
     pub fn new(first_session: i64) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since.as_millis()).unwrap_or(0);
-        Self { first_session, clock: now - HOUR_MS..=now + 24 * HOUR_MS, times: HashMap::new() }
+        Self {
+            first_sessions: vec![first_session],
+            clock: now - HOUR_MS..=now + 24 * HOUR_MS,
+            times: HashMap::new(),
+        }
+    }
+
+    /// The server was started again; this is the first session since.
+    pub fn started_again(&mut self, first_session: i64) {
+        self.first_sessions.push(first_session);
     }
 
     fn session(&self, value: i64) -> Option<i64> {
-        let distance = value.wrapping_sub(self.first_session);
-        (0..SESSIONS).contains(&distance).then(|| SESSION_MARK + distance)
+        self.first_sessions.iter().zip(0..).find_map(|(first, start)| {
+            let distance = value.wrapping_sub(*first);
+            (0..SESSIONS).contains(&distance).then(|| SESSION_MARK + (start << 32) + distance)
+        })
     }
 
     /// A reply's body.

@@ -12,6 +12,7 @@
 //! bytes 0 ffffffff                  # bytes without a length
 //! drop 0
 //! word srvr
+//! restart
 //! ```
 
 use std::fmt;
@@ -209,6 +210,8 @@ pub enum Step {
         /// Which.
         at: usize,
     },
+    /// Both servers stop and start again. All connections are lost.
+    Restart,
     /// A four-letter word on a connection of its own.
     Word {
         /// Which.
@@ -263,6 +266,7 @@ impl fmt::Display for Step {
             Self::Bytes { at, bytes } => write!(f, "bytes {at} {}", hex(bytes)),
             Self::Connect { at, hello } => write!(f, "connect {at} {hello}"),
             Self::Drop { at } => write!(f, "drop {at}"),
+            Self::Restart => write!(f, "restart"),
             Self::Word { word } => write!(f, "word {word}"),
         }
     }
@@ -354,6 +358,9 @@ pub fn parse_line(line: &str) -> Result<Option<Step>> {
     }
     let mut words = line.split_ascii_whitespace();
     let verb = words.next().unwrap_or_default();
+    if verb == "restart" {
+        return Ok(Some(Step::Restart));
+    }
     if verb == "word" {
         return Ok(Some(Step::Word { word: words.next().context("which word?")?.to_owned() }));
     }

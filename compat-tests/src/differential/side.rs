@@ -13,6 +13,8 @@ use crate::server::Server;
 
 /// The slot of the connection that may do everything. Scripts do not use it.
 pub const ADMIN: usize = SLOTS;
+/// The slot that learns which sessions a server gives after a start.
+const PROBE: usize = SLOTS + 1;
 
 /// One thing that came back, normalised.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,7 +103,7 @@ pub struct Side {
 impl Side {
     /// Opens the administrator's connection.
     pub fn new(server: Server) -> Result<Self> {
-        let slots = (0..=SLOTS).map(|_| Slot::default()).collect();
+        let slots = (0..=PROBE).map(|_| Slot::default()).collect();
         let mut side = Self { server, normal: Normal::new(0), slots };
         side.connect(ADMIN, &Hello::default(), 0)?;
         let first = side.slots[ADMIN].session;
@@ -109,11 +111,29 @@ impl Side {
             bail!("{} gave the administrator no session", side.server.kind());
         }
         side.normal = Normal::new(first);
+        side.prove_super()?;
+        Ok(side)
+    }
+
+    fn prove_super(&mut self) -> Result<()> {
         let credentials = [Field::Int(0), Field::Text("digest".into()), Field::Text("super:admin".into())];
-        match side.call(ADMIN, op("auth"), &credentials)? {
-            Item::Reply { err: 0, .. } => Ok(side),
-            other => bail!("{} does not take the super user's password: {other:?}", side.server.kind()),
+        match self.call(ADMIN, op("auth"), &credentials)? {
+            Item::Reply { err: 0, .. } => Ok(()),
+            other => bail!("{} does not take the super user's password: {other:?}", self.server.kind()),
         }
+    }
+
+    /// Stops the server and starts it again. The administrator comes back to the session it has.
+    pub fn restart(&mut self) -> Result<Item> {
+        self.slots.iter_mut().for_each(|slot| slot.connection = None);
+        self.server.restart()?;
+        let answer = self.connect(ADMIN, &Hello { whose: Whose::Of(ADMIN), ..Hello::default() }, 0)?;
+        self.prove_super()?;
+        self.connect(PROBE, &Hello::default(), 0)?;
+        self.normal.started_again(self.slots[PROBE].session);
+        self.call(PROBE, op("closeSession"), &[])?;
+        self.slots[PROBE].connection = None;
+        Ok(answer)
     }
 
     /// Whether the slot has a connection.
