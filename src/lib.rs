@@ -1,4 +1,17 @@
-//! Oxkeeper.
+//! Oxkeeper: a coordination server that speaks Apache ZooKeeper's protocols.
+//!
+//! The map, in reading order; `docs/ARCHITECTURE.md` tells the rest. An arrow goes only upwards.
+//!
+//! - `jute` (its own crate): the records everybody speaks.
+//! - [`clock`], [`disk`], [`metrics`]: the seams to time, files and monitoring.
+//! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
+//!   servers agree. Pure; none knows another.
+//! - [`txnlog`], [`snapshot`]: what is on disk.
+//! - [`request`]: what one request means: checked against what will be, answered from what is.
+//! - [`pipeline`]: the writer thread: prepare, append, sync, apply, reply.
+//! - [`net`]: clients' connections. [`admin`]: operators' questions.
+//! - [`config`], [`cli`]: what was asked for.
+//! - [`server`]: puts it all together; the only room that knows everybody.
 
 pub mod admin;
 pub mod cli;
@@ -12,6 +25,8 @@ pub mod request;
 pub mod server;
 pub mod session;
 pub mod snapshot;
+#[cfg(test)]
+mod tidy;
 pub mod tree;
 pub mod txnlog;
 pub mod watch;

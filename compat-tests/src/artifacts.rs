@@ -23,11 +23,13 @@ pub fn package_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Cargo's target directory, found from the running test's own path.
+/// Cargo's target directory, found from the running program's own path.
 pub fn target_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("where the running test lies")?;
     let deps = exe.ancestors().find(|dir| dir.file_name() == Some(OsStr::new("deps")));
-    let target = deps.and_then(Path::parent).and_then(Path::parent);
+    // A test lies in `deps`, a program beside it.
+    let profile = deps.and_then(Path::parent).or(exe.parent());
+    let target = profile.and_then(Path::parent);
     Ok(target.with_context(|| format!("{} is not below a target directory", exe.display()))?.to_owned())
 }
 
@@ -45,9 +47,7 @@ pub fn cache_dir() -> Result<PathBuf> {
 /// otherwise it is reported loudly and the caller skips its test.
 pub fn available(names: &[&str]) -> Result<bool> {
     for name in names {
-        let found = std::env::var_os("PATH")
-            .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()));
-        if found {
+        if installed(name) {
             continue;
         }
         if std::env::var("CI").is_ok_and(|ci| ci == "true") {
@@ -57,6 +57,21 @@ pub fn available(names: &[&str]) -> Result<bool> {
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Like [`available`], for runtimes that are compared where they happen to be installed: a
+/// missing one is reported loudly but never an error.
+pub fn present(names: &[&str]) -> bool {
+    let missing = names.iter().find(|name| !installed(name));
+    if let Some(name) = missing {
+        eprintln!("\n*** SKIPPED: `{name}` is not installed, so nothing was compared ***\n");
+    }
+    missing.is_none()
+}
+
+fn installed(name: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()))
 }
 
 /// Runs `make` with an empty directory unless an earlier run already completed `name`.
@@ -95,8 +110,6 @@ pub fn jars(version: &str) -> Result<PathBuf> {
     let java = package_dir().join("clients/java");
     once(&format!("zookeeper-{version}"), |dir| {
         let mut maven = Command::new("mvn");
-        maven.args(["-q", "-B", COPY_DEPENDENCIES, "-DincludeScope=runtime"]);
-        maven.arg(format!("-DoutputDirectory={}", dir.display()));
         if version == REFERENCE {
             maven.arg("-f").arg(java.join("pom.xml"));
         } else {
@@ -105,8 +118,14 @@ pub fn jars(version: &str) -> Result<PathBuf> {
                 maven.arg("-Plogging");
             }
         }
-        run(&mut maven).map(drop)
+        fetch(&mut maven, dir)
     })
+}
+
+/// Lets a Maven command that names a pom copy all it depends on into `dir`.
+pub fn fetch(maven: &mut Command, dir: &Path) -> Result<()> {
+    maven.args(["-q", "-B", COPY_DEPENDENCIES, "-DincludeScope=runtime"]);
+    run(maven.arg(format!("-DoutputDirectory={}", dir.display()))).map(drop)
 }
 
 /// The class path of one release: its jars, and our quiet logging configuration first.
@@ -132,21 +151,30 @@ pub fn class_path_without_line_editor(version: &str) -> Result<String> {
 }
 
 /// Compiles `sources` (paths below `clients/java`) against one release and returns the
-/// directory of classes. The name carries a checksum of the sources, so an edit recompiles.
+/// directory of classes.
 pub fn classes(version: &str, sources: &[PathBuf]) -> Result<PathBuf> {
-    let mut sum: u64 = 0xcbf2_9ce4_8422_2325;
+    compiled(version, &class_path(version)?, sources)
+}
+
+/// Compiles `sources` against a class path and returns the directory of classes. Its name
+/// carries a checksum of the sources, so an edit recompiles.
+pub fn compiled(name: &str, class_path: &str, sources: &[PathBuf]) -> Result<PathBuf> {
+    let mut text = Vec::new();
     for source in sources {
-        let text = fs::read(source).with_context(|| format!("read {}", source.display()))?;
-        for byte in text {
-            sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        text.extend(fs::read(source).with_context(|| format!("read {}", source.display()))?);
     }
-    let class_path = class_path(version)?;
-    once(&format!("classes-{version}-{sum:016x}"), |dir| {
+    once(&format!("classes-{name}-{:016x}", checksum(&text)), |dir| {
         let mut javac = Command::new("javac");
-        javac.args(["-nowarn", "-Xlint:none", "-cp", &class_path, "-d"]).arg(dir).args(sources);
+        javac.args(["-nowarn", "-Xlint:none", "-cp", class_path, "-d"]).arg(dir).args(sources);
         run(&mut javac).map(drop)
     })
+}
+
+/// Tells one text from another (FNV-1a).
+pub fn checksum(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A Python interpreter that has kazoo.

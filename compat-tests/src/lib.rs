@@ -9,12 +9,17 @@
 //! | `OXKEEPER_BIN` | the server to judge; without it one is built from the workspace |
 //! | `OXKEEPER_COMPAT_CACHE` | where fetched jars and compiled programs live |
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
+//! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
+//! | `OXKEEPER_SYSTEMS` | `both`: Kafka and HBase run on the reference too; `long`: and with more nodes, records and rounds |
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
 
 pub mod artifacts;
+pub mod bundles;
 pub mod compare;
+pub mod differential;
 pub mod four_letter;
 pub mod programs;
 pub mod server;
+pub mod systems;
 pub mod wire;

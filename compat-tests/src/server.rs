@@ -280,7 +280,7 @@ impl Drop for Server {
 }
 
 /// A port nobody listens on, outside the range the kernel hands to outgoing connections.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = (std::process::id() % 97) as u16 * 113;
     for _ in 0..1000 {

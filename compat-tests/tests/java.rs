@@ -106,3 +106,14 @@ fn with_acls_switched_off() -> Result<()> {
         &["acls", "multi", "reconfig"],
     )
 }
+
+/// The oldest client still about: no op it sends is newer than 3.4.
+#[test]
+fn the_client_of_3_4() -> Result<()> {
+    if !artifacts::available(&["java", "javac", "mvn"])? {
+        return Ok(());
+    }
+    side_by_side("java-3.4", &options(), |server| {
+        programs::java("3.4.14", "old", "OldClient", &[], &[&server.connect_string()])
+    })
+}

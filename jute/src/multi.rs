@@ -144,6 +144,9 @@ impl MultiRequest {
 fn create(sent_as: OpCode, request: CreateRequest) -> Result<MultiOp, DecodeError> {
     let op = match CreateMode::from_flags(request.flags) {
         None => return Err(DecodeError::Invalid { what: "invalid flags of a create in a multi" }),
+        Some(_) if request.acl.is_none() => {
+            return Err(DecodeError::Null { what: "the access control list of a create in a multi" });
+        }
         Some(mode) if mode.is_ttl() => return Err(DecodeError::Invalid { what: "a TTL mode without a ttl" }),
         Some(CreateMode::Container) => OpCode::CREATE_CONTAINER,
         Some(_) => sent_as,

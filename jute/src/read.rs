@@ -22,6 +22,11 @@ pub enum DecodeError {
         /// The length as read.
         length: i32,
     },
+    /// A field is null that the reference follows without looking.
+    Null {
+        /// Which field.
+        what: &'static str,
+    },
     /// A field holds a value that the record does not allow.
     Invalid {
         /// What was wrong.
@@ -36,6 +41,7 @@ impl fmt::Display for DecodeError {
                 write!(f, "record ends inside a field of {needed} bytes at offset {offset}")
             }
             Self::Length { offset, length } => write!(f, "unreasonable length {length} at offset {offset}"),
+            Self::Null { what } => write!(f, "{what} is null"),
             Self::Invalid { what } => f.write_str(what),
         }
     }

@@ -63,15 +63,23 @@ impl Default for Summary {
 impl Summary {
     /// Records one observation, in the unit of the metric.
     pub fn observe(&self, value: i64) {
-        self.count.fetch_add(1, Relaxed);
-        self.sum.fetch_add(value, Relaxed);
+        self.observe_many(value, 1);
+    }
+
+    /// Records the same observation several times, for the price of one.
+    pub fn observe_many(&self, value: i64, times: u32) {
+        if times == 0 {
+            return;
+        }
+        self.count.fetch_add(times.into(), Relaxed);
+        self.sum.fetch_add(value.wrapping_mul(times.into()), Relaxed);
         if value < self.min.load(Relaxed) {
             self.min.fetch_min(value, Relaxed);
         }
         if value > self.max.load(Relaxed) {
             self.max.fetch_max(value, Relaxed);
         }
-        self.classes[class_of(value)].fetch_add(1, Relaxed);
+        self.classes[class_of(value)].fetch_add(times, Relaxed);
     }
 
     /// Number of observations.

@@ -66,10 +66,12 @@ pub fn digest_identity(credentials: &str, algorithm: DigestAlgorithm) -> String 
 }
 
 impl AuthOptions {
-    /// Adds what the credentials prove to the client's identities; false when they prove nothing.
-    pub(super) fn authenticate(&self, client: &Client, scheme: &str, credentials: &[u8]) -> bool {
+    /// Adds what the credentials prove to the client's identities; false when they prove nothing. The
+    /// scheme `ip` does not look at them.
+    pub(super) fn authenticate(&self, client: &Client, scheme: &str, credentials: Option<&[u8]>) -> bool {
         match scheme {
             "digest" if self.digest_enabled => {
+                let Some(credentials) = credentials else { return false };
                 let id = digest_identity(&String::from_utf8_lossy(credentials), self.digest_algorithm);
                 if self.super_digest.as_deref().is_some_and(|expected| same(expected, &id)) {
                     client.add_identity(Identity { scheme: "super".into(), id: String::new() });

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::frame::{Frame, Input};
+use super::meter::ReadMeter;
 use crate::request::client::Outbox;
 use crate::request::read::Read;
 use crate::request::reply::short_name;
@@ -172,6 +173,12 @@ impl Connection {
                     self.output = Vec::new();
                 }
                 let mut outbox = self.client.outbox();
+                let packets = outbox.take_packets();
+                if packets.count > 0 {
+                    self.shared.state.stats.count_packets(packets);
+                    self.shared.metrics.response_bytes.add(packets.bytes - packets.event_bytes);
+                    self.shared.metrics.watch_bytes.add(packets.event_bytes);
+                }
                 if !outbox.collect(&mut self.output, cx.waker()) {
                     return Ok(if outbox.is_closing() { Progress::Ended } else { progress });
                 }
@@ -244,6 +251,7 @@ impl Connection {
         if self.shared.commands.is_word(word) {
             self.input.skip(4);
             self.shared.state.stats.count_received(1);
+            self.client.outbox().stats.received += 1;
             self.phase = Phase::Word(word);
             return Ok(true);
         }
@@ -259,6 +267,7 @@ impl Connection {
             self.client.set_old_protocol();
         }
         self.shared.state.stats.count_received(1);
+        self.client.outbox().stats.received += 1;
         self.shared.metrics.connection_request_count.increment();
         self.client.enter(bytes);
         self.phase = Phase::Connecting;
@@ -293,6 +302,7 @@ impl Connection {
         let mut received_bytes = 0;
         let mut tally = Tally::default();
         let mut tree = None;
+        let meter = ReadMeter::default();
         let outcome = loop {
             if client.in_flight() >= limits.requests_max
                 || client.in_flight_bytes() >= limits.request_bytes_max
@@ -367,6 +377,7 @@ impl Connection {
                 client: &client,
                 session: session.id,
                 identities: &self.identities,
+                meter: &|path, bytes| meter.count(&shared.metrics, path, bytes),
             };
             let mut outbox = client.outbox();
             read.answer(xid, op, body, &mut outbox);
@@ -378,8 +389,8 @@ impl Connection {
             client.outbox().stats.received += received;
             shared.state.stats.count_received(received);
             shared.metrics.bytes_received_count.add(received_bytes);
-            shared.state.stats.count_sent(tally.replies);
             shared.state.stats.count_replies(tally);
+            shared.metrics.readlatency.observe_many(0, u32::try_from(tally.replies).unwrap_or(u32::MAX));
             shared.queue.push(&mut self.handover);
         }
         outcome.map(|()| received > 0)
@@ -424,8 +435,7 @@ fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u8]) -> Resu
     let packet = AuthPacket::decode(&mut Reader::new(body))
         .map_err(|error| End::Refused(format!("malformed credentials: {error}")))?;
     let scheme = packet.scheme.unwrap_or_default();
-    let credentials = packet.auth;
-    if credentials.is_some_and(|credentials| shared.auth.authenticate(client, &scheme, &credentials)) {
+    if shared.auth.authenticate(client, &scheme, packet.auth.as_deref()) {
         client.outbox().reply(xid, Zxid::ZERO, |_| Ok(()));
     } else {
         tracing::warn!(peer = %client.peer, "authentication with scheme {scheme:?} failed");
@@ -441,9 +451,13 @@ fn refuse(client: &Client, xid: i32, zxid: Zxid, code: Code) {
     outbox.close_after();
 }
 
-/// Without a login configuration the reference answers SASL steps with a null token.
+/// Without a login configuration the reference answers SASL steps with a null token. A null token it
+/// does not survive itself: it closes.
 fn answer_sasl(client: &Client, xid: i32, body: &[u8]) -> Result<(), End> {
-    Reader::new(body).buffer().map_err(|error| End::Refused(format!("malformed SASL token: {error}")))?;
+    let token = Reader::new(body).buffer();
+    if token.map_err(|error| End::Refused(format!("malformed SASL token: {error}")))?.is_none() {
+        return Err(End::Refused("a SASL step without a token".into()));
+    }
     client.outbox().reply(xid, Zxid::ZERO, |out| {
         write::buffer(out, None);
         Ok(())

@@ -19,6 +19,7 @@ mod auth;
 mod connection;
 #[doc(hidden)] // for the fuzz targets
 pub mod frame;
+mod meter;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,6 +5,7 @@
 //! and events are in the outboxes before the reply that caused them. This thread is the only one that
 //! gives out zxids, touches the log or changes the tree.
 
+pub mod figures;
 mod queue;
 mod round;
 mod sweep;

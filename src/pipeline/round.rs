@@ -8,7 +8,7 @@ use jute::records::txn::CreateSessionTxn;
 use jute::txn::TxnEntry;
 use jute::{Code, OpCode, SessionId, Zxid, write};
 
-use super::Pipeline;
+use super::{Pipeline, figures};
 use crate::request::prepare::Prepared;
 use crate::request::read::Read;
 use crate::request::reply::{short_name, write_body};
@@ -71,8 +71,12 @@ impl Pipeline {
         while !batch.is_empty() {
             let rest = batch.split_off(batch.len().min(ROUND_REQUESTS_MAX));
             let requests = std::mem::replace(batch, rest);
+            self.metrics.prep_processor_queue_size.observe(requests.len() as i64);
+            self.metrics.prep_processor_request_queued.add(requests.len() as u64);
             let (staged, txns) = self.prepare_and_append(requests)?;
             if txns > 0 {
+                self.metrics.sync_processor_request_queued.add(txns);
+                self.metrics.sync_processor_batch_size.observe(txns.cast_signed());
                 let synced = self.log.sync()?;
                 self.metrics
                     .fsynctime
@@ -129,7 +133,7 @@ impl Pipeline {
                 body => {
                     request.body = body;
                     match self.preparer.prepare(&tree, &mut sessions, &mut request, wall) {
-                        Prepared::Txn(entry) if request.op == OpCode::CREATE_SESSION => {
+                        Prepared::Txn(entry) if entry.header.r#type == OpCode::CREATE_SESSION.0 => {
                             What::NewSession(entry)
                         }
                         Prepared::Txn(entry) => What::Txn(entry),
@@ -164,7 +168,6 @@ impl Pipeline {
                 self.answer(&mut tree, request, what, now, &mut tally, &mut woken);
             }
             drop(tree);
-            state.stats.count_sent(tally.replies);
             state.stats.count_replies(tally);
             for client in woken.drain(..) {
                 client.outbox().wake();
@@ -184,6 +187,7 @@ impl Pipeline {
     ) {
         match what {
             What::Txn(entry) => {
+                self.metrics.updatelatency.observe(now - request.received_ms);
                 let applied = self.apply(tree, entry, woken);
                 if request.op == OpCode::CLOSE_SESSION {
                     self.session_closed(&request);
@@ -231,6 +235,7 @@ impl Pipeline {
                         client,
                         session: request.session,
                         identities: &request.identities,
+                        meter: &|path, bytes| figures::count_read(&self.metrics, path, bytes),
                     };
                     let mut outbox = client.outbox();
                     if !outbox.has_news() {
@@ -246,6 +251,7 @@ impl Pipeline {
 
     fn apply(&mut self, tree: &mut Tree, entry: TxnEntry, woken: &mut Vec<Arc<Client>>) -> Applied {
         let TxnEntry { header, body, digest } = entry;
+        figures::count_writes(&self.metrics, &body);
         let applied = self.state.apply(tree, &header, body, woken);
         if let Some(digest) = digest
             && digest.tree_digest.cast_unsigned() != tree.digest()

@@ -16,6 +16,8 @@ const NOTIFICATION_XID: i32 = -1;
 /// Keeper state in notifications: connected.
 const SYNC_CONNECTED: i32 = 3;
 
+/// Bytes of text the reference sends at once.
+const TEXT_PACKET_BYTES: usize = 8192;
 /// The largest reply there can be.
 const REPLY_BYTES_MAX: usize = i32::MAX as usize;
 
@@ -50,8 +52,26 @@ pub struct Outbox {
     /// Replies put in since the connection last looked.
     fresh: bool,
     waker: Option<Waker>,
+    news: Packets,
     /// What the connection has done.
     pub stats: ClientStats,
+}
+
+/// What was put into an outbox since it was last counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packets {
+    /// Replies, notifications and other packets.
+    pub count: u64,
+    /// Bytes of replies and notifications.
+    pub bytes: u64,
+    /// Bytes of notifications.
+    pub event_bytes: u64,
+    /// Size of the last reply, the smallest and the largest; 0 when there was none.
+    pub last: usize,
+    /// Smallest.
+    pub min: usize,
+    /// Largest.
+    pub max: usize,
 }
 
 /// Figures of one connection (reference: `ServerCnxn`). Latencies in milliseconds.
@@ -134,6 +154,7 @@ impl Client {
                 overflowed: false,
                 fresh: false,
                 waker: None,
+                news: Packets::default(),
                 stats: ClientStats::default(),
             }),
             in_flight: AtomicUsize::new(0),
@@ -235,29 +256,57 @@ impl Outbox {
         zxid: Zxid,
         body: impl FnOnce(&mut Vec<u8>) -> Result<(), Code>,
     ) -> Code {
+        self.reply_whole(xid, zxid, |out| {
+            let start = out.len();
+            match body(out) {
+                Ok(()) => Code::OK,
+                Err(code) => {
+                    out.truncate(start);
+                    code
+                }
+            }
+        })
+    }
+
+    /// Appends a reply whose body stays also with an error.
+    pub fn reply_whole(&mut self, xid: i32, zxid: Zxid, body: impl FnOnce(&mut Vec<u8>) -> Code) -> Code {
         let out = &mut self.bytes;
         let start = write::begin_frame(out);
         write::int(out, xid);
         write::long(out, zxid.0);
         let err = out.len();
         write::int(out, 0);
-        let outcome = match body(out) {
+        let mut code = body(out);
+        if out.len() - start > REPLY_BYTES_MAX {
             // The length in front would not hold it. No client takes this much.
-            Ok(()) if out.len() - start > REPLY_BYTES_MAX => Err(Code::MARSHALLING_ERROR),
-            outcome => outcome,
-        };
-        let code = match outcome {
-            Ok(()) => Code::OK,
-            Err(code) => {
-                out.truncate(err);
-                write::int(out, code.0);
-                code
-            }
-        };
+            out.truncate(err + 4);
+            code = Code::MARSHALLING_ERROR;
+        }
+        if let Some(place) = out.get_mut(err..err + 4) {
+            place.copy_from_slice(&code.0.to_be_bytes());
+        }
         write::patch_length(out, start);
-        self.stats.sent += 1;
-        self.fresh = true;
+        let size = out.len() - start - 4;
+        self.news.min = if self.news.last == 0 { size } else { self.news.min.min(size) };
+        self.news.max = self.news.max.max(size);
+        self.news.last = size;
+        self.news.bytes += size as u64;
+        self.count_packets(1);
         code
+    }
+
+    fn count_packets(&mut self, count: u64) {
+        self.stats.sent += count;
+        self.news.count += count;
+        self.fresh = true;
+    }
+
+    /// Takes the count of what was put in since the last time.
+    pub const fn take_packets(&mut self) -> Packets {
+        std::mem::replace(
+            &mut self.news,
+            Packets { count: 0, bytes: 0, event_bytes: 0, last: 0, min: 0, max: 0 },
+        )
     }
 
     /// Appends a watch notification. A client that does not read for so long that more would pile up
@@ -275,12 +324,15 @@ impl Outbox {
             write::ustring(out, Some(path));
             Ok(())
         });
+        self.news.event_bytes += self.news.last as u64;
     }
 
-    /// Appends bytes that are not a reply: a connect response, a four-letter word's text.
+    /// Appends bytes that are not a reply: a connect response, a four-letter word's text. They count as
+    /// one packet for each [`TEXT_PACKET_BYTES`], as the reference sends them.
     pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.bytes.len();
         append(&mut self.bytes);
-        self.stats.sent += 1;
+        self.count_packets((self.bytes.len() - before).div_ceil(TEXT_PACKET_BYTES) as u64);
         self.fresh = true;
     }
 

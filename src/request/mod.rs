@@ -73,8 +73,8 @@ pub enum Body {
     Multi(Vec<MultiOp>),
     /// A multi that decodes but mixes in what a multi cannot carry out.
     MultiOfReads,
-    /// A multi that does not decode; unlike other requests it still takes a zxid.
-    MalformedMulti,
+    /// It does not decode, and took a zxid before that was found out: `multi`, `createSession`.
+    MalformedLate,
     /// Membership.
     Reconfig,
     /// A session begins.
@@ -95,7 +95,8 @@ impl Body {
         let mut reader = Reader::new(bytes);
         match Self::try_decode(op, &mut reader) {
             Ok(body) => body,
-            Err(_) if op == OpCode::MULTI => Self::MalformedMulti,
+            Err(DecodeError::Null { .. }) => Self::Malformed,
+            Err(_) if matches!(op, OpCode::MULTI | OpCode::CREATE_SESSION) => Self::MalformedLate,
             Err(_) => Self::Malformed,
         }
     }
@@ -107,7 +108,11 @@ impl Body {
             }
             OpCode::CREATE_TTL => Self::Create(Record::decode(reader)?),
             OpCode::DELETE => Self::Delete(Record::decode(reader)?),
-            OpCode::DELETE_CONTAINER => Self::DeleteContainer(Record::decode(reader)?),
+            OpCode::DELETE_CONTAINER => match Record::decode(reader)? {
+                // The reference turns the bytes into a path while it decodes.
+                None => return Err(DecodeError::Null { what: "the path of a deleteContainer" }),
+                path => Self::DeleteContainer(path),
+            },
             OpCode::SET_DATA => Self::SetData(Record::decode(reader)?),
             OpCode::SET_ACL => Self::SetAcl(Record::decode(reader)?),
             OpCode::MULTI => match MultiRequest::decode(reader)? {
@@ -143,4 +148,37 @@ pub const fn is_write(op: OpCode) -> bool {
             | OpCode::CREATE_SESSION
             | OpCode::CLOSE_SESSION
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header of one create in a multi, its path and its data.
+    fn create_in_multi() -> Vec<u8> {
+        let mut bytes = vec![0, 0, 0, 1, 0, 0xFF, 0xFF, 0xFF, 0xFF];
+        jute::write::ustring(&mut bytes, Some("/a"));
+        jute::write::buffer(&mut bytes, None);
+        bytes
+    }
+
+    /// The differential run sent a create without a list inside a multi. The reference stumbles over it
+    /// while it decodes, before it takes a zxid; over what merely does not decode, after.
+    #[test]
+    fn a_multi_takes_a_zxid_unless_a_list_is_null() {
+        let mut bytes = create_in_multi();
+        assert!(matches!(Body::decode(OpCode::MULTI, &bytes), Body::MalformedLate));
+        jute::write::int(&mut bytes, -1);
+        jute::write::int(&mut bytes, 0);
+        assert!(matches!(Body::decode(OpCode::MULTI, &bytes), Body::Malformed));
+    }
+
+    /// The differential run found the zxid of a cut `createSession` one too low, and that of a
+    /// `deleteContainer` without a path one too high.
+    #[test]
+    fn what_does_not_decode_takes_a_zxid_where_the_reference_took_one_before() {
+        assert!(matches!(Body::decode(OpCode::CREATE_SESSION, &[0, 0]), Body::MalformedLate));
+        assert!(matches!(Body::decode(OpCode::DELETE_CONTAINER, &[0xFF; 4]), Body::Malformed));
+        assert!(matches!(Body::decode(OpCode::CREATE, &[0, 0]), Body::Malformed));
+    }
 }

@@ -110,8 +110,8 @@ impl Context<'_> {
             Body::DeleteContainer(path) => op::delete::prepare_container(self, path),
             Body::SetData(request) => op::set_data::prepare(self, request),
             Body::SetAcl(request) => op::set_acl::prepare(self, request),
-            Body::Multi(ops) => Ok(self.multi(ops)),
-            Body::MultiOfReads | Body::MalformedMulti => Err(Code::MARSHALLING_ERROR),
+            Body::Multi(ops) => self.multi(ops),
+            Body::MultiOfReads | Body::MalformedLate => Err(Code::MARSHALLING_ERROR),
             Body::Reconfig if self.options.reconfig => {
                 self.check_session()?;
                 Err(Code::UNIMPLEMENTED)
@@ -125,7 +125,7 @@ impl Context<'_> {
 
     /// Each part is checked against what the parts before it leave. After the first failure nothing of
     /// the multi remains; its parts are logged as they were prepared, with errors from there on.
-    fn multi(&mut self, ops: Vec<MultiOp>) -> TxnBody {
+    fn multi(&mut self, ops: Vec<MultiOp>) -> Result<TxnBody, Code> {
         // A part without a path stops the reference before it has looked at any part.
         let has_path = |op: &MultiOp| match op {
             MultiOp::Create { request, .. } => request.path.is_some(),
@@ -134,7 +134,7 @@ impl Context<'_> {
             MultiOp::Check(request) => request.path.is_some(),
         };
         if !ops.iter().all(has_path) {
-            return TxnBody::Error(ErrorTxn { err: Code::MARSHALLING_ERROR.0 });
+            return Err(Code::MARSHALLING_ERROR);
         }
         self.outstanding.begin();
         let mut failed = false;
@@ -154,6 +154,11 @@ impl Context<'_> {
                         parts.push(txn);
                         continue;
                     }
+                    // Not an answer to the part: the reference stumbled, and over the whole multi.
+                    Err(Code::MARSHALLING_ERROR) => {
+                        self.outstanding.take_back();
+                        return Err(Code::MARSHALLING_ERROR);
+                    }
                     Err(code) => {
                         failed = true;
                         self.outstanding.take_back();
@@ -164,7 +169,7 @@ impl Context<'_> {
             parts.push(TxnBody::Error(ErrorTxn { err: error.0 }));
         }
         self.outstanding.keep();
-        TxnBody::Multi(parts)
+        Ok(TxnBody::Multi(parts))
     }
 
     /// Everything the session owns goes with it, also what is not yet applied.

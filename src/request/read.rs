@@ -18,7 +18,6 @@ use crate::tree::{Identity, Node, Tree};
 use crate::watch::{EventType, WatcherType};
 
 /// One read, and what it is answered from.
-#[derive(Debug)]
 pub struct Read<'a> {
     /// Shared state, for watches and switches.
     pub state: &'a State,
@@ -30,6 +29,14 @@ pub struct Read<'a> {
     pub session: SessionId,
     /// As whom.
     pub identities: &'a [Identity],
+    /// Hears of each node that was read: its path, and bytes beyond path and stat.
+    pub meter: &'a dyn Fn(&str, usize),
+}
+
+impl std::fmt::Debug for Read<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 /// Zxid of events that catch up after a reconnect.
@@ -37,6 +44,9 @@ const CATCH_UP_ZXID: Zxid = Zxid(-1);
 /// What the server answers every ping with, whatever xid came.
 const PING_XID: i32 = -2;
 
+/// How watches on a null path are kept, which the reference allows and prints like this. No node has
+/// this path, so they never fire.
+const NULL_PATH: &str = "null";
 /// Bytes of results a `multiRead` may come to before its last part. Clients take a few megabytes.
 const MULTI_READ_BYTES_MAX: usize = 64 << 20;
 
@@ -52,6 +62,9 @@ impl Read<'_> {
         if matches!(op, OpCode::SET_WATCHES | OpCode::SET_WATCHES2) {
             let outcome = self.set_watches(op, &mut reader, outbox);
             return outbox.reply(xid, zxid, |_| outcome);
+        }
+        if op == OpCode::MULTI_READ {
+            return outbox.reply_whole(xid, zxid, |out| self.multi_read(&mut reader, out));
         }
         let xid = if op == OpCode::PING { PING_XID } else { xid };
         outbox.reply(xid, zxid, |out| self.write_body(op, &mut reader, out))
@@ -97,7 +110,6 @@ impl Read<'_> {
             OpCode::ADD_WATCH => self.add_watch(reader, out),
             OpCode::CHECK_WATCHES => self.check_watches(reader),
             OpCode::REMOVE_WATCHES => self.remove_watches(reader),
-            OpCode::MULTI_READ => self.multi_read(reader, out),
             _ => Err(Code::UNIMPLEMENTED),
         }
     }
@@ -126,6 +138,7 @@ impl Read<'_> {
         }
         write::buffer(out, node.data());
         self.tree.stat(node).encode(out);
+        (self.meter)(path, node.data().map_or(0, <[u8]>::len));
         Ok(())
     }
 
@@ -142,6 +155,7 @@ impl Read<'_> {
             self.watch(|watches| watches.add_data(path, self.client.id));
         }
         self.tree.stat(node.ok_or(Code::NO_NODE)?).encode(out);
+        (self.meter)(path, 0);
         Ok(())
     }
 
@@ -152,9 +166,13 @@ impl Read<'_> {
         }
         let children = node.children();
         write::int(out, i32::try_from(children.len()).unwrap_or(i32::MAX));
+        let mut bytes = 0;
         for child in children {
-            write::ustring(out, Some(self.tree.node(*child).name()));
+            let name = self.tree.node(*child).name();
+            bytes += name.len();
+            write::ustring(out, Some(name));
         }
+        (self.meter)(path, bytes);
         Ok(node)
     }
 
@@ -207,7 +225,7 @@ impl Read<'_> {
     fn add_watch(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
         let path = reader.ustring().map_err(malformed)?;
         let mode = reader.int().map_err(malformed)?;
-        let path = path.as_deref().unwrap_or_default();
+        let path = path.as_deref().unwrap_or(NULL_PATH);
         match mode {
             0 => self.watch(|watches| watches.add_persistent(path, self.client.id)),
             1 => self.watch(|watches| watches.add_persistent_recursive(path, self.client.id)),
@@ -229,31 +247,37 @@ impl Read<'_> {
         if removed { Ok(()) } else { Err(Code::NO_WATCHER) }
     }
 
-    /// Each part succeeds or fails for itself; watch flags are ignored. A reply that grows beyond
-    /// [`MULTI_READ_BYTES_MAX`] is none: a few bytes of request can ask for the largest node again.
-    fn multi_read(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
-        let ops = match MultiRequest::decode(reader).map_err(malformed)? {
-            MultiRequest::Read(ops) => ops,
-            MultiRequest::Write(ops) if ops.is_empty() => Vec::new(),
-            MultiRequest::Write(_) => return Err(Code::MARSHALLING_ERROR),
+    /// Each part succeeds or fails for itself; watch flags are ignored. At a part that cannot be carried
+    /// out the reference stops with an error, and sends what it has so far with it. A reply
+    /// that grows beyond [`MULTI_READ_BYTES_MAX`] is none: a few bytes of request can ask for the largest
+    /// node again and again.
+    fn multi_read(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Code {
+        let Ok(request) = MultiRequest::decode(reader) else { return Code::MARSHALLING_ERROR };
+        let (ops, mut code) = match request {
+            MultiRequest::Read(ops) => (ops, Code::OK),
+            MultiRequest::Write(ops) if ops.is_empty() => (Vec::new(), Code::OK),
+            MultiRequest::Write(_) => (Vec::new(), Code::MARSHALLING_ERROR),
         };
         let body = out.len();
         for op in ops {
             let start = out.len();
             if start - body > MULTI_READ_BYTES_MAX {
-                return Err(Code::MARSHALLING_ERROR);
+                out.truncate(body);
+                return Code::MARSHALLING_ERROR;
             }
-            let outcome = match op {
-                MultiReadOp::GetData(request) => {
-                    let path = request.path.ok_or(Code::MARSHALLING_ERROR)?;
-                    write_multi_header(out, OpCode::GET_DATA, Code::OK);
-                    self.get_data(&path, false, out)
-                }
-                MultiReadOp::GetChildren(request) => {
-                    let path = request.path.ok_or(Code::MARSHALLING_ERROR)?;
-                    write_multi_header(out, OpCode::GET_CHILDREN, Code::OK);
-                    self.get_children(&path, false, out).map(|_| ())
-                }
+            let (kind, path) = match op {
+                MultiReadOp::GetData(request) => (OpCode::GET_DATA, request.path),
+                MultiReadOp::GetChildren(request) => (OpCode::GET_CHILDREN, request.path),
+            };
+            let Some(path) = path else {
+                code = Code::MARSHALLING_ERROR;
+                break;
+            };
+            write_multi_header(out, kind, Code::OK);
+            let outcome = if kind == OpCode::GET_DATA {
+                self.get_data(&path, false, out)
+            } else {
+                self.get_children(&path, false, out).map(drop)
             };
             if let Err(code) = outcome {
                 out.truncate(start);
@@ -262,7 +286,7 @@ impl Read<'_> {
             }
         }
         end_multi(out);
-        Ok(())
+        code
     }
 
     /// Registers a reconnecting client's watches again, and tells it at once of what it missed
@@ -306,10 +330,10 @@ impl Read<'_> {
             }
         }
         for path in paths(persistent)? {
-            self.watch(|watches| watches.add_persistent(path.as_deref().unwrap_or_default(), id));
+            self.watch(|watches| watches.add_persistent(path.as_deref().unwrap_or(NULL_PATH), id));
         }
         for path in paths(recursive)? {
-            self.watch(|watches| watches.add_persistent_recursive(path.as_deref().unwrap_or_default(), id));
+            self.watch(|watches| watches.add_persistent_recursive(path.as_deref().unwrap_or(NULL_PATH), id));
         }
         Ok(())
     }
@@ -337,7 +361,7 @@ fn path_and_flag<'a>(reader: &mut Reader<'a>) -> Result<(Cow<'a, str>, bool), Co
 }
 
 fn path_and_watcher_type<'a>(reader: &mut Reader<'a>) -> Result<(Cow<'a, str>, WatcherType), Code> {
-    let path = reader.ustring().map_err(malformed)?.unwrap_or_default();
+    let path = reader.ustring().map_err(malformed)?.unwrap_or(NULL_PATH.into());
     let kind = reader.int().map_err(malformed)?;
     Ok((path, WatcherType::from_wire(kind).ok_or(Code::MARSHALLING_ERROR)?))
 }
@@ -374,6 +398,7 @@ mod tests {
             client: &client,
             session: SessionId(1),
             identities: &identities,
+            meter: &|_, _| {},
         };
         let answer = |parts: usize| {
             let mut body = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use super::client::Packets;
+
 /// Packets and latencies since the start or the last reset. Latencies in milliseconds.
 #[derive(Debug)]
 pub struct ServerStats {
@@ -61,11 +63,6 @@ impl ServerStats {
         self.received.fetch_add(packets, Relaxed);
     }
 
-    /// Packets went to clients.
-    pub fn count_sent(&self, packets: u64) {
-        self.sent.fetch_add(packets, Relaxed);
-    }
-
     /// Requests were answered.
     pub fn count_replies(&self, tally: Tally) {
         if tally.replies == 0 {
@@ -81,17 +78,19 @@ impl ServerStats {
         }
     }
 
-    /// A reply of this size was made.
-    pub fn note_response(&self, bytes: usize) {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.last_response_bytes.store(bytes, Relaxed);
+    /// These packets went to a client.
+    pub fn count_packets(&self, packets: Packets) {
+        self.sent.fetch_add(packets.count, Relaxed);
+        if packets.last == 0 {
+            return;
+        }
+        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.last_response_bytes.store(signed(packets.last), Relaxed);
         let least = self.min_response_bytes.load(Relaxed);
-        if least == -1 || bytes < least {
-            self.min_response_bytes.store(bytes, Relaxed);
+        if least == -1 || signed(packets.min) < least {
+            self.min_response_bytes.store(signed(packets.min), Relaxed);
         }
-        if bytes > self.max_response_bytes.load(Relaxed) {
-            self.max_response_bytes.store(bytes, Relaxed);
-        }
+        self.max_response_bytes.fetch_max(signed(packets.max), Relaxed);
     }
 
     /// Packets from clients.

@@ -146,7 +146,6 @@ fn load_newest_snapshot(
             });
         match outcome {
             Ok(loaded) => {
-                recovering.tree.ensure_config_node();
                 recovering.expected_digest = loaded
                     .digest
                     .filter(|(zxid, version, _)| {

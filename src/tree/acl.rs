@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jute::Code;
 use jute::records::data::{Acl, Id};
 
 use super::ip;
@@ -70,25 +71,28 @@ pub fn permits(list: &[Acl], wanted: i32, identities: &[Identity], rules: AclRul
 pub const EXPANDED_BYTES_MAX: usize = 1 << 20;
 
 /// Turns the list of a request into the one that is stored (reference: `PrepRequestProcessor.fixupACL`).
-/// `None` when it is not a list the reference accepts.
-#[must_use]
-pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -> Option<Vec<Acl>> {
-    let asked = acl.filter(|list| !list.is_empty())?;
+///
+/// # Errors
+/// `INVALID_ACL` for what the reference does not accept. `MARSHALLING_ERROR` for nulls in places where
+/// it does not look out for them.
+pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -> Result<Vec<Acl>, Code> {
+    let asked = without_duplicates(acl.unwrap_or_default())?;
+    if asked.is_empty() {
+        return Err(Code::INVALID_ACL);
+    }
     let mut stored = Vec::with_capacity(asked.len());
-    let mut seen = HashSet::with_capacity(asked.len());
     let mut expanded_bytes = 0;
-    for acl in &asked {
-        if !seen.insert(acl) {
-            continue;
-        }
-        let scheme = acl.id.scheme.as_deref()?;
+    for acl in asked {
+        let Some(scheme) = acl.id.scheme.as_deref() else { return Err(Code::INVALID_ACL) };
         match (scheme, acl.id.id.as_deref()) {
-            ("world", Some("anyone")) => stored.push(acl.clone()),
+            ("world" | "ip", None) => return Err(Code::MARSHALLING_ERROR),
+            ("digest", None) if rules.digest => return Err(Code::MARSHALLING_ERROR),
+            ("world", Some("anyone")) => stored.push(acl),
             ("auth", _) => {
                 let before = stored.len();
                 expanded_bytes += identities.iter().map(encoded_bytes).sum::<usize>();
                 if expanded_bytes > EXPANDED_BYTES_MAX {
-                    return None;
+                    return Err(Code::INVALID_ACL);
                 }
                 stored.extend(identities.iter().filter(|identity| is_authenticated(identity, rules)).map(
                     |identity| Acl {
@@ -97,17 +101,43 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
                     },
                 ));
                 if stored.len() == before {
-                    return None;
+                    return Err(Code::INVALID_ACL);
                 }
             }
-            ("digest", Some(id)) if rules.digest && is_digest_id(id) => {
-                stored.push(acl.clone());
-            }
-            ("ip", Some(id)) if ip::is_range(id) => stored.push(acl.clone()),
-            _ => return None,
+            ("digest", Some(id)) if rules.digest && is_digest_id(id) => stored.push(acl),
+            ("ip", Some(id)) if ip::is_range(id) => stored.push(acl),
+            _ => return Err(Code::INVALID_ACL),
         }
     }
-    Some(stored)
+    Ok(stored)
+}
+
+/// Each entry once, in order. The reference compares an entry with those before it field by field and
+/// stumbles over a null of its own where all fields before that one are equal.
+fn without_duplicates(asked: Vec<Acl>) -> Result<Vec<Acl>, Code> {
+    let mut kept: Vec<Acl> = Vec::with_capacity(asked.len());
+    let mut seen = HashSet::with_capacity(asked.len());
+    'entries: for acl in asked {
+        if acl.id.scheme.is_some() && acl.id.id.is_some() {
+            // Without a null of its own there is nothing to stumble over.
+            if seen.insert(acl.clone()) {
+                kept.push(acl);
+            }
+            continue;
+        }
+        for earlier in kept.iter().filter(|earlier| earlier.perms == acl.perms) {
+            let scheme = acl.id.scheme.as_ref().ok_or(Code::MARSHALLING_ERROR)?;
+            if earlier.id.scheme.as_ref() != Some(scheme) {
+                continue;
+            }
+            let id = acl.id.id.as_ref().ok_or(Code::MARSHALLING_ERROR)?;
+            if earlier.id.id.as_ref() == Some(id) {
+                continue 'entries;
+            }
+        }
+        kept.push(acl);
+    }
+    Ok(kept)
 }
 
 /// What an entry for this identity takes in files and frames.
@@ -315,11 +345,33 @@ mod tests {
         let rules = AclRules::default();
         let me = [identity("ip", "127.0.0.1"), identity("digest", "u:h")];
         let fixed = fix_up(Some(vec![acl(1, "auth", "")]), &me, rules);
-        assert_eq!(fixed, Some(vec![acl(1, "digest", "u:h")]));
-        assert_eq!(fix_up(Some(vec![acl(1, "auth", "")]), &me[..1], rules), None);
-        assert_eq!(fix_up(Some(vec![]), &me, rules), None);
-        assert_eq!(fix_up(Some(vec![acl(1, "digest", "u:")]), &me, rules), None);
-        assert_eq!(fix_up(Some(vec![acl(1, "nope", "x")]), &me, rules), None);
+        assert_eq!(fixed, Ok(vec![acl(1, "digest", "u:h")]));
+        assert_eq!(fix_up(Some(vec![acl(1, "auth", "")]), &me[..1], rules), Err(Code::INVALID_ACL));
+        assert_eq!(fix_up(Some(vec![]), &me, rules), Err(Code::INVALID_ACL));
+        assert_eq!(fix_up(Some(vec![acl(1, "digest", "u:")]), &me, rules), Err(Code::INVALID_ACL));
+        assert_eq!(fix_up(Some(vec![acl(1, "nope", "x")]), &me, rules), Err(Code::INVALID_ACL));
+    }
+
+    /// The differential run sent `ip` with a null id; the reference had followed the null and answered
+    /// MARSHALLINGERROR where INVALIDACL was expected.
+    #[test]
+    fn a_null_is_a_marshalling_error_only_where_the_reference_follows_it() {
+        let fix = |list: &[(Option<&str>, Option<&str>)]| {
+            let entry = |(scheme, id): &(Option<&str>, Option<&str>)| Acl {
+                perms: 1,
+                id: Id { scheme: scheme.map(str::to_owned), id: id.map(str::to_owned) },
+            };
+            fix_up(Some(list.iter().map(entry).collect()), &[], AclRules::default())
+        };
+        for scheme in ["world", "ip", "digest"] {
+            assert_eq!(fix(&[(Some(scheme), None)]), Err(Code::MARSHALLING_ERROR), "{scheme}");
+        }
+        assert_eq!(fix(&[(Some("nope"), None)]), Err(Code::INVALID_ACL));
+        assert_eq!(fix(&[(None, None)]), Err(Code::INVALID_ACL));
+        // Compared with an earlier entry of equal permissions, a null is followed before it is judged.
+        assert_eq!(fix(&[(None, None), (None, None)]), Err(Code::MARSHALLING_ERROR));
+        assert_eq!(fix(&[(Some("nope"), Some("x")), (None, None)]), Err(Code::MARSHALLING_ERROR));
+        assert_eq!(fix(&[(None, None), (Some("world"), Some("anyone"))]), Err(Code::INVALID_ACL));
     }
 
     /// Entries and identities multiply: a frame of a megabyte came to gigabytes, and already a list of some
@@ -329,8 +381,8 @@ mod tests {
         let rules = AclRules::default();
         let me: Vec<_> = (0..2000).map(|n| identity("digest", &format!("user-{n}:hash"))).collect();
         let of = |count| (0..count).map(|perms| acl(perms, "auth", "")).collect::<Vec<_>>();
-        assert_eq!(fix_up(Some(of(10)), &me, rules).map(|list| list.len()), Some(20_000));
-        assert_eq!(fix_up(Some(of(50_000)), &me, rules), None);
+        assert_eq!(fix_up(Some(of(10)), &me, rules).map(|list| list.len()), Ok(20_000));
+        assert_eq!(fix_up(Some(of(50_000)), &me, rules), Err(Code::INVALID_ACL));
     }
 
     #[test]

@@ -99,12 +99,10 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds `/zookeeper/config` where it is missing, as in directories that 3.4 wrote.
-    pub fn ensure_config_node(&mut self) {
+    /// Adds `/zookeeper/config`, readable by everyone. Directories that 3.4 wrote lack it, and a server
+    /// that is alone does not add it to them.
+    pub(super) fn plant_config_node(&mut self) {
         const PATH: &str = "/zookeeper/config";
-        if self.find(PATH).is_some() || self.find("/zookeeper").is_none() {
-            return;
-        }
         let mut readable = self.acls.list(super::AclSlot::OPEN).to_vec();
         readable.iter_mut().for_each(|acl| acl.perms = perms::READ);
         let slot = self.acls.intern(Some(readable));

@@ -101,7 +101,7 @@ impl Tree {
         for path in ["/zookeeper", quota::ROOT] {
             tree.plant(path, Node::built_in(path, AclSlot::OPEN));
         }
-        tree.ensure_config_node();
+        tree.plant_config_node();
         tree
     }
 

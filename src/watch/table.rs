@@ -129,8 +129,12 @@ impl Table {
                 self.by_path.remove(path);
             }
         }
+        // A watcher stays known when its last watch fires, and goes when it removes its last one: the
+        // reference counts connections like that.
         for watcher in spent {
-            self.forget(watcher, path);
+            if let Some(paths) = self.by_watcher.get_mut(&watcher) {
+                paths.remove(path);
+            }
         }
         if self.recursive > 0 {
             for ancestor in ancestors(path) {

@@ -26,7 +26,7 @@ pub(in crate::request) fn prepare(
         Some((parent, _)) if !path.contains('\0') => parent.to_owned(),
         _ => return Err(Code::BAD_ARGUMENTS),
     };
-    let acl = acl::fix_up(request.acl, context.identities, context.options.acl).ok_or(Code::INVALID_ACL)?;
+    let acl = acl::fix_up(request.acl, context.identities, context.options.acl)?;
     let parent = context.outstanding.view(context.tree, &parent_path).ok_or(Code::NO_NODE)?;
     context.permit(&parent.acl, perms::CREATE)?;
     let path = if mode.is_sequential() { path::with_sequence(&path, parent.stat.cversion) } else { path };

@@ -15,7 +15,7 @@ pub(in crate::request) fn prepare(
 ) -> Result<TxnBody, Code> {
     context.check_session()?;
     let path = Context::valid_path(request.path)?;
-    let acl = acl::fix_up(request.acl, context.identities, context.options.acl).ok_or(Code::INVALID_ACL)?;
+    let acl = acl::fix_up(request.acl, context.identities, context.options.acl)?;
     let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
     context.permit(&before.acl, perms::ADMIN)?;
     let version = next_version(before.stat.aversion, request.version)?;

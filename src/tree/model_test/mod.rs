@@ -16,10 +16,13 @@ use self::model::Model;
 use self::transactions::{PATHS, rules, transactions};
 use super::{Change, Cursor, OwnerRules, Tree};
 
+/// Data, access control list and stat.
+pub(crate) type NodeParts = (Option<Vec<u8>>, Vec<Acl>, StatPersisted);
+
 /// All that can be asked of a tree, to be compared.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
-    pub(crate) nodes: BTreeMap<String, (Option<Vec<u8>>, Vec<Acl>, StatPersisted)>,
+    pub(crate) nodes: BTreeMap<String, NodeParts>,
     pub(crate) ephemerals: BTreeMap<SessionId, BTreeSet<String>>,
     pub(crate) containers: BTreeSet<String>,
     pub(crate) ttls: BTreeSet<String>,

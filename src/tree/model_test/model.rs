@@ -288,7 +288,7 @@ impl Model {
     /// The deepest path with a quota on the way from the root to `path`.
     pub(super) fn governing<'a>(&self, path: &'a str) -> Option<&'a str> {
         let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
-        ends.map(|end| &path[..end]).filter(|prefix| *prefix != "/" && self.quotas.contains(*prefix)).last()
+        ends.map(|end| &path[..end]).rfind(|prefix| *prefix != "/" && self.quotas.contains(*prefix))
     }
 
     fn with_stat(&self, path: String, found: bool) -> Applied {

@@ -33,7 +33,7 @@ final class Acls {
         lists(t, bob.zk, "bob");
         permissions(t, plain.zk, bob.zk, boss.zk);
         identities(t, plain, bob, boss);
-        badAuth(t);
+        badAuth(t, plain.zk);
         plain.zk.close();
         bob.zk.close();
         boss.zk.close();
@@ -84,7 +84,7 @@ final class Acls {
                 String who = names[i] + " with " + perms + ": ";
                 t.show(who + "get", () -> zk.getData(p, false, null));
                 t.show(who + "exists", () -> zk.exists(p, false) != null);
-                t.show(who + "children", () -> zk.getChildren(p, false));
+                t.show(who + "children", () -> Transcript.sorted(zk.getChildren(p, false)));
                 t.show(who + "get acl", () -> zk.getACL(p, new Stat()));
                 t.show(who + "count", () -> zk.getAllChildrenNumber(p));
                 t.show(who + "set", () -> zk.setData(p, Transcript.bytes("e"), -1).getVersion());
@@ -141,14 +141,17 @@ final class Acls {
         return Transcript.sorted(names);
     }
 
-    private static void badAuth(Transcript t) throws Exception {
+    private static void badAuth(Transcript t, ZooKeeper watcher) throws Exception {
         for (String scheme : new String[] {"nope", "world", "auth", "x509", "sasl", "super"}) {
-            Transcript.Client client = t.open("bad " + scheme);
+            Transcript.Client client = t.open("bad " + scheme, t.address, 2000);
+            client.zk.create("/acls/mark", null, Ids.OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL);
             client.zk.addAuthInfo(scheme, Transcript.bytes("x:y"));
             boolean failed = client.authFailed.await(Transcript.LIMIT_S, TimeUnit.SECONDS);
             t.say("auth with scheme " + scheme + ": failed=" + failed + " state=" + client.zk.getState());
             t.show("  then", () -> client.zk.exists("/acls", false));
             client.zk.close();
+            // The client gives up without closing its session, so the server has to let it expire.
+            t.until("its session expired", () -> watcher.exists("/acls/mark", false) == null);
         }
         Transcript.Client wrong = t.open("wrong");
         wrong.zk.addAuthInfo("digest", Transcript.bytes("super:wrong"));

@@ -1,0 +1,334 @@
+//! Both servers, side by side, and the playing of a script on them in lock step.
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result};
+
+use super::generate::SLOTS;
+use super::script::{Field, Hello, OPS, Step, Whose, op};
+use super::side::{Item, Side, request};
+use crate::artifacts::REFERENCE;
+use crate::compare::judged;
+use crate::server::{Kind, Options, Server};
+
+/// Requests between two looks at all connections for events.
+const SWEEP_EVERY: usize = 40;
+/// `super:admin`.
+const SUPER_DIGEST: &str = "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=";
+
+/// The reference and the judged server, started alike.
+#[derive(Debug)]
+pub struct Pair {
+    /// The reference first.
+    pub sides: [Side; 2],
+    /// The zxid at which the present script began.
+    pub base: i64,
+    /// The last zxid the reference told.
+    pub last: i64,
+    /// Zxids of ends of sessions: their events have no order.
+    closes: Vec<i64>,
+    /// Requests played since the start.
+    pub played: u64,
+    /// Whether the servers were started again since.
+    restarted: bool,
+}
+
+/// Where the two servers parted.
+#[derive(Clone, Debug)]
+pub struct Mismatch {
+    /// After so many steps of the script; all of them if it came at the end.
+    pub step: usize,
+    /// What came from each.
+    pub story: String,
+}
+
+/// What both servers are configured with: nothing happens by itself, so that zxids stay comparable.
+pub fn options(kind: Kind) -> Options {
+    let options = Options::default()
+        .line("minSessionTimeout=900000")
+        .line("maxSessionTimeout=3600000")
+        .line("maxClientCnxns=0")
+        .line("reconfigEnabled=true")
+        .property("zookeeper.extendedTypesEnabled", "true")
+        .property("zookeeper.enforceQuota", "true")
+        .property("zookeeper.forceSync", "no")
+        .property("znode.container.checkIntervalMs", "86400000")
+        .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER_DIGEST);
+    match kind {
+        Kind::Apache(_) => options.property("compat.log", "ERROR"),
+        Kind::Oxkeeper => options,
+    }
+}
+
+impl Pair {
+    /// Starts both.
+    pub fn start() -> Result<Self> {
+        let start = |kind: Kind| Side::new(Server::start(kind, &options(kind))?);
+        let (reference, other) = std::thread::scope(|scope| {
+            let reference = scope.spawn(|| start(Kind::Apache(REFERENCE)));
+            (reference.join(), start(judged()))
+        });
+        let reference = reference.map_err(|_| anyhow::anyhow!("the start panicked"))??;
+        Ok(Self {
+            sides: [reference, other?],
+            base: 0,
+            last: 1,
+            closes: Vec::new(),
+            played: 0,
+            restarted: false,
+        })
+    }
+
+    /// Plays a script from where the servers stand. `closely` looks for events after every step.
+    pub fn play(&mut self, steps: &[Step], closely: bool) -> Result<Option<Mismatch>> {
+        self.base = self.last;
+        let mut at = 0;
+        while at < steps.len() {
+            let end = end_of_burst(steps, at);
+            let batch = &steps[at..end];
+            let mut came = self.step(batch)?;
+            let swept = end / SWEEP_EVERY != at / SWEEP_EVERY || end == steps.len();
+            if came[0] == came[1] && (closely || swept) {
+                for (items, more) in came.iter_mut().zip(self.sweep()) {
+                    items.extend(more);
+                }
+            }
+            if came[0] != came[1] {
+                let lines: String = batch.iter().map(|step| format!("  {step}\n")).collect();
+                return Ok(Some(Mismatch { step: end, story: format!("{lines}{}", story(&came)) }));
+            }
+            if came[0].contains(&Item::Silence) {
+                let lines: String = batch.iter().map(|step| format!("  {step}\n")).collect();
+                return Ok(Some(Mismatch { step: end, story: format!("{lines}neither server answers\n") }));
+            }
+            at = end;
+        }
+        Ok(None)
+    }
+
+    fn step(&mut self, batch: &[Step]) -> Result<[Vec<Item>; 2]> {
+        let mut came = [Vec::new(), Vec::new()];
+        match &batch[0] {
+            Step::Send { at, .. } => self.requests(*at, batch, &mut came)?,
+            Step::Frame { at, bytes } => {
+                let frame = [&(bytes.len() as i32).to_be_bytes()[..], bytes].concat();
+                self.nonsense(*at, &frame, &mut came)?;
+            }
+            Step::Bytes { at, bytes } => self.nonsense(*at, bytes, &mut came)?,
+            Step::Connect { at, hello } => self.connect(*at, hello, &mut came)?,
+            Step::Drop { at } => self.sides.iter_mut().try_for_each(|side| side.hang_up(*at))?,
+            Step::Restart => {
+                self.restarted = true;
+                for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
+                    items.push(side.restart()?);
+                }
+            }
+            Step::Word { word } => came = self.word(word)?,
+        }
+        Ok(came)
+    }
+
+    /// A slot without a connection gets one, with a session of its own.
+    fn ensure_open(&mut self, at: usize, came: &mut [Vec<Item>; 2]) -> Result<()> {
+        for (side, items) in self.sides.iter_mut().zip(came) {
+            if !side.is_open(at) {
+                items.push(side.connect(at, &Hello::default(), self.last)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn requests(&mut self, at: usize, batch: &[Step], came: &mut [Vec<Item>; 2]) -> Result<()> {
+        self.ensure_open(at, came)?;
+        let mut bytes = Vec::new();
+        let mut kinds = Vec::with_capacity(batch.len());
+        for step in batch {
+            let Step::Send { xid, op, body, .. } = step else { continue };
+            request(*xid, *op, body, self.base, &mut bytes);
+            kinds.push(*op);
+        }
+        self.played += kinds.len() as u64;
+        for side in &mut self.sides {
+            side.send(at, &bytes);
+        }
+        for kind in kinds {
+            let from = came[0].len();
+            for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
+                side.receive(at, kind, items);
+            }
+            let reply = came[0].last().cloned();
+            if let Some(Item::Reply { zxid, .. }) = &reply {
+                self.last = self.last.max(*zxid);
+                if kind == op("closeSession") {
+                    self.closes.push(*zxid);
+                }
+            }
+            if closes(kind, reply.as_ref()) || came.iter().any(|items| items.last() == Some(&Item::Closed)) {
+                for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
+                    side.await_close(at, items);
+                }
+            }
+            for items in came.iter_mut() {
+                let from = from.min(items.len());
+                unordered(&self.closes, &mut items[from..]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes after which a connection does not live on.
+    fn nonsense(&mut self, at: usize, bytes: &[u8], came: &mut [Vec<Item>; 2]) -> Result<()> {
+        self.ensure_open(at, came)?;
+        for side in &mut self.sides {
+            side.send(at, bytes);
+        }
+        for (side, items) in self.sides.iter_mut().zip(came) {
+            side.await_close(at, items);
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, at: usize, hello: &Hello, came: &mut [Vec<Item>; 2]) -> Result<()> {
+        let whose = match hello.whose {
+            Whose::Of(slot) if !self.sides[0].had_session(slot) => return Ok(()),
+            Whose::Of(slot) => Some(slot),
+            _ => None,
+        };
+        for (side, items) in self.sides.iter_mut().zip(came) {
+            let before = whose.map(|slot| side.sharing(slot)).unwrap_or_default();
+            if !before.contains(&at) {
+                side.hang_up(at)?;
+            }
+            let old: Vec<_> = before.iter().filter_map(|slot| Some((*slot, side.take(*slot)?))).collect();
+            let answer = side.connect(at, hello, self.last)?;
+            // A request that is turned away before the session is looked at takes nothing over.
+            let refused = answer == Item::Closed;
+            items.push(answer);
+            for (slot, mut connection) in old {
+                if refused && slot != at {
+                    side.put_back(slot, connection);
+                } else if !refused {
+                    side.drain(&mut connection, items);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks both, more than once if need be: what a lost connection leaves is cleared away in time.
+    pub fn word(&mut self, word: &str) -> Result<[Vec<Item>; 2]> {
+        let mut answers = [String::new(), String::new()];
+        for _ in 0..100 {
+            for (side, answer) in self.sides.iter_mut().zip(answers.iter_mut()) {
+                let text =
+                    side.server.ask(word).with_context(|| format!("{word} to {}", side.server.kind()))?;
+                *answer = super::words::comparable(word, &side.normal.text(&text));
+                if self.restarted {
+                    // Not yet understood: after a restart the servers count a few bytes differently.
+                    let kept = answer.lines().filter(|line| !line.starts_with("zk_approximate_data_size"));
+                    *answer = kept.collect::<Vec<_>>().join("\n");
+                }
+            }
+            if answers[0] == answers[1] {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Ok(answers.map(|text| vec![Item::Text(text)]))
+    }
+
+    /// What came on every connection by now: a ping's reply comes after all events before it.
+    fn sweep(&mut self) -> [Vec<Item>; 2] {
+        static PING: OnceLock<Vec<u8>> = OnceLock::new();
+        let ping = PING.get_or_init(|| {
+            let mut bytes = Vec::new();
+            request(-2, op("ping"), &[], 0, &mut bytes);
+            bytes
+        });
+        let mut came = [Vec::new(), Vec::new()];
+        for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
+            let open: Vec<usize> = (0..SLOTS).filter(|slot| side.is_open(*slot)).collect();
+            open.iter().for_each(|slot| side.send(*slot, ping));
+            for slot in open {
+                let from = items.len();
+                side.receive(slot, op("ping"), items);
+                unordered(&self.closes, &mut items[from..]);
+            }
+        }
+        came
+    }
+
+    /// Asks the administrator's connections the same, and compares.
+    pub fn both(&mut self, at: usize, kind: i32, body: &[Field]) -> Result<[Item; 2]> {
+        let [reference, other] = &mut self.sides;
+        let items = [reference.call(at, kind, body)?, other.call(at, kind, body)?];
+        if let Item::Reply { zxid, .. } = &items[0] {
+            self.last = self.last.max(*zxid);
+            if kind == op("closeSession") {
+                self.closes.push(*zxid);
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// Whether the server closes the connection after this reply.
+fn closes(kind: i32, reply: Option<&Item>) -> bool {
+    let Some(Item::Reply { zxid, err, .. }) = reply else { return false };
+    let unknown = !OPS.iter().any(|(_, known)| *known == kind);
+    kind == op("closeSession") || unknown || (*err == -6 && *zxid == -1) || matches!(err, -115 | -124)
+}
+
+/// Sorts neighbouring events of one end of a session.
+fn unordered(closes: &[i64], items: &mut [Item]) {
+    let end_of = |item: &Item| match item {
+        Item::Event { zxid, .. } if closes.contains(zxid) => Some(*zxid),
+        _ => None,
+    };
+    for group in items.chunk_by_mut(|a, b| end_of(a).is_some() && end_of(a) == end_of(b)) {
+        if group.len() > 1 && end_of(&group[0]).is_some() {
+            group.sort_unstable();
+        }
+    }
+}
+
+fn end_of_burst(steps: &[Step], start: usize) -> usize {
+    let Step::Send { at: slot, .. } = &steps[start] else { return start + 1 };
+    let mut end = start;
+    while let Some(Step::Send { at, more, .. }) = steps.get(end) {
+        if at != slot {
+            break;
+        }
+        end += 1;
+        if !more {
+            break;
+        }
+    }
+    end
+}
+
+/// Both sides' items, those that differ marked.
+pub fn story(came: &[Vec<Item>; 2]) -> String {
+    let mut text = String::new();
+    for at in 0..came[0].len().max(came[1].len()) {
+        let (reference, other) = (came[0].get(at), came[1].get(at));
+        if reference == other {
+            if came[0].len() < 12 {
+                let _ = writeln!(text, "      both: {:?}", reference.unwrap_or(&Item::Skipped));
+            }
+            continue;
+        }
+        for (name, item) in [("reference", reference), ("   judged", other)] {
+            match item {
+                Some(item) => {
+                    let _ = writeln!(text, "  {name}: {item:?}");
+                }
+                None => {
+                    let _ = writeln!(text, "  {name}: (nothing more)");
+                }
+            }
+        }
+    }
+    text
+}

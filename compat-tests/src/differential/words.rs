@@ -1,0 +1,70 @@
+//! Four-letter words, reduced to what two servers can be held to.
+
+/// Lines of `mntr` that depend on nothing but what was asked of the server.
+const MNTR: [&str; 9] = [
+    "zk_znode_count",
+    "zk_watch_count",
+    "zk_ephemerals_count",
+    "zk_approximate_data_size",
+    "zk_num_alive_connections",
+    "zk_server_state",
+    "zk_global_sessions",
+    "zk_local_sessions",
+    "zk_outstanding_requests",
+];
+
+/// The lines of an answer that must be equal, in an order that both have.
+#[must_use]
+pub(super) fn comparable(word: &str, answer: &str) -> String {
+    match word {
+        "srvr" => keep(answer, |line| {
+            ["Connections", "Outstanding", "Zxid", "Mode", "Node count"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        }),
+        "mntr" => keep(answer, |line| line.split_whitespace().next().is_some_and(|key| MNTR.contains(&key))),
+        "wchp" => groups(answer),
+        "dump" => {
+            let ephemerals = answer.split_once("ephemeral nodes dump:").map_or(answer, |(_, rest)| rest);
+            groups(
+                ephemerals.split_once("Connections dump:").map_or(ephemerals, |(ephemerals, _)| ephemerals),
+            )
+        }
+        _ => answer.to_owned(),
+    }
+}
+
+fn keep(answer: &str, wanted: impl Fn(&str) -> bool) -> String {
+    answer.lines().filter(|line| wanted(line)).map(|line| format!("{line}\n")).collect()
+}
+
+/// Headings with indented lines below them, both without an order.
+fn groups(answer: &str) -> String {
+    let mut groups: Vec<Vec<&str>> = vec![Vec::new()];
+    for line in answer.lines() {
+        if !line.starts_with('\t') {
+            groups.push(Vec::new());
+        }
+        groups.last_mut().expect("one group at least").push(line);
+    }
+    for group in &mut groups {
+        if let Some((_, rest)) = group.split_first_mut() {
+            rest.sort_unstable();
+        }
+    }
+    groups.sort_unstable();
+    groups.concat().iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_their_watchers_have_no_order() {
+        assert_eq!(
+            comparable("wchp", "/b\n\t0x2\n\t0x1\n/a\n\t0x1\n"),
+            comparable("wchp", "/a\n\t0x1\n/b\n\t0x1\n\t0x2\n")
+        );
+    }
+}
