@@ -79,6 +79,8 @@ impl Tree {
             return Err("the ids of access control lists are used up".into());
         }
         self.last_zxid = zxid;
+        // The reference adds up its table of paths here, in which the root stands twice.
+        self.data_bytes += self.node(NodeId::ROOT).data().map_or(0, <[u8]>::len) as i64;
         let mut governed = Vec::new();
         let mut stack: Vec<_> = self.find(quota::ROOT).map(|id| (id, String::new())).into_iter().collect();
         while let Some((id, below)) = stack.pop() {
