@@ -24,6 +24,8 @@ pub mod pipeline;
 pub mod request;
 pub mod server;
 pub mod session;
+#[cfg(test)]
+mod sim;
 pub mod snapshot;
 #[cfg(test)]
 mod tidy;

@@ -20,6 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("net", &["clock", "metrics", "pipeline", "request", "session", "tree"]),
     ("config", &[]),
     ("cli", &["config"]),
+    // Only in tests.
+    ("sim", &["disk", "server", "snapshot", "tree", "txnlog"]),
     (
         "server",
         &[

@@ -6,6 +6,8 @@ mod error;
 mod recovery;
 mod report;
 mod snapshots;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
