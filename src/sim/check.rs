@@ -13,6 +13,7 @@ use super::slow::{self, Slow};
 use super::world::{DATA, EPOCH, Promise, Setup, Step, World};
 use crate::disk::{Disk, read_small};
 use crate::server::testing::recover;
+use crate::snapshot::candidates;
 use crate::tree::{OwnerRules, Tree};
 
 /// How much is tried.
@@ -150,6 +151,7 @@ impl Checker {
         if !fingerprint.is_multiple_of(self.depth.deep_every) {
             return Ok(());
         }
+        self.older_snapshots(&used, promise, &outcome)?;
         for stop_at in 0..=effects {
             let interrupted = image.after_kill();
             let forgotten = self.forgotten.clone();
@@ -163,6 +165,17 @@ impl Checker {
             }
         }
         self.go_on(&image.after_kill(), promise)
+    }
+
+    /// Each snapshot that is kept must do, with the logs that are kept, should the newer ones be damaged.
+    fn older_snapshots(&mut self, disk: &SimDisk, promise: &Promise, outcome: &Outcome) -> Done {
+        let disk = disk.after_kill();
+        loop {
+            let found = candidates(&disk, Path::new(DATA), usize::MAX).map_err(|error| error.to_string())?;
+            let [newest, _, ..] = found.as_slice() else { return Ok(()) };
+            disk.remove(&newest.path).map_err(|error| error.to_string())?;
+            self.again(&disk, promise, outcome, "a start with an older snapshot")?;
+        }
     }
 
     /// The process died, the machine did not: what the next one reads and builds on must not vanish.

@@ -80,7 +80,9 @@ fn files_that_end_by_their_size_survive_every_power_cut() {
 
 #[test]
 fn a_snapshot_while_transactions_go_on_survives_every_power_cut() {
-    for compression in [Compression::None, Compression::Snappy, Compression::Gzip] {
+    check("snapshot", SNAPSHOT_WHILE_APPENDING, |_| {});
+    let compressions = [Compression::Snappy, Compression::Gzip];
+    for compression in compressions.into_iter().filter(|_| Depth::is_full()) {
         check("snapshot", SNAPSHOT_WHILE_APPENDING, |setup| setup.compression = compression);
     }
 }

@@ -123,6 +123,11 @@ impl World {
         Ok(())
     }
 
+    /// One more step.
+    pub(super) fn run_on(&mut self, step: Step) -> Done {
+        self.step(step)
+    }
+
     fn disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.disk.clone())
     }
