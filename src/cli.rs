@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! `oxkeeper [ZOO_CFG]`, `oxkeeper check-config FILE`, and the reference's short form
-//! `oxkeeper <port> <datadir> [ticktime] [maxcnxns]`. The path of the file stays in the arguments of
+//! `oxkeeper [ZOO_CFG]`, `oxkeeper check-config FILE`, the tools of operators, and the reference's short
+//! form `oxkeeper <port> <datadir> [ticktime] [maxcnxns]`. The path of the file stays in the arguments of
 //! the process: operators' scripts look for it there.
 //!
 //! Turns words into a [`Launch`]; what the settings mean is for `config`.
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
+use crate::tools::Tool;
 
 /// The command line as clap sees it. Exit code of a wrong one is 2, as in the reference.
 #[derive(Debug, Parser)]
@@ -21,7 +22,8 @@ use crate::config::{Config, ConfigError, Environment};
     version,
     about = "A coordination server that speaks Apache ZooKeeper's protocols",
     override_usage = "oxkeeper [ZOO_CFG]\n       oxkeeper <PORT> <DATADIR> [TICKTIME_MS] [MAXCNXNS]\n       \
-                      oxkeeper check-config <FILE>",
+                      oxkeeper check-config <FILE>\n       \
+                      oxkeeper txnlog|snapshot|purge|doctor|hash ...",
     args_conflicts_with_subcommands = true
 )]
 pub struct Cli {
@@ -42,6 +44,152 @@ enum Command {
         /// The file to check
         file: PathBuf,
     },
+    /// Look into a transaction log, or copy it repaired or shortened
+    #[command(subcommand)]
+    Txnlog(TxnlogCommand),
+    /// Look into snapshots
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// Remove old snapshots and the logs that only they need
+    Purge {
+        /// The dataLogDir of the configuration
+        log_dir: PathBuf,
+        /// The dataDir, when it is another
+        data_dir: Option<PathBuf>,
+        /// How many snapshots stay, at least 3
+        #[arg(short = 'n', long = "count")]
+        keep: usize,
+    },
+    /// Say whether a data directory is healthy, and what a start would do with it
+    Doctor {
+        /// The dataDir of the configuration
+        dir: PathBuf,
+        /// The dataLogDir, when it is another
+        log_dir: Option<PathBuf>,
+    },
+    /// Print the digest for access control lists of the scheme digest
+    Hash {
+        /// user:password
+        #[arg(required = true)]
+        pairs: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TxnlogCommand {
+    /// Print every transaction
+    Dump {
+        /// A log file
+        file: PathBuf,
+    },
+    /// Say whether a start could read the file
+    Verify {
+        /// A log file
+        file: PathBuf,
+    },
+    /// Write FILE.fixed, with right checksums
+    Repair {
+        /// A log file
+        file: PathBuf,
+        /// Repair all without asking
+        #[arg(short, long)]
+        yes: bool,
+        /// Print all transactions, not only repaired ones
+        #[arg(short, long)]
+        verbose: bool,
+    },
+    /// Write FILE.chopped<ZXID>, which ends with this transaction
+    Chop {
+        /// A log file
+        file: PathBuf,
+        /// The last transaction to keep, decimal or 0x and hexadecimal
+        #[arg(short, long, value_parser = zxid)]
+        zxid: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SnapshotCommand {
+    /// Print nodes and sessions
+    Dump {
+        /// Print data too, in base64
+        #[arg(short)]
+        data: bool,
+        /// A snapshot
+        file: PathBuf,
+    },
+    /// Print sizes for the disk usage viewer ncdu
+    Json {
+        /// A snapshot
+        file: PathBuf,
+    },
+    /// Print where two snapshots differ
+    Compare {
+        /// A snapshot
+        #[arg(short, long)]
+        left: PathBuf,
+        /// Another
+        #[arg(short, long)]
+        right: PathBuf,
+        /// Differences of up to so many bytes are not printed
+        #[arg(short, long)]
+        bytes: i64,
+        /// Differences of up to so many nodes are not printed
+        #[arg(short, long)]
+        nodes: i64,
+        /// Print what is not printed otherwise
+        #[arg(short, long)]
+        debug: bool,
+    },
+    /// Print nodes and bytes below each node
+    Summary {
+        /// A snapshot
+        file: PathBuf,
+        /// Where to start
+        #[arg(default_value = "/")]
+        start: String,
+        /// How deep to print; 0 for all
+        #[arg(default_value_t = 0)]
+        max_depth: usize,
+    },
+}
+
+/// As Java's `Long.decode`, for the forms that occur.
+fn zxid(text: &str) -> Result<i64, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => i64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.ok().filter(|zxid| *zxid >= 0).ok_or_else(|| format!("{text} is not a zxid"))
+}
+
+impl Command {
+    fn launch(self) -> Launch {
+        Launch::Tool(match self {
+            Self::CheckConfig { file } => return Launch::CheckConfig(file),
+            Self::Txnlog(TxnlogCommand::Dump { file }) => Tool::LogDump { file },
+            Self::Txnlog(TxnlogCommand::Verify { file }) => Tool::LogVerify { file },
+            Self::Txnlog(TxnlogCommand::Repair { file, yes, verbose }) => {
+                Tool::LogRepair { file, all: yes, verbose }
+            }
+            Self::Txnlog(TxnlogCommand::Chop { file, zxid }) => Tool::LogChop { file, zxid },
+            Self::Snapshot(SnapshotCommand::Dump { data, file }) => {
+                Tool::SnapshotDump { file, with_data: data }
+            }
+            Self::Snapshot(SnapshotCommand::Json { file }) => Tool::SnapshotJson { file },
+            Self::Snapshot(SnapshotCommand::Compare { left, right, bytes, nodes, debug }) => {
+                Tool::SnapshotCompare { left, right, bytes, nodes, debug }
+            }
+            Self::Snapshot(SnapshotCommand::Summary { file, start, max_depth }) => {
+                Tool::SnapshotSummary { file, start, max_depth }
+            }
+            Self::Purge { log_dir, data_dir, keep } => {
+                Tool::Purge { data_dir: data_dir.unwrap_or_else(|| log_dir.clone()), log_dir, keep }
+            }
+            Self::Doctor { dir, log_dir } => Tool::Doctor { data_dir: dir, log_dir },
+            Self::Hash { pairs } => Tool::Hash { pairs },
+        })
+    }
 }
 
 /// What the process was asked to do.
@@ -64,6 +212,8 @@ pub enum Launch {
     },
     /// Check this file and exit: 0 when a server could start with it, 2 when not.
     CheckConfig(PathBuf),
+    /// Work on files and exit.
+    Tool(Tool),
 }
 
 impl Cli {
@@ -72,8 +222,8 @@ impl Cli {
     /// Errors: a number of the short form is not one; clap's error prints itself and knows its
     /// exit code (`error.exit()`).
     pub fn launch(self) -> Result<Launch, clap::Error> {
-        if let Some(Command::CheckConfig { file }) = self.command {
-            return Ok(Launch::CheckConfig(file));
+        if let Some(command) = self.command {
+            return Ok(command.launch());
         }
         match self.args.as_slice() {
             [] => Ok(Launch::Embedded),
@@ -94,7 +244,8 @@ impl Launch {
     /// Errors: it is wrong; the process says so and exits with [`ConfigError::EXIT_CODE`].
     pub fn config(&self, environment: &Environment) -> Result<Config, ConfigError> {
         match self {
-            Self::Embedded => Config::embedded_default(environment),
+            // Tools need none.
+            Self::Embedded | Self::Tool(_) => Config::embedded_default(environment),
             Self::File(file) | Self::CheckConfig(file) => Config::load(file, environment),
             Self::Arguments { port, data_dir, tick_time_ms, max_client_cnxns } => {
                 Config::from_arguments(*port, data_dir, *tick_time_ms, *max_client_cnxns, environment)
@@ -142,6 +293,19 @@ mod tests {
     fn a_file_can_be_checked() {
         assert_eq!(launch("check-config zoo.cfg").unwrap(), Launch::CheckConfig("zoo.cfg".into()));
         assert_eq!(launch("check-config").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn tools_are_subcommands_with_the_reference_s_options() {
+        let chop = Tool::LogChop { file: "log.1".into(), zxid: 0x1f };
+        assert_eq!(launch("txnlog chop -z 0x1f log.1").unwrap(), Launch::Tool(chop));
+        let repair = Tool::LogRepair { file: "log.1".into(), all: true, verbose: false };
+        assert_eq!(launch("txnlog repair -y log.1").unwrap(), Launch::Tool(repair));
+        let purge = Tool::Purge { log_dir: "logs".into(), data_dir: "data".into(), keep: 3 };
+        assert_eq!(launch("purge logs data -n 3").unwrap(), Launch::Tool(purge));
+        let dump = Tool::SnapshotDump { file: "snapshot.1".into(), with_data: true };
+        assert_eq!(launch("snapshot dump -d snapshot.1").unwrap(), Launch::Tool(dump));
+        assert_eq!(launch("txnlog chop -z x log.1").unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - [`pipeline`]: the writer thread: prepare, append, sync, apply, reply.
 //! - [`net`]: clients' connections. [`admin`]: operators' questions.
 //! - [`config`], [`cli`]: what was asked for.
+//! - [`tools`]: what operators do with the files of a server that is not running.
 //! - [`server`]: puts it all together; the only room that knows everybody.
 
 pub mod admin;
@@ -24,9 +25,12 @@ pub mod pipeline;
 pub mod request;
 pub mod server;
 pub mod session;
+#[cfg(test)]
+mod sim;
 pub mod snapshot;
 #[cfg(test)]
 mod tidy;
+pub mod tools;
 pub mod tree;
 pub mod txnlog;
 pub mod watch;

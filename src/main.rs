@@ -1,15 +1,20 @@
 //! The server's binary: arguments, configuration, server, exit code.
 
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use oxkeeper::cli::{Cli, Launch};
 use oxkeeper::config::{Config, ConfigError, Environment};
 use oxkeeper::server::{Server, ServerError};
+use oxkeeper::tools::{Tool, ToolError};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let launch = Cli::parse().launch().unwrap_or_else(|error| error.exit());
+    if let Launch::Tool(tool) = &launch {
+        return run_tool(tool);
+    }
     let filter = EnvFilter::try_from_env("OXKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -31,6 +36,20 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// What it finds goes to standard output, what keeps it from its work to standard error.
+fn run_tool(tool: &Tool) -> ExitCode {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let done = tool.run(&mut out);
+    let flushed = out.flush();
+    match done.and_then(|()| flushed.map_err(ToolError::from)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _nobody_listens = writeln!(std::io::stderr(), "{error}");
+            ExitCode::from(error.exit_code)
         }
     }
 }

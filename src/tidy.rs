@@ -19,7 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["metrics"]),
     ("net", &["clock", "metrics", "pipeline", "request", "session", "tree"]),
     ("config", &[]),
-    ("cli", &["config"]),
+    ("cli", &["config", "tools"]),
+    ("tools", &["clock", "disk", "net", "snapshot", "tree", "txnlog"]),
+    // Only in tests.
+    ("sim", &["disk", "server", "snapshot", "tree", "txnlog"]),
     (
         "server",
         &[

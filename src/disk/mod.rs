@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(test)]
 pub(crate) mod faulty;
+pub(crate) mod mutant;
 pub mod real;
 
 pub use real::RealDisk;

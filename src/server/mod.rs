@@ -8,6 +8,8 @@ mod fuzzy_snapshot_test;
 mod recovery;
 mod report;
 mod snapshots;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;

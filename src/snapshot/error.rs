@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use jute::Zxid;
+
 use crate::disk::DiskError;
 
 /// A snapshot that cannot be written or read.
@@ -33,6 +35,13 @@ pub enum SnapshotError {
         /// How many were to be kept.
         keep: usize,
     },
+    /// No whole snapshot is old enough for the log to be cut back.
+    NoneLeft {
+        /// The directory.
+        directory: PathBuf,
+        /// The transaction to go back to.
+        zxid: Zxid,
+    },
 }
 
 impl From<DiskError> for SnapshotError {
@@ -57,6 +66,11 @@ impl fmt::Display for SnapshotError {
                     "asked to keep {keep} snapshots: at least 3 must stay, in case the newest is damaged"
                 )
             }
+            Self::NoneLeft { directory, zxid } => write!(
+                f,
+                "{}: every snapshot is newer than transaction {zxid}; the state must come from the leader",
+                directory.display()
+            ),
         }
     }
 }

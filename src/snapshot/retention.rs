@@ -11,6 +11,7 @@ use jute::Zxid;
 use super::SnapshotError;
 use super::find::{candidates, snapshots};
 use crate::disk::Disk;
+use crate::disk::mutant::{self, Mutant};
 use crate::txnlog::format as log_format;
 
 /// Fewer may not be kept.
@@ -48,9 +49,37 @@ pub fn purge(
     Ok(removed)
 }
 
+/// Removes every snapshot that holds more than `zxid`, durably: before the log is cut back to it
+/// ([`Log::truncate`](crate::txnlog::Log::truncate)), so that no start loads what was cut. Newest first,
+/// and each removal is durable before the next, so that what a crash leaves is still of one history.
+///
+/// # Errors
+/// [`SnapshotError::NoneLeft`] when no whole snapshot is old enough; nothing was removed then, and the
+/// state must come as a snapshot from the leader. Else as the disk reports.
+pub fn discard_newer(
+    disk: &dyn Disk,
+    directory: &Path,
+    zxid: Zxid,
+) -> Result<Vec<PathBuf>, SnapshotError> {
+    let whole = candidates(disk, directory, usize::MAX)?;
+    if !whole.iter().any(|snapshot| snapshot.zxid <= zxid) {
+        return Err(SnapshotError::NoneLeft { directory: directory.to_owned(), zxid });
+    }
+    let mut removed = Vec::new();
+    let newer = snapshots(disk, directory)?.into_iter().rev().filter(|snapshot| snapshot.zxid > zxid);
+    for snapshot in newer {
+        removed.extend(remove_all(disk, directory, std::iter::once(snapshot.path))?);
+    }
+    Ok(removed)
+}
+
 /// Oldest first, so that what a crash leaves is still the newest part.
 fn unneeded_logs(mut logs: Vec<Zxid>, oldest_kept: Zxid) -> Vec<Zxid> {
     logs.sort();
+    if mutant::is_on(Mutant::PurgeTooMuch) {
+        logs.pop();
+        return logs;
+    }
     let first_needed = logs.iter().rposition(|zxid| *zxid <= oldest_kept).unwrap_or(0);
     logs.truncate(first_needed);
     logs

@@ -17,6 +17,7 @@
 
 mod error;
 pub mod format;
+mod inspect;
 mod log;
 mod mmap;
 mod reader;
@@ -40,6 +41,7 @@ mod testing;
 use std::path::PathBuf;
 
 pub use error::LogError;
+pub use inspect::{FileSummary, inspect};
 pub use log::{Log, Synced};
 pub use reader::{Entries, Frame, Gaps};
 pub use recovery::{Progress, Recovered, recover};

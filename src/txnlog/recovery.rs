@@ -10,6 +10,7 @@ use super::reader::{Entries, Gaps};
 use super::tail::TornTail;
 use super::{LogError, format};
 use crate::disk::Disk;
+use crate::disk::mutant::{self, Mutant};
 
 /// Entries between two calls of the progress callback.
 const PROGRESS_ENTRIES: u64 = 1 << 14;
@@ -39,6 +40,9 @@ pub struct Recovered {
 /// Replays every transaction after `after` in order, then repairs the newest file: a torn tail is cut
 /// off, a file without records is removed. Both durably, and both may be done again after a crash.
 ///
+/// What was read is made durable too: a process that died between a store and its sync leaves records
+/// that can be read and that a power cut would still take, from under those appended after them.
+///
 /// # Errors
 /// Corruption, a gap (unless allowed), an unknown transaction, or a failure of the disk. Nothing has
 /// been changed on disk then.
@@ -65,6 +69,15 @@ pub fn recover(
     let last_zxid = entries.last_zxid();
     let end = entries.into_end();
     let mut removed = None;
+    if !mutant::is_on(Mutant::RecoveredStaysUnsynced) {
+        let kept = |path: &&PathBuf| end.newest.as_ref().is_none_or(|(newest, _, has)| *has || newest != *path);
+        for path in end.files.iter().filter(kept) {
+            disk.open_read(path)?.sync()?;
+        }
+        if !end.files.is_empty() {
+            disk.sync_dir(directory)?;
+        }
+    }
     if let Some((path, valid_bytes, has_records)) = end.newest {
         if !has_records {
             disk.remove(&path)?;

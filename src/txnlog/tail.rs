@@ -9,6 +9,7 @@ use super::LogError;
 use super::format::{PAYLOAD_BYTES_MIN, PREFIX_BYTES, SECTOR_BYTES, TRAILER, UNSYNCED_BYTES_MAX};
 use super::window::Window;
 use crate::disk::Result;
+use crate::disk::mutant::{self, Mutant};
 
 /// What a crash left after the last whole record of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(super) fn locate(window: &mut Window, at: u64) -> Result<std::result::Result
     if *trailer != TRAILER {
         return Ok(Err("the record's end mark is missing"));
     }
-    if checksum != u64::from(simd_adler32::adler32(&payload)) {
+    if !mutant::is_on(Mutant::IgnoreChecksums) && checksum != u64::from(simd_adler32::adler32(&payload)) {
         return Ok(Err("checksum mismatch"));
     }
     // Session id 8, cxid 4, then the zxid.
@@ -92,6 +93,12 @@ pub(super) fn judge(
     }
     let torn = TornTail { path: path.to_owned(), offset: at, problem, intact_after: None };
     let Some(intact) = find_intact(window, at + 1, last)? else { return Ok(Some(torn)) };
+    if mutant::is_on(Mutant::DamageIsTheEnd) {
+        return Ok(Some(torn));
+    }
+    if mutant::is_on(Mutant::HolesAreDamage) {
+        return Err(LogError::Corrupt { path: path.to_owned(), offset: at, problem, intact: intact.zxid });
+    }
     let batch_end = at + 2 * UNSYNCED_BYTES_MAX as u64;
     if lost_a_sector(window, at, intact.offset)? && find_intact(window, batch_end, last)?.is_none() {
         return Ok(Some(TornTail { intact_after: Some(intact.zxid), ..torn }));

@@ -1,0 +1,124 @@
+//! Disks that are full, fail or turn read-only at each point of a script.
+
+use std::path::Path;
+
+use super::check::{Checker, Depth, disk_of};
+use super::crash::{Choice, Fresh, after, choices};
+use super::disk::{Plan, SimDisk};
+use super::world::Step::{self, *};
+use super::world::{DATA, Setup, World};
+use crate::server::testing::recover;
+use crate::txnlog::Io;
+
+const SCRIPT: &[Step] = &[
+    Append(4), Sync, Spare, Append(14), Sync, SnapshotBegin, SnapshotSlice(2), Append(3), Sync, SnapshotEnd, Roll,
+    Append(2), Sync,
+];
+
+const DEPTH: Depth = Depth { random: 2, deep_every: 8, killed_every: 1 };
+
+fn run(io: Io, plan: Plan) -> (SimDisk, World, Result<(), String>) {
+    let disk = SimDisk::with(&[Path::new(DATA)]);
+    disk.set_plan(plan);
+    let mut world = World::new(&disk, Setup::new(io));
+    let ran = world.run(SCRIPT);
+    (disk, world, ran)
+}
+
+/// Runs with each plan in turn, and cuts the power at the end.
+fn each(io: Io, count: impl Fn(&SimDisk) -> u64, plan: impl Fn(u64) -> Plan, goes_on: bool) {
+    let (disk, world, ran) = run(io, Plan::default());
+    ran.unwrap();
+    drop(world);
+    let mut checker = Checker::new(Setup::new(io), Fresh::Recycled, DEPTH);
+    for index in 0..count(&disk) {
+        let (disk, mut world, ran) = run(io, plan(index));
+        assert!(!goes_on || ran.is_ok(), "{io:?} {index}: {ran:?}");
+        let promise = std::mem::take(&mut world.promise);
+        drop(world);
+        if let Err(error) = checker.power_cut(&disk, &promise) {
+            panic!("{io:?}, fault {index} ({ran:?}): {error}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_at_any_allocation_of_the_log_stops_nothing_for_good() {
+    for io in [Io::Mapped, Io::Plain] {
+        let plan = |index| Plan { full: index..index + 1, ..Plan::default() };
+        each(io, |disk| disk.counts().0, plan, false);
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_acknowledged() {
+    for io in [Io::Mapped, Io::Plain] {
+        let plan = |index| Plan { sync_fails: Some(index), ..Plan::default() };
+        each(io, |disk| disk.counts().1, plan, false);
+    }
+}
+
+#[test]
+fn a_disk_that_turns_read_only_loses_nothing_that_was_acknowledged() {
+    for io in [Io::Mapped, Io::Plain] {
+        let plan = |index| Plan { read_only_from: Some(index), ..Plan::default() };
+        each(io, SimDisk::effects, plan, false);
+    }
+}
+
+#[test]
+fn a_failed_read_at_start_is_an_error_or_passed_over_and_changes_nothing() {
+    let (disk, mut world, ran) = run(Io::Mapped, Plan::default());
+    ran.unwrap();
+    let promise = std::mem::take(&mut world.promise);
+    drop(world);
+    let durable = after(&disk, Fresh::Recycled, Choice::Nothing);
+    let counting = durable.after_kill();
+    recover(&disk_of(&counting)).unwrap();
+    let (_, _, reads) = counting.counts();
+    assert!(reads > 3);
+    let mut checker = Checker::new(Setup::new(Io::Mapped), Fresh::Recycled, DEPTH);
+    for index in 0..reads {
+        let failing = durable.after_kill();
+        failing.set_plan(Plan { read_fails: Some(index), ..Plan::default() });
+        match recover(&disk_of(&failing)) {
+            Err(error) => assert!(error.to_string().contains(DATA), "{error}"),
+            Ok((tree, ..)) => {
+                let last = promise.history.last().unwrap().header.zxid;
+                assert_eq!(tree.last_zxid(), last, "read {index}: nothing is left out in silence");
+            }
+        }
+        checker.power_cut(&failing, &promise).unwrap();
+    }
+}
+
+#[test]
+fn torn_sectors_are_survived_or_refused_and_never_believed() {
+    for io in [Io::Mapped, Io::Plain] {
+        let disk = SimDisk::with(&[Path::new(DATA)]);
+        let mut world = World::new(&disk, Setup::new(io));
+        let (mut refused, mut survived) = (0, 0);
+        world.run(&[Append(4), Sync, Append(9)]).unwrap();
+        disk.forget_syncs(true);
+        let _stored = world.run_on(Sync);
+        let promise = std::mem::take(&mut world.promise);
+        drop(world);
+        assert!(choices(&disk, Fresh::Recycled, 0).len() > 4);
+        for seed in 0..500 {
+            let image = after(&disk, Fresh::Recycled, Choice::Torn(seed));
+            match recover(&disk_of(&image)) {
+                Err(error) => {
+                    assert!(error.to_string().contains("log.1"), "{error}");
+                    refused += 1;
+                }
+                Ok((tree, ..)) => {
+                    let known = promise.history.iter().any(|entry| entry.header.zxid == tree.last_zxid());
+                    assert!(known && tree.last_zxid().0 >= 4);
+                    survived += 1;
+                }
+            }
+        }
+        println!("torn sectors, {io:?}: {survived} survived, {refused} refused");
+        assert!(survived > 0);
+    }
+}

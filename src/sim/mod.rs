@@ -1,0 +1,17 @@
+//! For tests: a disk that forgets, and what it is used for.
+//!
+//! - [`disk`]: [`SimDisk`](disk::SimDisk), files in memory with a written and a durable state.
+//! - [`crash`]: what may be left of it after a power cut.
+//! - [`slow`]: a tree so plain that it can be believed; the judge of what recovery gives.
+//! - [`world`]: a server's storage, driven by a script.
+//! - [`check`]: every power cut of a script, and what must hold after each.
+
+mod check;
+mod crash;
+mod disk;
+mod slow;
+mod world;
+
+mod crash_test;
+mod fault_test;
+mod mutant_test;

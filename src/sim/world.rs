@@ -1,0 +1,306 @@
+//! A server's storage without the server: log, tree, snapshots and epoch file, driven by a script.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jute::txn::{TxnBody, TxnEntry};
+use jute::{SessionId, Zxid};
+
+use super::disk::SimDisk;
+use super::slow::{self, Slow};
+use crate::disk::{Disk, atomic_write};
+use crate::server::testing::recover;
+use crate::snapshot::{self, Compression, Writer, retention};
+use crate::tree::{Cursor, Tree, digest};
+use crate::txnlog::{Io, Log, Options};
+
+pub(super) const DATA: &str = "/data/version-2";
+pub(super) const LOG: &str = "/log/version-2";
+pub(super) const EPOCH: &str = "currentEpoch";
+
+/// One thing a script does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// So many transactions, in one batch with those that follow.
+    Append(usize),
+    Sync,
+    Roll,
+    Spare,
+    SnapshotBegin,
+    /// So many nodes.
+    SnapshotSlice(usize),
+    SnapshotEnd,
+    Purge,
+    /// Back by so many transactions; what comes after is of another epoch.
+    Truncate(usize),
+    Epoch(u8),
+    Restart,
+    /// The process dies with what it appended; the machine goes on.
+    Kill,
+}
+
+/// How the storage is set up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup {
+    pub(super) io: Io,
+    pub(super) prealloc_bytes: i64,
+    pub(super) size_limit_bytes: Option<u64>,
+    pub(super) compression: Compression,
+    /// The log has a directory of its own.
+    pub(super) split: bool,
+    /// Faults of a program that are in the script and not in the disk.
+    pub(super) acknowledges_early: bool,
+    pub(super) keeps_newer_snapshots: bool,
+}
+
+impl Setup {
+    pub(super) const fn new(io: Io) -> Self {
+        Self {
+            io,
+            prealloc_bytes: 8 << 10,
+            size_limit_bytes: None,
+            compression: Compression::None,
+            split: false,
+            acknowledges_early: false,
+            keeps_newer_snapshots: false,
+        }
+    }
+}
+
+impl Setup {
+    pub(super) const fn log_directory(&self) -> &'static str {
+        if self.split { LOG } else { DATA }
+    }
+}
+
+/// What the clients and the leader were promised.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Promise {
+    /// Every transaction that was appended and not truncated.
+    pub(super) history: Vec<TxnEntry>,
+    /// How many of them must be there.
+    pub(super) floor: usize,
+    /// The epochs that may be read: the last one promised, and one that is being written.
+    pub(super) epochs: (u8, u8),
+}
+
+pub(super) struct World {
+    disk: SimDisk,
+    setup: Setup,
+    pub(super) promise: Promise,
+    live: Option<Live>,
+}
+
+/// What dies with the process.
+struct Live {
+    log: Log,
+    tree: Tree,
+    sessions: BTreeMap<SessionId, i32>,
+    /// What the next transaction is made from: all that was appended.
+    ahead: Slow,
+    snapshot: Option<(Writer, Cursor)>,
+    applied: usize,
+}
+
+type Done = Result<(), String>;
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl World {
+    pub(super) fn new(disk: &SimDisk, setup: Setup) -> Self {
+        Self { disk: disk.clone(), setup, promise: Promise::default(), live: None }
+    }
+
+    /// Runs until the script or the world ends.
+    pub(super) fn run(&mut self, script: &[Step]) -> Done {
+        self.start()?;
+        for step in script {
+            self.step(*step)?;
+        }
+        Ok(())
+    }
+
+    /// One more step.
+    pub(super) fn run_on(&mut self, step: Step) -> Done {
+        self.step(step)
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.disk.clone())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            prealloc_bytes: self.setup.prealloc_bytes,
+            size_limit_bytes: self.setup.size_limit_bytes,
+            io: self.setup.io,
+            ..Options::new(PathBuf::from(self.setup.log_directory()))
+        }
+    }
+
+    fn start(&mut self) -> Done {
+        let (tree, sessions, snapshot) = recover(&self.disk()).map_err(said)?;
+        let known = self.promise.history.iter().position(|entry| entry.header.zxid == tree.last_zxid());
+        let applied = known.map_or(0, |index| index + 1);
+        assert!(applied >= self.promise.floor, "a restart keeps what was promised");
+        // Whoever reads from the new process has seen all of it.
+        self.promise.history.truncate(applied);
+        self.promise.floor = applied;
+        let log = Log::open(self.disk(), self.options(), tree.last_zxid()).map_err(said)?;
+        let ahead = slow::replay(&self.promise.history);
+        self.live = Some(Live { log, tree, sessions, ahead, snapshot: None, applied });
+        if snapshot.is_none() {
+            self.begin_snapshot()?;
+            self.end_snapshot()?;
+        }
+        Ok(())
+    }
+
+    fn live(&mut self) -> &mut Live {
+        self.live.as_mut().expect("a process runs")
+    }
+
+    fn step(&mut self, step: Step) -> Done {
+        match step {
+            Step::Append(count) => (0..count).try_for_each(|_| self.append()),
+            Step::Sync => self.sync(),
+            Step::Roll => {
+                self.sync()?;
+                self.live().log.roll().map(drop).map_err(said)
+            }
+            // A full disk is met again when the file is needed.
+            Step::Spare => {
+                let prepared = self.live().log.spare().prepare();
+                if self.disk.is_stopped() { prepared.map_err(said) } else { Ok(()) }
+            }
+            Step::SnapshotBegin => self.begin_snapshot(),
+            Step::SnapshotSlice(nodes) => self.slice(nodes).map(drop),
+            Step::SnapshotEnd => self.end_snapshot(),
+            Step::Purge => {
+                retention::purge(&self.disk, Path::new(DATA), Path::new(self.setup.log_directory()), 3).map(drop).map_err(said)
+            }
+            Step::Truncate(back) => self.truncate(back),
+            Step::Epoch(epoch) => {
+                self.promise.epochs.1 = epoch;
+                atomic_write(&self.disk, Path::new(DATA), EPOCH, &[epoch]).map_err(said)?;
+                self.promise.epochs.0 = epoch;
+                Ok(())
+            }
+            Step::Restart => {
+                self.sync()?;
+                self.live = None;
+                self.start()
+            }
+            Step::Kill => {
+                let mut live = self.live.take().expect("a process runs");
+                // As if it died between the stores and their sync.
+                self.disk.forget_syncs(true);
+                let _unsynced = live.log.sync();
+                self.disk.forget_syncs(false);
+                drop(live);
+                self.start()
+            }
+        }
+    }
+
+    fn append(&mut self) -> Done {
+        let last = self.live().log.last_zxid();
+        let entry = self.live().ahead.next(last.successor());
+        self.promise.history.push(entry.clone());
+        let appended = self.live().log.append(&entry);
+        if let Err(error) = appended {
+            let retryable = error.is_retryable() && !self.disk.is_stopped();
+            if retryable {
+                // A full disk: others go first, and it is tried again when there is space.
+                self.promise.history.pop();
+                self.sync()?;
+                self.promise.history.push(entry.clone());
+                self.disk.free_space();
+                self.live().log.append(&entry).map_err(said)?;
+            } else {
+                return Err(said(error));
+            }
+        }
+        self.live().ahead.apply(&entry.header, &entry.body);
+        if self.setup.acknowledges_early {
+            self.promise.floor = self.promise.history.len();
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Done {
+        self.live().log.sync().map_err(said)?;
+        self.promise.floor = self.promise.history.len();
+        let live = self.live.as_mut().expect("a process runs");
+        for entry in self.promise.history.iter().skip(live.applied) {
+            match &entry.body {
+                TxnBody::CreateSession(txn) => drop(live.sessions.insert(entry.header.client_id, txn.time_out)),
+                TxnBody::CloseSession(_) => drop(live.sessions.remove(&entry.header.client_id)),
+                _ => {}
+            }
+            live.tree.replay(entry.clone());
+        }
+        live.applied = self.promise.history.len();
+        Ok(())
+    }
+
+    /// As the pipeline and `server::snapshots` do it: end the file, walk from here.
+    fn begin_snapshot(&mut self) -> Done {
+        self.sync()?;
+        let (disk, compression) = (self.disk(), self.setup.compression);
+        let live = self.live();
+        live.log.roll().map_err(said)?;
+        let cursor = Cursor::new(&live.tree);
+        let sessions: Vec<_> = live.sessions.iter().map(|(id, timeout)| (*id, *timeout)).collect();
+        let acls: Vec<_> =
+            live.tree.acls().to_file().into_iter().map(|(id, list)| (id, list.to_vec())).collect();
+        let mut writer =
+            Writer::create(&disk, Path::new(DATA), cursor.began_at(), compression).map_err(said)?;
+        writer.begin(&sessions, &acls).map_err(said)?;
+        live.snapshot = Some((writer, cursor));
+        Ok(())
+    }
+
+    fn slice(&mut self, nodes: usize) -> Result<usize, String> {
+        let live = self.live();
+        let (writer, cursor) = live.snapshot.as_mut().expect("a snapshot was begun");
+        let mut bytes = Vec::new();
+        let written = cursor.slice(&live.tree, nodes, &mut |path, data, acl, stat| {
+            snapshot::format::put_node(&mut bytes, path, data, acl, stat);
+        });
+        writer.raw_nodes(&bytes).map_err(said)?;
+        Ok(written)
+    }
+
+    fn end_snapshot(&mut self) -> Done {
+        while self.slice(100)? > 0 {}
+        let live = self.live();
+        let (writer, _) = live.snapshot.take().expect("a snapshot was begun");
+        let digest = (live.tree.last_zxid(), digest::VERSION, live.tree.digest().cast_signed());
+        writer.finish(Some(digest), None).map(drop).map_err(said)
+    }
+
+    fn truncate(&mut self, back: usize) -> Done {
+        self.sync()?;
+        let keep = self.promise.history.len() - back;
+        let zxid = self.promise.history.get(keep - 1).map_or(Zxid::ZERO, |entry| entry.header.zxid);
+        self.promise.floor = keep;
+        if !self.setup.keeps_newer_snapshots {
+            retention::discard_newer(&self.disk, Path::new(DATA), zxid).map_err(said)?;
+        }
+        self.live().log.truncate(zxid).map_err(said)?;
+        self.promise.history.truncate(keep);
+        self.live = None;
+        self.start()?;
+        assert_eq!(self.promise.floor, keep, "the log ends where it was cut");
+        // The next leader's first transaction.
+        let epoch = Zxid(i64::from(zxid.epoch() + 1) << 32);
+        let options = self.options();
+        let log = Log::open(self.disk(), options, epoch).map_err(said)?;
+        self.live().log = log;
+        Ok(())
+    }
+}
