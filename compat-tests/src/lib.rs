@@ -17,6 +17,7 @@ pub mod artifacts;
 pub mod bundles;
 pub mod compare;
 pub mod four_letter;
+pub mod native;
 pub mod programs;
 pub mod server;
 pub mod systems;
