@@ -169,8 +169,8 @@ static void watches(zhandle_t *zh, zhandle_t *other, struct events *events) {
     zoo_create(other, "/c/new/child", "", 0, &ZOO_OPEN_ACL_UNSAFE, 0, NULL, 0);
     print_events(events, 1);
     zoo_wexists(zh, "/c/new", watcher, events, &stat);
-    show("remove a watch", zoo_remove_watches(zh, "/c/new", ZWATCHTYPE_ANY, watcher, events, 0, NULL, 0), NULL);
-    show("remove no watch", zoo_remove_watches(zh, "/c/none", ZWATCHTYPE_ANY, watcher, events, 0, NULL, 0), NULL);
+    show("remove a watch", zoo_remove_watches(zh, "/c/new", ZWATCHTYPE_ANY, watcher, events, 0), NULL);
+    show("remove no watch", zoo_remove_watches(zh, "/c/none", ZWATCHTYPE_ANY, watcher, events, 0), NULL);
     zoo_set(other, "/c/new", "x", 1, -1);
     usleep(200000);
     printf("%d events of a removed watch\n", events->count - 0);

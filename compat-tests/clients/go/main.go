@@ -87,7 +87,7 @@ func nodes(c *zk.Conn) {
 	}
 	path, err := c.Create("/go/n0-", nil, 0, open)
 	show("create again", path, err)
-	path, err = c.CreateContainer("/go/container", nil, zk.FlagTTL, open)
+	path, err = c.CreateContainer("/go/container", nil, zk.FlagContainer, open)
 	show("container", path, err)
 	path, err = c.CreateTTL("/go/ttl", nil, zk.FlagTTL, open, time.Hour)
 	show("ttl", path, err)

@@ -13,7 +13,7 @@ const stat = (s) => `v=${s.version} cv=${s.cversion} av=${s.aversion} kids=${s.n
 function text(value) {
   if (Buffer.isBuffer(value)) return `'${value}'`;
   if (Array.isArray(value)) return `[${value.map(text).sort().join(', ')}]`;
-  if (value && value.constructor.name === 'Stat') return stat(value);
+  if (value && value.specification && value.czxid) return stat(value);
   if (value && value.permission !== undefined) return `${value.permission} ${value.id.scheme}:${value.id.id}`;
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
@@ -33,6 +33,7 @@ function connect() {
   const client = zookeeper.createClient(address, { sessionTimeout: 8000, spinDelay: 100, retries: 0 });
   return new Promise((resolve) => {
     client.once('connected', () => resolve(client));
+    client.once('expired', () => { console.error('the session expired'); process.exit(1); });
     client.connect();
   });
 }
@@ -112,5 +113,8 @@ async function main() {
   await ask(b, 'exists', '/node/e');
   b.close();
 }
+
+// A callback that never comes must not keep the jury waiting.
+setTimeout(() => { console.error('not finished in time'); process.exit(1); }, 120000).unref();
 
 main().then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });
