@@ -1,14 +1,15 @@
 //! Clients of other languages: go-zookeeper, node-zookeeper-client and the C client.
 //!
 //! Each runs where its runtime is installed and is skipped, loudly, elsewhere. Half way the
-//! server is restarted; sessions, ephemerals and watches must live through it.
+//! server is restarted, for the JavaScript client the connection cut; sessions, ephemerals and
+//! watches must live through it.
 
 use std::process::Command;
 
 use anyhow::Result;
 use compat_tests::compare::side_by_side;
 use compat_tests::server::Options;
-use compat_tests::{artifacts, native};
+use compat_tests::{artifacts, native, programs};
 
 fn check(name: &str, program: fn() -> Result<Command>) -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {
@@ -31,7 +32,11 @@ fn node_zookeeper_client() -> Result<()> {
     if !artifacts::present(&["node", "npm"]) {
         return Ok(());
     }
-    check("node", native::node)
+    if !artifacts::available(&["java", "mvn"])? {
+        return Ok(());
+    }
+    let options = Options::default().tick_time_ms(500);
+    side_by_side("node", &options, |server| programs::output(native::node()?.arg(server.connect_string())))
 }
 
 #[test]
