@@ -112,7 +112,8 @@ impl Checker {
             }
             let promise = std::mem::take(&mut world.promise);
             drop(world);
-            self.power_cut(&disk, &promise).map_err(|error| format!("power cut at effect {stop_at}: {error}"))?;
+            self.power_cut(&disk, &promise)
+                .map_err(|error| format!("power cut at effect {stop_at}: {error}"))?;
             if !stop_at.is_multiple_of(self.depth.killed_every) {
                 continue;
             }
@@ -257,9 +258,9 @@ fn difference(found: &Slow, expected: &Slow) -> String {
     }
     let paths = found.nodes.keys().chain(expected.nodes.keys());
     let differing = paths.filter(|path| found.nodes.get(*path) != expected.nodes.get(*path));
-    let described = differing.take(1).map(|path| {
-        format!("{path:?}: {:?} and not {:?}", found.nodes.get(path), expected.nodes.get(path))
-    });
+    let described = differing
+        .take(1)
+        .map(|path| format!("{path:?}: {:?} and not {:?}", found.nodes.get(path), expected.nodes.get(path)));
     described.collect()
 }
 

@@ -170,7 +170,11 @@ impl Inner {
     }
 
     fn check_power(&self, operation: &'static str, path: &Path) -> Result<()> {
-        if self.stopped { Err(DiskError::new(operation, path, Error::other("the power is off"))) } else { Ok(()) }
+        if self.stopped {
+            Err(DiskError::new(operation, path, Error::other("the power is off")))
+        } else {
+            Ok(())
+        }
     }
 
     fn take_space(&mut self, path: &Path) -> Result<()> {
@@ -472,7 +476,10 @@ impl DiskFile for SimFile {
         let inner = self.disk.inner();
         let file = &inner.inodes[self.inode];
         let at = from / SECTOR;
-        let known = [file.dirty.range(at..).next().map(|(i, _)| *i), file.durable.range(at..).next().map(|(i, _)| *i)];
+        let known = [
+            file.dirty.range(at..).next().map(|(i, _)| *i),
+            file.durable.range(at..).next().map(|(i, _)| *i),
+        ];
         Ok(known.into_iter().flatten().min().map(|index| from.max(index * SECTOR)))
     }
 

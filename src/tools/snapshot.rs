@@ -54,7 +54,10 @@ impl Visitor for Content {
     ) -> std::result::Result<(), String> {
         if let Some((parent, name)) = path.rsplit_once('/') {
             let parent = self.nodes.get_mut(parent);
-            parent.ok_or_else(|| format!("node {path:?} comes before its parent"))?.children.push(name.to_owned());
+            parent
+                .ok_or_else(|| format!("node {path:?} comes before its parent"))?
+                .children
+                .push(name.to_owned());
         }
         let node = Node { data: data.map(<[u8]>::to_vec), stat, children: Vec::new() };
         self.nodes.insert(path.to_owned(), node);
@@ -126,7 +129,10 @@ fn walk(content: &Content, visit: &mut dyn FnMut(&str, &Node) -> Result) -> Resu
 /// The snapshot is damaged.
 pub fn json(path: &Path, now_ms: i64, out: &mut dyn Write) -> Result {
     let (content, _) = read(path)?;
-    write!(out, "[1,0,{{\"progname\":\"SnapshotFormatter.java\",\"progver\":\"0.01\",\"timestamp\":{now_ms}}}")?;
+    write!(
+        out,
+        "[1,0,{{\"progname\":\"SnapshotFormatter.java\",\"progver\":\"0.01\",\"timestamp\":{now_ms}}}"
+    )?;
     let mut inode = 1000;
     let mut stack = vec![Some(String::new())];
     while let Some(next) = stack.pop() {

@@ -30,8 +30,6 @@ pub struct Pair {
     closes: Vec<i64>,
     /// Requests played since the start.
     pub played: u64,
-    /// Whether the servers were started again since.
-    restarted: bool,
 }
 
 /// Where the two servers parted.
@@ -70,14 +68,7 @@ impl Pair {
             (reference.join(), start(judged()))
         });
         let reference = reference.map_err(|_| anyhow::anyhow!("the start panicked"))??;
-        Ok(Self {
-            sides: [reference, other?],
-            base: 0,
-            last: 1,
-            closes: Vec::new(),
-            played: 0,
-            restarted: false,
-        })
+        Ok(Self { sides: [reference, other?], base: 0, last: 1, closes: Vec::new(), played: 0 })
     }
 
     /// Plays a script from where the servers stand. `closely` looks for events after every step.
@@ -119,7 +110,6 @@ impl Pair {
             Step::Connect { at, hello } => self.connect(*at, hello, &mut came)?,
             Step::Drop { at } => self.sides.iter_mut().try_for_each(|side| side.hang_up(*at))?,
             Step::Restart => {
-                self.restarted = true;
                 for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
                     items.push(side.restart()?);
                 }
@@ -224,11 +214,6 @@ impl Pair {
                 let text =
                     side.server.ask(word).with_context(|| format!("{word} to {}", side.server.kind()))?;
                 *answer = super::words::comparable(word, &side.normal.text(&text));
-                if self.restarted {
-                    // Not yet understood: after a restart the servers count a few bytes differently.
-                    let kept = answer.lines().filter(|line| !line.starts_with("zk_approximate_data_size"));
-                    *answer = kept.collect::<Vec<_>>().join("\n");
-                }
             }
             if answers[0] == answers[1] {
                 break;
