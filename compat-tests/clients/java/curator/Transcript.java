@@ -70,9 +70,7 @@ final class Transcript {
     }
 
     static String stat(Stat s) {
-        long owner = s.getEphemeralOwner();
-        String kind = owner == 0 ? "" : owner == Long.MIN_VALUE ? " container"
-                : owner >>> 56 == 0xff ? " ttl " + (owner & 0xffffffffffL) : " ephemeral";
+        String kind = s.getEphemeralOwner() == 0 ? "" : " ephemeral";
         return "v=" + s.getVersion() + " cv=" + s.getCversion() + " av=" + s.getAversion() + " kids="
                 + s.getNumChildren() + " len=" + s.getDataLength() + kind;
     }
