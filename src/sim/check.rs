@@ -66,11 +66,14 @@ pub(super) struct Checker {
     depth: Depth,
     forgotten: Vec<Forgotten>,
     pub(super) counts: Counts,
-    seen: HashSet<(u64, usize, usize, Zxid, (u8, u8))>,
+    seen: HashSet<Seen>,
     trees: HashMap<(usize, Zxid), Arc<(Slow, u64)>>,
 }
 
 type Done = Result<(), String>;
+
+/// An image and what was promised: floor, length and end of the history, epochs.
+type Seen = (u64, usize, usize, Zxid, (u8, u8));
 
 /// What a start gave.
 #[derive(Debug, PartialEq)]
@@ -112,7 +115,8 @@ impl Checker {
             }
             let promise = std::mem::take(&mut world.promise);
             drop(world);
-            self.power_cut(&disk, &promise).map_err(|error| format!("power cut at effect {stop_at}: {error}"))?;
+            self.power_cut(&disk, &promise)
+                .map_err(|error| format!("power cut at effect {stop_at}: {error}"))?;
             if !stop_at.is_multiple_of(self.depth.killed_every) {
                 continue;
             }
@@ -257,9 +261,9 @@ fn difference(found: &Slow, expected: &Slow) -> String {
     }
     let paths = found.nodes.keys().chain(expected.nodes.keys());
     let differing = paths.filter(|path| found.nodes.get(*path) != expected.nodes.get(*path));
-    let described = differing.take(1).map(|path| {
-        format!("{path:?}: {:?} and not {:?}", found.nodes.get(path), expected.nodes.get(path))
-    });
+    let described = differing
+        .take(1)
+        .map(|path| format!("{path:?}: {:?} and not {:?}", found.nodes.get(path), expected.nodes.get(path)));
     described.collect()
 }
 

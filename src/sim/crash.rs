@@ -96,9 +96,27 @@ pub(super) fn after(disk: &SimDisk, fresh: Fresh, choice: Choice) -> SimDisk {
         let pick = match choice {
             Choice::Nothing => 0,
             Choice::Everything => versions,
-            Choice::Dropped(dropped) => if dropped == index { 0 } else { versions },
-            Choice::Kept(kept) => if kept == index { versions } else { 0 },
-            Choice::Earlier(earlier, version) => if earlier == index { version } else { versions },
+            Choice::Dropped(dropped) => {
+                if dropped == index {
+                    0
+                } else {
+                    versions
+                }
+            }
+            Choice::Kept(kept) => {
+                if kept == index {
+                    versions
+                } else {
+                    0
+                }
+            }
+            Choice::Earlier(earlier, version) => {
+                if earlier == index {
+                    version
+                } else {
+                    versions
+                }
+            }
             Choice::Random(_) | Choice::Torn(_) => random.below(versions as u64 + 1) as usize,
         };
         picks.insert(unit, pick);

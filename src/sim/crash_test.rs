@@ -2,8 +2,8 @@
 
 use super::check::{Checker, Counts, Depth, say};
 use super::crash::Fresh;
-use super::world::Step::{self, *};
 use super::world::Setup;
+use super::world::Step::{self, *};
 use crate::snapshot::Compression;
 use crate::txnlog::Io;
 
@@ -29,29 +29,118 @@ fn check(what: &str, script: &[Step], adjust: impl Fn(&mut Setup)) {
     say(what, counts);
 }
 
-pub(super) const BATCHES: &[Step] =
-    &[Append(1), Sync, Append(3), Sync, Append(12), Sync, Append(2), Sync, Epoch(1), Append(5), Sync, Epoch(2)];
+pub(super) const BATCHES: &[Step] = &[
+    Append(1),
+    Sync,
+    Append(3),
+    Sync,
+    Append(12),
+    Sync,
+    Append(2),
+    Sync,
+    Epoch(1),
+    Append(5),
+    Sync,
+    Epoch(2),
+];
 
-pub(super) const ROLLS: &[Step] =
-    &[Append(3), Sync, Roll, Append(2), Roll, Spare, Append(4), Sync, Roll, Append(1), Sync, Restart, Append(2)];
+pub(super) const ROLLS: &[Step] = &[
+    Append(3),
+    Sync,
+    Roll,
+    Append(2),
+    Roll,
+    Spare,
+    Append(4),
+    Sync,
+    Roll,
+    Append(1),
+    Sync,
+    Restart,
+    Append(2),
+];
 
 pub(super) const SNAPSHOT_WHILE_APPENDING: &[Step] = &[
-    Append(9), Sync, SnapshotBegin, SnapshotSlice(3), Append(4), Sync, SnapshotSlice(2), Append(6), Sync,
-    SnapshotSlice(3), Append(3), Sync, SnapshotEnd, Append(4), Sync, Restart, Append(2), Sync,
+    Append(9),
+    Sync,
+    SnapshotBegin,
+    SnapshotSlice(3),
+    Append(4),
+    Sync,
+    SnapshotSlice(2),
+    Append(6),
+    Sync,
+    SnapshotSlice(3),
+    Append(3),
+    Sync,
+    SnapshotEnd,
+    Append(4),
+    Sync,
+    Restart,
+    Append(2),
+    Sync,
 ];
 
 pub(super) const PURGE: &[Step] = &[
-    Append(4), SnapshotBegin, SnapshotEnd, Append(3), SnapshotBegin, SnapshotEnd, Append(3), SnapshotBegin,
-    SnapshotEnd, Append(2), Sync, Purge, Append(2), SnapshotBegin, SnapshotEnd, Purge, Append(2), Sync, Restart,
+    Append(4),
+    SnapshotBegin,
+    SnapshotEnd,
+    Append(3),
+    SnapshotBegin,
+    SnapshotEnd,
+    Append(3),
+    SnapshotBegin,
+    SnapshotEnd,
+    Append(2),
+    Sync,
+    Purge,
+    Append(2),
+    SnapshotBegin,
+    SnapshotEnd,
+    Purge,
+    Append(2),
+    Sync,
+    Restart,
 ];
 
 pub(super) const TRUNCATE: &[Step] = &[
-    Append(4), SnapshotBegin, SnapshotEnd, Append(5), Sync, SnapshotBegin, SnapshotEnd, Append(3), Roll,
-    Append(2), Sync, Truncate(8), Append(3), Sync, Restart, Append(2), Sync, Truncate(1), Append(1), Sync,
+    Append(4),
+    SnapshotBegin,
+    SnapshotEnd,
+    Append(5),
+    Sync,
+    SnapshotBegin,
+    SnapshotEnd,
+    Append(3),
+    Roll,
+    Append(2),
+    Sync,
+    Truncate(8),
+    Append(3),
+    Sync,
+    Restart,
+    Append(2),
+    Sync,
+    Truncate(1),
+    Append(1),
+    Sync,
 ];
 
 pub(super) const KILLS: &[Step] = &[
-    Append(3), Sync, Append(4), Kill, Append(2), Sync, Spare, Append(3), Kill, Append(1), Sync, Kill, Append(2), Sync,
+    Append(3),
+    Sync,
+    Append(4),
+    Kill,
+    Append(2),
+    Sync,
+    Spare,
+    Append(3),
+    Kill,
+    Append(1),
+    Sync,
+    Kill,
+    Append(2),
+    Sync,
 ];
 
 #[test]
@@ -71,9 +160,8 @@ fn rolling_to_new_and_spare_files_survives_every_power_cut() {
 
 #[test]
 fn files_that_end_by_their_size_survive_every_power_cut() {
-    let script = [
-        Append(4), Sync, Append(4), Sync, Spare, Append(5), Sync, Append(12), Sync, Spare, Append(3), Sync,
-    ];
+    let script =
+        [Append(4), Sync, Append(4), Sync, Spare, Append(5), Sync, Append(12), Sync, Spare, Append(3), Sync];
     check("size limit", &script, |setup| setup.size_limit_bytes = Some(600));
     check("spare instead of growth", &script, |setup| setup.prealloc_bytes = 5000);
 }

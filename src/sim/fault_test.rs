@@ -11,8 +11,19 @@ use crate::server::testing::recover;
 use crate::txnlog::Io;
 
 const SCRIPT: &[Step] = &[
-    Append(4), Sync, Spare, Append(14), Sync, SnapshotBegin, SnapshotSlice(2), Append(3), Sync, SnapshotEnd, Roll,
-    Append(2), Sync,
+    Append(4),
+    Sync,
+    Spare,
+    Append(14),
+    Sync,
+    SnapshotBegin,
+    SnapshotSlice(2),
+    Append(3),
+    Sync,
+    SnapshotEnd,
+    Roll,
+    Append(2),
+    Sync,
 ];
 
 const DEPTH: Depth = Depth { random: 2, deep_every: 8, killed_every: 1 };

@@ -35,9 +35,8 @@ fn noticed(fault: &Fault) -> Option<String> {
         let mut setup = Setup::new(io);
         (fault.adjust)(&mut setup);
         let mut checker = Checker::new(setup, Fresh::Recycled, DEPTH).forgetting(fault.forgotten);
-        let checked = mutant::with(fault.mutant, || {
-            catch_unwind(AssertUnwindSafe(|| checker.every_cut(fault.script)))
-        });
+        let checked =
+            mutant::with(fault.mutant, || catch_unwind(AssertUnwindSafe(|| checker.every_cut(fault.script))));
         match checked {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
@@ -59,10 +58,17 @@ fn every_fault_put_in_on_purpose_is_noticed() {
         has("acknowledges when it is stored", BATCHES, Mutant::SyncIsStore),
         forgets("does not sync the log", BATCHES, &[Sync("log."), Sync("spare.log")]),
         Fault { adjust: SPLIT, ..forgets("does not sync the log's directory", ROLLS, &[SyncDirectory(LOG)]) },
-        Fault { adjust: SPLIT, ..forgets("does not sync the snapshots' directory", PURGE, &[SyncDirectory(DATA)]) },
         Fault {
             adjust: SPLIT,
-            ..forgets("renames a snapshot that is not synced", SNAPSHOT_WHILE_APPENDING, &[Sync("tmp.snapshot")])
+            ..forgets("does not sync the snapshots' directory", PURGE, &[SyncDirectory(DATA)])
+        },
+        Fault {
+            adjust: SPLIT,
+            ..forgets(
+                "renames a snapshot that is not synced",
+                SNAPSHOT_WHILE_APPENDING,
+                &[Sync("tmp.snapshot")],
+            )
         },
         forgets("takes a short write to the log for a whole one", BATCHES, &[Write("log.")]),
         forgets("takes a short write to a snapshot for a whole one", PURGE, &[Write("tmp.snapshot")]),

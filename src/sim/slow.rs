@@ -65,7 +65,8 @@ impl Slow {
             TxnBody::SetData(txn) => {
                 let node = self.nodes.get_mut(txn.path.as_deref().unwrap()).unwrap();
                 node.data.clone_from(&txn.data);
-                (node.stat.mtime, node.stat.mzxid, node.stat.version) = (header.time, header.zxid, txn.version);
+                (node.stat.mtime, node.stat.mzxid, node.stat.version) =
+                    (header.time, header.zxid, txn.version);
             }
             TxnBody::SetAcl(txn) => {
                 let node = self.nodes.get_mut(txn.path.as_deref().unwrap()).unwrap();
@@ -105,9 +106,11 @@ impl Slow {
         let (round, step) = (count / 10, count % 10);
         let session = SessionId(0x1000 + round + (i64::from(zxid.epoch()) << 16));
         let base = format!("/n{zxid:x}");
-        let newest = self.nodes.keys().filter(|path| path.starts_with("/n") && !path.contains("/m")).max_by_key(
-            |path| self.nodes[*path].stat.czxid,
-        );
+        let newest = self
+            .nodes
+            .keys()
+            .filter(|path| path.starts_with("/n") && !path.contains("/m"))
+            .max_by_key(|path| self.nodes[*path].stat.czxid);
         let target = newest.cloned();
         let body = match (step, target) {
             (1, _) => TxnBody::CreateSession(CreateSessionTxn { time_out: 4000 + step as i32 }),
@@ -122,7 +125,9 @@ impl Slow {
                 TxnBody::Multi(vec![part, self.set_data(&path, 700)])
             }
             (7, _) => TxnBody::Error(ErrorTxn { err: -110 }),
-            (8, Some(path)) if self.nodes[&path].stat.ephemeral_owner == SessionId(0) && self.is_leaf(&path) => {
+            (8, Some(path))
+                if self.nodes[&path].stat.ephemeral_owner == SessionId(0) && self.is_leaf(&path) =>
+            {
                 TxnBody::Delete(DeleteTxn { path: Some(path) })
             }
             (9, _) if self.sessions.contains_key(&session) => {
@@ -130,7 +135,9 @@ impl Slow {
                 let paths2delete = Some(owned.map(|(path, _)| Some(path.clone())).collect());
                 TxnBody::CloseSession(Some(CloseSessionTxn { paths2delete }))
             }
-            (3, _) if self.sessions.contains_key(&session) => self.create_txn(&base.replace('n', "e"), 10, true),
+            (3, _) if self.sessions.contains_key(&session) => {
+                self.create_txn(&base.replace('n', "e"), 10, true)
+            }
             _ => self.create_txn(&base, 60 + (count as usize * 37) % 200, false),
         };
         let time = 1_700_000_000_000 + zxid.0;

@@ -180,7 +180,9 @@ impl World {
             Step::SnapshotSlice(nodes) => self.slice(nodes).map(drop),
             Step::SnapshotEnd => self.end_snapshot(),
             Step::Purge => {
-                retention::purge(&self.disk, Path::new(DATA), Path::new(self.setup.log_directory()), 3).map(drop).map_err(said)
+                retention::purge(&self.disk, Path::new(DATA), Path::new(self.setup.log_directory()), 3)
+                    .map(drop)
+                    .map_err(said)
             }
             Step::Truncate(back) => self.truncate(back),
             Step::Epoch(epoch) => {
@@ -237,8 +239,12 @@ impl World {
         let live = self.live.as_mut().expect("a process runs");
         for entry in self.promise.history.iter().skip(live.applied) {
             match &entry.body {
-                TxnBody::CreateSession(txn) => drop(live.sessions.insert(entry.header.client_id, txn.time_out)),
-                TxnBody::CloseSession(_) => drop(live.sessions.remove(&entry.header.client_id)),
+                TxnBody::CreateSession(txn) => {
+                    live.sessions.insert(entry.header.client_id, txn.time_out);
+                }
+                TxnBody::CloseSession(_) => {
+                    live.sessions.remove(&entry.header.client_id);
+                }
                 _ => {}
             }
             live.tree.replay(entry.clone());

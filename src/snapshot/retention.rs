@@ -56,11 +56,7 @@ pub fn purge(
 /// # Errors
 /// [`SnapshotError::NoneLeft`] when no whole snapshot is old enough; nothing was removed then, and the
 /// state must come as a snapshot from the leader. Else as the disk reports.
-pub fn discard_newer(
-    disk: &dyn Disk,
-    directory: &Path,
-    zxid: Zxid,
-) -> Result<Vec<PathBuf>, SnapshotError> {
+pub fn discard_newer(disk: &dyn Disk, directory: &Path, zxid: Zxid) -> Result<Vec<PathBuf>, SnapshotError> {
     let whole = candidates(disk, directory, usize::MAX)?;
     if !whole.iter().any(|snapshot| snapshot.zxid <= zxid) {
         return Err(SnapshotError::NoneLeft { directory: directory.to_owned(), zxid });

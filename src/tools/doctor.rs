@@ -125,13 +125,15 @@ fn loaded_snapshot(
     for candidate in &found {
         let mut loading = Loading(Tree::for_loading(OwnerRules::default()));
         let loaded = load(disk, &candidate.path, FIELD_BYTES_MAX, &mut loading).and_then(|_| {
-            let damaged = |problem| SnapshotError::Damaged { path: candidate.path.clone(), offset: 0, problem };
+            let damaged =
+                |problem| SnapshotError::Damaged { path: candidate.path.clone(), offset: 0, problem };
             loading.0.finish_loading(candidate.zxid).map_err(damaged)
         });
         match loaded {
             Ok(()) => {
                 let (path, nodes) = (candidate.path.display(), loading.0.node_count());
-                report.say(&format!("  {path}: healthy, {nodes} nodes, at transaction {}", candidate.zxid))?;
+                report
+                    .say(&format!("  {path}: healthy, {nodes} nodes, at transaction {}", candidate.zxid))?;
                 return Ok(Some(loading.0));
             }
             Err(error) => {
@@ -151,10 +153,17 @@ fn loaded_snapshot(
 }
 
 /// Reads each log file by itself; whether there is any.
-fn log_files(disk: &dyn Disk, directory: &Path, report: &mut Report<'_>) -> std::result::Result<bool, ToolError> {
+fn log_files(
+    disk: &dyn Disk,
+    directory: &Path,
+    report: &mut Report<'_>,
+) -> std::result::Result<bool, ToolError> {
     report.say(&format!("Logs in {}:", directory.display()))?;
-    let mut files: Vec<_> =
-        disk.list(directory)?.into_iter().filter_map(|name| Some((txnlog::format::zxid_of(&name)?, name))).collect();
+    let mut files: Vec<_> = disk
+        .list(directory)?
+        .into_iter()
+        .filter_map(|name| Some((txnlog::format::zxid_of(&name)?, name)))
+        .collect();
     files.sort();
     if files.is_empty() {
         report.say("  none")?;
@@ -164,9 +173,10 @@ fn log_files(disk: &dyn Disk, directory: &Path, report: &mut Report<'_>) -> std:
         let path = directory.join(name);
         match inspect(disk, &path) {
             Ok(summary) => {
-                let range = summary
-                    .range
-                    .map_or_else(|| "no transactions".to_owned(), |(first, last)| format!("{first} to {last}"));
+                let range = summary.range.map_or_else(
+                    || "no transactions".to_owned(),
+                    |(first, last)| format!("{first} to {last}"),
+                );
                 report.say(&format!("  {}: {} transactions, {range}", path.display(), summary.records))?;
                 if let Some(torn) = summary.torn {
                     let (offset, problem) = (torn.offset, torn.problem);
@@ -205,7 +215,8 @@ fn replay(
         }
     };
     let last = tree.last_zxid();
-    report.say(&format!("  load the snapshot at {after}, replay {count} transactions, and stand at {last}"))?;
+    report
+        .say(&format!("  load the snapshot at {after}, replay {count} transactions, and stand at {last}"))?;
     if let Some(torn) = entries.torn_tail() {
         report.say(&format!("  cut {} off at offset {}", torn.path.display(), torn.offset))?;
     }
@@ -222,7 +233,8 @@ fn leftovers(disk: &dyn Disk, snapshots: &Path, logs: &Path, report: &mut Report
     directories.extend(Some(logs).filter(|logs| *logs != snapshots));
     for directory in directories {
         let names = disk.list(directory)?;
-        let is_left = |name: &&String| name.starts_with("tmp.") || name.ends_with(".tmp") || *name == "spare.log";
+        let is_left =
+            |name: &&String| name.starts_with("tmp.") || name.ends_with(".tmp") || *name == "spare.log";
         for name in names.iter().filter(is_left) {
             report.remark(&format!("{name} is left over from an earlier process; it does no harm"))?;
         }
@@ -231,7 +243,8 @@ fn leftovers(disk: &dyn Disk, snapshots: &Path, logs: &Path, report: &mut Report
             .filter(|name| {
                 let is_log = txnlog::format::zxid_of(name).is_some();
                 let is_snapshot = snapshot::format::parse_name(name).is_some();
-                snapshots != logs && ((directory == logs && is_snapshot) || (directory == snapshots && is_log))
+                snapshots != logs
+                    && ((directory == logs && is_snapshot) || (directory == snapshots && is_log))
             })
             .collect();
         if let Some(name) = foreign.first() {

@@ -116,7 +116,9 @@ impl Tool {
                 let thresholds = snapshot::Thresholds { bytes: *bytes, nodes: *nodes, debug: *debug };
                 snapshot::compare(left, right, thresholds, out)
             }
-            Self::SnapshotSummary { file, start, max_depth } => snapshot::summary(file, start, *max_depth, out),
+            Self::SnapshotSummary { file, start, max_depth } => {
+                snapshot::summary(file, start, *max_depth, out)
+            }
             Self::Purge { log_dir, data_dir, keep } => purge(log_dir, data_dir, *keep, out),
             Self::Doctor { data_dir, log_dir } => doctor::examine(data_dir, log_dir.as_deref(), out),
             Self::Hash { pairs } => hash(pairs, out),
@@ -146,7 +148,8 @@ pub fn hash(pairs: &[String], out: &mut dyn Write) -> Result {
 /// As [`retention::purge`].
 pub fn purge(log_directory: &Path, snapshot_directory: &Path, keep: usize, out: &mut dyn Write) -> Result {
     let version_2 = |directory: &Path| directory.join("version-2");
-    let removed = retention::purge(&RealDisk, &version_2(snapshot_directory), &version_2(log_directory), keep)?;
+    let removed =
+        retention::purge(&RealDisk, &version_2(snapshot_directory), &version_2(log_directory), keep)?;
     for path in &removed {
         writeln!(out, "Removed {}", path.display())?;
     }

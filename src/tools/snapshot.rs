@@ -12,6 +12,7 @@ use jute::records::data::{Acl, StatPersisted};
 use jute::{SessionId, Zxid};
 
 use super::{Result, ToolError, text};
+use crate::clock::{Clock, RealClock};
 use crate::disk::RealDisk;
 use crate::snapshot::{FIELD_BYTES_MAX, Loaded, Visitor, load};
 
@@ -54,7 +55,10 @@ impl Visitor for Content {
     ) -> std::result::Result<(), String> {
         if let Some((parent, name)) = path.rsplit_once('/') {
             let parent = self.nodes.get_mut(parent);
-            parent.ok_or_else(|| format!("node {path:?} comes before its parent"))?.children.push(name.to_owned());
+            parent
+                .ok_or_else(|| format!("node {path:?} comes before its parent"))?
+                .children
+                .push(name.to_owned());
         }
         let node = Node { data: data.map(<[u8]>::to_vec), stat, children: Vec::new() };
         self.nodes.insert(path.to_owned(), node);
@@ -126,7 +130,10 @@ fn walk(content: &Content, visit: &mut dyn FnMut(&str, &Node) -> Result) -> Resu
 /// The snapshot is damaged.
 pub fn json(path: &Path, now_ms: i64, out: &mut dyn Write) -> Result {
     let (content, _) = read(path)?;
-    write!(out, "[1,0,{{\"progname\":\"SnapshotFormatter.java\",\"progver\":\"0.01\",\"timestamp\":{now_ms}}}")?;
+    write!(
+        out,
+        "[1,0,{{\"progname\":\"SnapshotFormatter.java\",\"progver\":\"0.01\",\"timestamp\":{now_ms}}}"
+    )?;
     let mut inode = 1000;
     let mut stack = vec![Some(String::new())];
     while let Some(next) = stack.pop() {
@@ -235,8 +242,16 @@ pub struct Thresholds {
 /// # Errors
 /// A snapshot is damaged.
 pub fn compare(left: &Path, right: &Path, thresholds: Thresholds, out: &mut dyn Write) -> Result {
-    let (left, _) = read(left)?;
-    let (right, _) = read(right)?;
+    writeln!(out, "Successfully parsed options!")?;
+    let mut timed = |path: &Path| -> std::result::Result<Content, ToolError> {
+        let began = RealClock.now_ms();
+        let (content, _) = read(path)?;
+        let (name, took) =
+            (path.file_name().unwrap_or_default().to_string_lossy(), RealClock.now_ms() - began);
+        writeln!(out, "Deserialized snapshot in {name} in {}.{:03}000 seconds", took / 1000, took % 1000)?;
+        Ok(content)
+    };
+    let (left, right) = (timed(left)?, timed(right)?);
     let (left, right) = (sums(&left), sums(&right));
     let depth = |path: &str| path.matches('/').count();
     let mut levels = 0;

@@ -133,7 +133,9 @@ fn a_snapshot_is_printed_as_the_reference_prints_it() {
     assert!(text.starts_with("ZNode Details (count=4):\n----\n/\n  cZxid = 0x00000000000000\n"), "{text}");
     assert!(text.contains("  ctime = Tue Nov 14 22:13:20 UTC 2023\n"), "{text}");
     assert!(text.contains("----\n/x/y\"\n") && text.contains("  dataLength = 5\n"), "{text}");
-    assert!(text.contains("0x000000000010ab, 30000, 0\nTarget zxid digest is: 0, 99\n----\nLast zxid: 0x0\n"));
+    assert!(
+        text.contains("0x000000000010ab, 30000, 0\nTarget zxid digest is: 0, 99\n----\nLast zxid: 0x0\n")
+    );
     let (text, _) = output(|out| snapshot::dump(&path, true, out));
     assert!(text.contains("  data = ZGRkZGQ=\n"), "{text}");
     let (text, _) = output(|out| snapshot::json(&path, 42, out));

@@ -27,7 +27,11 @@ impl Record {
     }
 
     fn check_whole(&self) -> Result {
-        if self.trailer == Some(TRAILER) { Ok(()) } else { Err(ToolError::files("Last transaction was partial.")) }
+        if self.trailer == Some(TRAILER) {
+            Ok(())
+        } else {
+            Err(ToolError::files("Last transaction was partial."))
+        }
     }
 }
 

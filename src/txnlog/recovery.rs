@@ -70,7 +70,8 @@ pub fn recover(
     let end = entries.into_end();
     let mut removed = None;
     if !mutant::is_on(Mutant::RecoveredStaysUnsynced) {
-        let kept = |path: &&PathBuf| end.newest.as_ref().is_none_or(|(newest, _, has)| *has || newest != *path);
+        let kept =
+            |path: &&PathBuf| end.newest.as_ref().is_none_or(|(newest, _, has)| *has || newest != *path);
         for path in end.files.iter().filter(kept) {
             disk.open_read(path)?.sync()?;
         }
