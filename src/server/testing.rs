@@ -24,11 +24,12 @@ static SPLIT: LazyLock<Config> =
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
+/// A tree, its sessions, and the snapshot it began with.
+pub(crate) type Recovered = (Tree, BTreeMap<SessionId, i32>, Option<Zxid>);
+
 /// Tree, sessions and the snapshot it began with, of the data directory `/data`, with the log in `/log` if
 /// that is there.
-pub(crate) fn recover(
-    disk: &Arc<dyn Disk>,
-) -> Result<(Tree, BTreeMap<SessionId, i32>, Option<Zxid>), ServerError> {
+pub(crate) fn recover(disk: &Arc<dyn Disk>) -> Result<Recovered, ServerError> {
     let config = if disk.list(Path::new("/log/version-2")).is_ok() { &SPLIT } else { &CONFIG };
     let directories = Directories::open(disk, config)?;
     let recovered = recovery::recover(disk, &directories, config, &RealClock, &METRICS)?;

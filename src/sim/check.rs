@@ -1,7 +1,7 @@
 //! Every power cut of a script, and what must hold after each: the next start needs no human, has
 //! everything that was promised and nothing that was not, and would say the same again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,14 +66,17 @@ pub(super) struct Checker {
     depth: Depth,
     forgotten: Vec<Forgotten>,
     pub(super) counts: Counts,
-    seen: HashSet<(u64, usize, usize, Zxid, (u8, u8))>,
+    seen: HashMap<Seen, Outcome>,
     trees: HashMap<(usize, Zxid), Arc<(Slow, u64)>>,
 }
 
 type Done = Result<(), String>;
 
+/// An image and what was promised: floor, length and end of the history, epochs.
+type Seen = (u64, usize, usize, Zxid, (u8, u8));
+
 /// What a start gave.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Outcome {
     transactions: usize,
     epoch: u8,
@@ -81,7 +84,7 @@ struct Outcome {
 
 impl Checker {
     pub(super) fn new(setup: Setup, fresh: Fresh, depth: Depth) -> Self {
-        let (counts, seen, trees) = (Counts::default(), HashSet::new(), HashMap::new());
+        let (counts, seen, trees) = (Counts::default(), HashMap::new(), HashMap::new());
         Self { setup, fresh, depth, forgotten: Vec::new(), counts, seen, trees }
     }
 
@@ -132,26 +135,30 @@ impl Checker {
         Ok(())
     }
 
-    fn is_new(&mut self, fingerprint: u64, promise: &Promise) -> bool {
+    /// A start from a disk of which everything is durable. What it gives depends on nothing else.
+    fn start_after_cut(&mut self, image: &SimDisk, promise: &Promise) -> Result<(Outcome, bool), String> {
+        self.counts.images += 1;
         let last = promise.history.last().map_or(Zxid::ZERO, |entry| entry.header.zxid);
-        let new = self.seen.insert((fingerprint, promise.floor, promise.history.len(), last, promise.epochs));
-        self.counts.distinct += u64::from(new);
-        new
+        let key = (fingerprint(image), promise.floor, promise.history.len(), last, promise.epochs);
+        if let Some(outcome) = self.seen.get(&key) {
+            return Ok((*outcome, false));
+        }
+        self.counts.distinct += 1;
+        let used = image.after_kill();
+        let outcome = self.start(&used, promise)?;
+        self.again(&used, promise, &outcome, "a second start")?;
+        self.seen.insert(key, outcome);
+        Ok((outcome, true))
     }
 
     fn image(&mut self, image: &SimDisk, promise: &Promise) -> Done {
-        self.counts.images += 1;
-        let fingerprint = fingerprint(image);
-        if !self.is_new(fingerprint, promise) {
+        let (outcome, is_new) = self.start_after_cut(image, promise)?;
+        if !is_new || !fingerprint(image).is_multiple_of(self.depth.deep_every) {
             return Ok(());
         }
         let used = image.after_kill();
-        let outcome = self.start(&used, promise)?;
+        self.start(&used, promise)?;
         let effects = used.effects();
-        self.again(&used, promise, &outcome, "a second start")?;
-        if !fingerprint.is_multiple_of(self.depth.deep_every) {
-            return Ok(());
-        }
         self.older_snapshots(&used, promise, &outcome)?;
         for stop_at in 0..=effects {
             let interrupted = image.after_kill();
@@ -159,10 +166,13 @@ impl Checker {
             interrupted.set_plan(Plan { stop_at: Some(stop_at), forgotten, ..Plan::default() });
             let _stopped = recover(&disk_of(&interrupted));
             for choice in choices(&interrupted, self.fresh, self.depth.random) {
-                self.counts.images += 1;
                 let left = after(&interrupted, self.fresh, choice);
-                let what = format!("a start cut at effect {stop_at}, {choice:?}, then a second");
-                self.again(&left, promise, &outcome, &what)?;
+                let cut = self.start_after_cut(&left, promise);
+                let (again, _) =
+                    cut.map_err(|error| format!("a start cut at effect {stop_at}, {choice:?}: {error}"))?;
+                if again != outcome {
+                    return Err(format!("a cut start, then {again:?}, and before {outcome:?}"));
+                }
             }
         }
         self.go_on(&image.after_kill(), promise)
@@ -193,12 +203,9 @@ impl Checker {
         let promise = std::mem::take(&mut world.promise);
         drop(world);
         for choice in choices(disk, self.fresh, 1) {
-            self.counts.images += 1;
             let left = after(disk, self.fresh, choice);
-            if !self.is_new(fingerprint(&left), &promise) {
-                continue;
-            }
-            self.start(&left, &promise).map_err(|error| format!("going on, then {choice:?}: {error}"))?;
+            self.start_after_cut(&left, &promise)
+                .map_err(|error| format!("going on, then {choice:?}: {error}"))?;
         }
         Ok(())
     }

@@ -10,11 +10,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::disk::{DirectoryLock, Disk, DiskError, DiskFile, LogMem, Mapping, Result};
+use super::file::SimFile;
+use crate::disk::{DirectoryLock, Disk, DiskError, DiskFile, Result};
 
 pub(super) const SECTOR: u64 = 512;
-/// What `msync` makes durable at least.
-const PAGE: u64 = 4096;
 
 pub(super) type Sector = Arc<[u8; SECTOR as usize]>;
 
@@ -108,16 +107,16 @@ impl NameChange {
 }
 
 impl Inode {
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.lens.last().copied().unwrap_or(self.durable_len)
     }
 
-    fn sector(&self, index: u64) -> Sector {
+    pub(super) fn sector(&self, index: u64) -> Sector {
         let written = self.dirty.get(&index).and_then(|versions| versions.last());
         written.or_else(|| self.durable.get(&index)).cloned().unwrap_or_else(|| Arc::new([0; 512]))
     }
 
-    fn store(&mut self, offset: u64, bytes: &[u8]) {
+    pub(super) fn store(&mut self, offset: u64, bytes: &[u8]) {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
@@ -135,7 +134,7 @@ impl Inode {
         }
     }
 
-    fn cut(&mut self, len: u64) {
+    pub(super) fn cut(&mut self, len: u64) {
         let known: BTreeSet<u64> = self.dirty.keys().chain(self.durable.keys()).copied().collect();
         for index in known.into_iter().filter(|index| (index + 1) * SECTOR > len) {
             let mut sector = *self.sector(index);
@@ -158,7 +157,7 @@ impl Inode {
 
 impl Inner {
     /// Counts a change that is about to happen.
-    fn effect(&mut self, operation: &'static str, path: &Path) -> Result<()> {
+    pub(super) fn effect(&mut self, operation: &'static str, path: &Path) -> Result<()> {
         let now = self.effects;
         self.stopped |= self.plan.stop_at.is_some_and(|at| now >= at);
         self.check_power(operation, path)?;
@@ -169,7 +168,7 @@ impl Inner {
         Ok(())
     }
 
-    fn check_power(&self, operation: &'static str, path: &Path) -> Result<()> {
+    pub(super) fn check_power(&self, operation: &'static str, path: &Path) -> Result<()> {
         if self.stopped {
             Err(DiskError::new(operation, path, Error::other("the power is off")))
         } else {
@@ -177,14 +176,14 @@ impl Inner {
         }
     }
 
-    fn take_space(&mut self, path: &Path) -> Result<()> {
+    pub(super) fn take_space(&mut self, path: &Path) -> Result<()> {
         let now = self.allocations;
         self.allocations += 1;
         let full = self.plan.full.contains(&now);
         if full { Err(DiskError::new("allocate", path, ErrorKind::StorageFull.into())) } else { Ok(()) }
     }
 
-    fn forgets(&self, call: impl Fn(&'static str) -> Forgotten, path: &Path) -> bool {
+    pub(super) fn forgets(&self, call: impl Fn(&'static str) -> Forgotten, path: &Path) -> bool {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         self.plan.forgotten.iter().any(|forgotten| {
             let prefix = match forgotten {
@@ -198,7 +197,13 @@ impl Inner {
         })
     }
 
-    fn harden(&mut self, inode: usize, path: &Path, sectors: Range<u64>, length: bool) -> Result<()> {
+    pub(super) fn harden(
+        &mut self,
+        inode: usize,
+        path: &Path,
+        sectors: Range<u64>,
+        length: bool,
+    ) -> Result<()> {
         self.effect("sync", path)?;
         if self.dying || self.forgets(Forgotten::Sync, path) {
             return Ok(());
@@ -377,148 +382,5 @@ impl Disk for SimDisk {
 
     fn lock(&self, _directory: &Path) -> Result<DirectoryLock> {
         Ok(DirectoryLock::holding(Box::new(())))
-    }
-}
-
-struct SimFile {
-    disk: SimDisk,
-    inode: usize,
-    path: PathBuf,
-}
-
-impl DiskFile for SimFile {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn len(&self) -> Result<u64> {
-        let inner = self.disk.inner();
-        inner.check_power("measure", &self.path)?;
-        Ok(inner.inodes[self.inode].len())
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let mut inner = self.disk.inner();
-        inner.check_power("read", &self.path)?;
-        let now = inner.reads;
-        inner.reads += 1;
-        if inner.plan.read_fails == Some(now) {
-            return Err(DiskError::at("read", &self.path, offset, Error::from_raw_os_error(5)));
-        }
-        let file = &inner.inodes[self.inode];
-        let count = (file.len().saturating_sub(offset) as usize).min(buffer.len());
-        let mut done = 0;
-        while done < count {
-            let at = offset + done as u64;
-            let skip = (at % SECTOR) as usize;
-            let part = (count - done).min(SECTOR as usize - skip);
-            let sector = file.sector(at / SECTOR);
-            buffer[done..done + part].copy_from_slice(&sector[skip..skip + part]);
-            done += part;
-        }
-        Ok(count)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut inner = self.disk.inner();
-        inner.effect("write", &self.path)?;
-        let half = &bytes[..bytes.len() / 2];
-        if offset + bytes.len() as u64 > inner.inodes[self.inode].len()
-            && let Err(full) = inner.take_space(&self.path)
-        {
-            inner.inodes[self.inode].store(offset, half);
-            return Err(full);
-        }
-        let short = inner.forgets(Forgotten::Write, &self.path);
-        inner.inodes[self.inode].store(offset, if short { half } else { bytes });
-        Ok(())
-    }
-
-    fn allocate(&self, range: Range<u64>) -> Result<()> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        let mut inner = self.disk.inner();
-        inner.effect("allocate", &self.path)?;
-        inner.take_space(&self.path)?;
-        let file = &mut inner.inodes[self.inode];
-        assert!(range.start >= file.len(), "allocation starts at or after the end");
-        file.fresh.extend(range.start.div_ceil(SECTOR)..range.end.div_ceil(SECTOR));
-        file.lens.push(range.end);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        let mut inner = self.disk.inner();
-        inner.effect("set length", &self.path)?;
-        if inner.forgets(Forgotten::SetLength, &self.path) {
-            return Ok(());
-        }
-        let file = &mut inner.inodes[self.inode];
-        assert_eq!(file.maps, 0, "the length of a mapped file is changed: SIGBUS on a real map");
-        if len < file.len() {
-            file.cut(len);
-        } else {
-            file.lens.push(len);
-        }
-        Ok(())
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.disk.inner().harden(self.inode, &self.path, 0..u64::MAX, true)
-    }
-
-    fn sync_data(&self) -> Result<()> {
-        self.sync()
-    }
-
-    fn next_data(&self, from: u64) -> Result<Option<u64>> {
-        let inner = self.disk.inner();
-        let file = &inner.inodes[self.inode];
-        let at = from / SECTOR;
-        let known = [
-            file.dirty.range(at..).next().map(|(i, _)| *i),
-            file.durable.range(at..).next().map(|(i, _)| *i),
-        ];
-        Ok(known.into_iter().flatten().min().map(|index| from.max(index * SECTOR)))
-    }
-
-    fn mapping(&self) -> Result<Mapping> {
-        self.disk.inner().inodes[self.inode].maps += 1;
-        let memory = SimMemory { disk: self.disk.clone(), inode: self.inode, path: self.path.clone() };
-        Ok(Mapping::Simulated(Box::new(memory)))
-    }
-}
-
-struct SimMemory {
-    disk: SimDisk,
-    inode: usize,
-    path: PathBuf,
-}
-
-impl LogMem for SimMemory {
-    fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut inner = self.disk.inner();
-        inner.effect("store", &self.path)?;
-        let end = offset + bytes.len() as u64;
-        assert!(end <= inner.inodes[self.inode].len(), "a store outside the file: SIGBUS on a real map");
-        let short = inner.forgets(Forgotten::Write, &self.path);
-        let count = if short { bytes.len() / 2 } else { bytes.len() };
-        inner.inodes[self.inode].store(offset, &bytes[..count]);
-        Ok(())
-    }
-
-    /// Stricter than `msync`: a new length stays where it is.
-    fn sync(&mut self, range: Range<u64>) -> Result<()> {
-        let sectors = range.start / PAGE * (PAGE / SECTOR)..range.end.div_ceil(PAGE) * (PAGE / SECTOR);
-        self.disk.inner().harden(self.inode, &self.path, sectors, false)
-    }
-}
-
-impl Drop for SimMemory {
-    fn drop(&mut self) {
-        let mut inner = self.disk.inner();
-        let maps = &mut inner.inodes[self.inode].maps;
-        *maps = maps.saturating_sub(1);
     }
 }

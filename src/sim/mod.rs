@@ -9,6 +9,7 @@
 mod check;
 mod crash;
 mod disk;
+mod file;
 mod slow;
 mod world;
 

@@ -240,9 +240,11 @@ impl World {
         for entry in self.promise.history.iter().skip(live.applied) {
             match &entry.body {
                 TxnBody::CreateSession(txn) => {
-                    drop(live.sessions.insert(entry.header.client_id, txn.time_out))
+                    live.sessions.insert(entry.header.client_id, txn.time_out);
                 }
-                TxnBody::CloseSession(_) => drop(live.sessions.remove(&entry.header.client_id)),
+                TxnBody::CloseSession(_) => {
+                    live.sessions.remove(&entry.header.client_id);
+                }
                 _ => {}
             }
             live.tree.replay(entry.clone());

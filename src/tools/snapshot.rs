@@ -12,6 +12,7 @@ use jute::records::data::{Acl, StatPersisted};
 use jute::{SessionId, Zxid};
 
 use super::{Result, ToolError, text};
+use crate::clock::{Clock, RealClock};
 use crate::disk::RealDisk;
 use crate::snapshot::{FIELD_BYTES_MAX, Loaded, Visitor, load};
 
@@ -241,8 +242,16 @@ pub struct Thresholds {
 /// # Errors
 /// A snapshot is damaged.
 pub fn compare(left: &Path, right: &Path, thresholds: Thresholds, out: &mut dyn Write) -> Result {
-    let (left, _) = read(left)?;
-    let (right, _) = read(right)?;
+    writeln!(out, "Successfully parsed options!")?;
+    let mut timed = |path: &Path| -> std::result::Result<Content, ToolError> {
+        let began = RealClock.now_ms();
+        let (content, _) = read(path)?;
+        let (name, took) =
+            (path.file_name().unwrap_or_default().to_string_lossy(), RealClock.now_ms() - began);
+        writeln!(out, "Deserialized snapshot in {name} in {}.{:03}000 seconds", took / 1000, took % 1000)?;
+        Ok(content)
+    };
+    let (left, right) = (timed(left)?, timed(right)?);
     let (left, right) = (sums(&left), sums(&right));
     let depth = |path: &str| path.matches('/').count();
     let mut levels = 0;
