@@ -82,7 +82,6 @@ pub fn snapshot_file(input: &[u8]) {
     if !matches!(loaded, Some(Ok(_))) || tree.finish_loading(Zxid(0x20)).is_err() {
         return;
     }
-    tree.ensure_config_node();
     // Snapshots of the reference hold nodes that came while they were written; the log that follows leads
     // past these, and ours is only taken there.
     tree.set_last_zxid(Zxid(i64::MAX));

@@ -181,6 +181,7 @@ impl World {
             client: &peer.client,
             session: session.id,
             identities: &peer.identities,
+            meter: &|_, _| {},
         };
         read.answer(xid, op, body, &mut peer.client.outbox());
         drop(tree);
@@ -315,6 +316,7 @@ impl World {
                     client,
                     session: request.session,
                     identities: &request.identities,
+                    meter: &|_, _| {},
                 };
                 read.answer(request.xid, request.op, &bytes, &mut client.outbox());
             }
