@@ -14,6 +14,16 @@ use crate::server::Kind;
 use crate::wire::{Body, Client, Reply, op};
 use crate::{artifacts, compare};
 
+/// Whether whole systems and clients in other languages are to run at all: they take minutes, and what
+/// they are made of is fetched. Without `OXKEEPER_SYSTEMS` they are skipped, loudly.
+pub fn wanted(name: &str) -> bool {
+    let wanted = std::env::var_os("OXKEEPER_SYSTEMS").is_some();
+    if !wanted {
+        eprintln!("\n*** SKIPPED: {name} runs only with OXKEEPER_SYSTEMS=short, both or long ***\n");
+    }
+    wanted
+}
+
 /// Whether the long form of the systems' tests is wanted.
 pub fn long_form() -> bool {
     std::env::var("OXKEEPER_SYSTEMS").is_ok_and(|form| form == "long")
@@ -27,6 +37,9 @@ pub fn both_servers() -> bool {
 /// Runs a system on the judged server, before that on the reference if asked to, and compares
 /// what was printed.
 pub fn on_the_servers(name: &str, run: impl Fn(Kind) -> Result<String>) -> Result<()> {
+    if !wanted(name) {
+        return Ok(());
+    }
     let _turn = alone();
     let on = |kind: Kind| run(kind).with_context(|| format!("{name} on {kind}"));
     let expected = if both_servers() { Some(on(Kind::Apache(artifacts::REFERENCE))?) } else { None };

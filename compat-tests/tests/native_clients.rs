@@ -9,9 +9,12 @@ use std::process::Command;
 use anyhow::Result;
 use compat_tests::compare::side_by_side;
 use compat_tests::server::Options;
-use compat_tests::{artifacts, native, programs};
+use compat_tests::{artifacts, native, programs, systems};
 
 fn check(name: &str, program: fn() -> Result<Command>) -> Result<()> {
+    if !systems::wanted(name) {
+        return Ok(());
+    }
     if !artifacts::available(&["java", "mvn"])? {
         return Ok(());
     }
