@@ -12,9 +12,6 @@ use compat_tests::server::Options;
 use compat_tests::{artifacts, native, programs, systems};
 
 fn check(name: &str, program: fn() -> Result<Command>) -> Result<()> {
-    if !systems::wanted(name) {
-        return Ok(());
-    }
     if !artifacts::available(&["java", "mvn"])? {
         return Ok(());
     }
@@ -24,7 +21,7 @@ fn check(name: &str, program: fn() -> Result<Command>) -> Result<()> {
 
 #[test]
 fn go_zookeeper_and_its_readers_of_four_letter_words() -> Result<()> {
-    if !artifacts::present(&["go"]) {
+    if !systems::wanted("go") || !artifacts::present(&["go"]) {
         return Ok(());
     }
     check("go", native::go)
@@ -32,7 +29,7 @@ fn go_zookeeper_and_its_readers_of_four_letter_words() -> Result<()> {
 
 #[test]
 fn node_zookeeper_client() -> Result<()> {
-    if !artifacts::present(&["node", "npm"]) {
+    if !systems::wanted("node") || !artifacts::present(&["node", "npm"]) {
         return Ok(());
     }
     if !artifacts::available(&["java", "mvn"])? {
@@ -44,7 +41,7 @@ fn node_zookeeper_client() -> Result<()> {
 
 #[test]
 fn the_c_client() -> Result<()> {
-    if !artifacts::present(&["gcc"]) || !native::c_client_present() {
+    if !systems::wanted("c") || !artifacts::present(&["gcc"]) || !native::c_client_present() {
         return Ok(());
     }
     check("c", native::c)
