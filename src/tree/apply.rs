@@ -40,7 +40,7 @@ impl Tree {
     fn apply_body(&mut self, header: &TxnHeader, body: TxnBody, observer: &mut Observer<'_>) -> Applied {
         let op = body.op();
         let applied = match body {
-            TxnBody::Create(txn) => {
+            TxnBody::Create(txn) | TxnBody::Create2(txn) => {
                 let owner = if txn.ephemeral { Owner::Session(header.client_id) } else { Owner::None };
                 let node = NewNode {
                     path: txn.path.unwrap_or_default(),
@@ -49,18 +49,11 @@ impl Tree {
                     owner,
                     parent_cversion: txn.parent_cversion,
                 };
-                self.create_repairing_parent(header, node, observer)
-            }
-            TxnBody::Create2(txn) => {
-                let owner = if txn.ephemeral { Owner::Session(header.client_id) } else { Owner::None };
-                let node = NewNode {
-                    path: txn.path.unwrap_or_default(),
-                    data: txn.data,
-                    acl: txn.acl,
-                    owner,
-                    parent_cversion: txn.parent_cversion,
-                };
-                self.create(header, node, observer)
+                if op == OpCode::CREATE {
+                    self.create_repairing_parent(header, node, observer)
+                } else {
+                    self.create(header, node, observer)
+                }
             }
             TxnBody::CreateContainer(txn) => {
                 let node = NewNode {
