@@ -5,19 +5,20 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use jute::records::Record;
-use jute::records::proto::{AuthPacket, ConnectRequest, RequestHeader};
+use jute::records::proto::{AuthPacket, RequestHeader};
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::meter::ReadMeter;
-use crate::request::client::Outbox;
+use crate::request::client::{Outbox, Socket};
 use crate::request::read::Read;
 use crate::request::reply::short_name;
 use crate::request::stats::Tally;
@@ -31,7 +32,7 @@ const KEEP_BYTES: usize = 256 << 10;
 pub(super) struct Connection {
     shared: Arc<Shared>,
     client: Arc<Client>,
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     input: Input,
     /// Being written; what was written of it is `sent`.
     output: Vec<u8>,
@@ -70,6 +71,8 @@ enum End {
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, stream: TcpStream) -> Self {
         let identities = client.identities();
+        let stream = Arc::new(stream);
+        client.set_socket(Arc::new(DirectSocket(Arc::downgrade(&stream))));
         Self {
             shared,
             client,
@@ -157,7 +160,14 @@ impl Connection {
             let consumed = self.consume()?;
             let read = if self.may_read() { self.poll_read(cx)? } else { false };
             if wrote != Progress::Some && !consumed && !read {
-                return Poll::Pending;
+                if self.may_read() {
+                    return Poll::Pending;
+                }
+                // Looked at again after asking to be woken: what it waits for may have come in between.
+                self.client.outbox().require_wake();
+                if !self.may_go_on() {
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -214,6 +224,11 @@ impl Connection {
             && self.client.in_flight() < limits.requests_max
             && self.client.in_flight_bytes() < limits.request_bytes_max
             && self.output.len() - self.sent < limits.unsent_bytes_max
+    }
+
+    /// Whether something can be done that could not a moment ago.
+    fn may_go_on(&self) -> bool {
+        self.may_read() || (self.phase == Phase::Connecting && self.client.in_flight() == 0)
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
@@ -423,6 +438,17 @@ impl Connection {
     }
 }
 
+/// The socket as the writer thread may use it; it goes when the connection goes.
+#[derive(Debug)]
+struct DirectSocket(Weak<TcpStream>);
+
+impl Socket for DirectSocket {
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        // An error shows again when the connection itself writes or reads.
+        self.0.upgrade().and_then(|stream| stream.try_write(bytes).ok()).unwrap_or(0)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     None,
@@ -463,25 +489,4 @@ fn answer_sasl(client: &Client, xid: i32, body: &[u8]) -> Result<(), End> {
         Ok(())
     });
     Ok(())
-}
-
-/// A connect request, with or without its last byte.
-fn decode_connect(frame: &[u8]) -> Option<(ConnectRequest, bool)> {
-    if let Ok(connect) = ConnectRequest::decode(&mut Reader::new(frame)) {
-        return Some((connect, true));
-    }
-    let mut completed = frame.to_vec();
-    completed.push(0);
-    ConnectRequest::decode(&mut Reader::new(&completed)).ok().map(|connect| (connect, false))
-}
-
-/// Names what came instead of a frame, where it can be recognised.
-fn describe_first_bytes(word: [u8; 4], length: i32) -> String {
-    match &word {
-        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" | b"HTTP" => {
-            "HTTP came on the client port; this port speaks ZooKeeper's protocol".into()
-        }
-        [0x16, 3, ..] => "TLS came on the plaintext client port".into(),
-        _ => format!("a frame of {length} bytes was announced before a session was asked for"),
-    }
 }

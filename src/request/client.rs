@@ -24,6 +24,12 @@ const REPLY_BYTES_MAX: usize = i32::MAX as usize;
 /// Bytes of events a client may leave unread.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
 
+/// A socket that takes bytes without waiting. What it does not take stays where it was.
+pub trait Socket: Send + Sync + std::fmt::Debug {
+    /// Writes what it can and returns how much that was.
+    fn write_now(&self, bytes: &[u8]) -> usize;
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
@@ -33,6 +39,7 @@ pub struct Client {
     pub peer: SocketAddr,
     /// When it came, in milliseconds since 1970.
     pub established_ms: i64,
+    socket: OnceLock<Arc<dyn Socket>>,
     session: OnceLock<Arc<SessionHandle>>,
     identities: RwLock<Arc<[Identity]>>,
     outbox: Mutex<Outbox>,
@@ -51,6 +58,10 @@ pub struct Outbox {
     overflowed: bool,
     /// Replies put in since the connection last looked.
     fresh: bool,
+    /// The connection holds bytes it took from here and has not written yet.
+    writing: bool,
+    /// The connection waits for more than replies: for room, for its session.
+    must_wake: bool,
     waker: Option<Waker>,
     news: Packets,
     /// What the connection has done.
@@ -146,6 +157,7 @@ impl Client {
             id,
             peer,
             established_ms,
+            socket: OnceLock::new(),
             session: OnceLock::new(),
             identities: RwLock::new(Arc::new([ip])),
             outbox: Mutex::new(Outbox {
@@ -153,6 +165,8 @@ impl Client {
                 close: false,
                 overflowed: false,
                 fresh: false,
+                writing: false,
+                must_wake: false,
                 waker: None,
                 news: Packets::default(),
                 stats: ClientStats::default(),
@@ -162,6 +176,31 @@ impl Client {
             closed: AtomicBool::new(false),
             knows_read_only: AtomicBool::new(true),
         }
+    }
+
+    /// Lets others write to its socket when that is quicker than waking its task.
+    pub fn set_socket(&self, socket: Arc<dyn Socket>) {
+        let _set_once = self.socket.set(socket);
+    }
+
+    /// Sends what is in the outbox: straight to the socket if `directly` and nothing speaks against it, else
+    /// by waking the connection. What it sent itself, it returns for counting.
+    pub fn deliver(&self, directly: bool) -> Packets {
+        let mut outbox = self.outbox();
+        if directly
+            && let Some(socket) = self.socket.get()
+            && !(outbox.writing || outbox.must_wake || outbox.close)
+        {
+            let sent = socket.write_now(&outbox.bytes);
+            if sent == outbox.bytes.len() {
+                outbox.bytes.clear();
+                outbox.fresh = false;
+                return outbox.take_packets();
+            }
+            outbox.bytes.drain(..sent);
+        }
+        outbox.wake();
+        Packets::default()
     }
 
     /// Its session, once it has one.
@@ -352,6 +391,8 @@ impl Outbox {
     /// Takes what is to be written, if anything came since the last time, and leaves `spare` in its
     /// place. Registers `waker` for what comes later.
     pub fn collect(&mut self, spare: &mut Vec<u8>, waker: &Waker) -> bool {
+        self.writing = self.fresh;
+        self.must_wake = false;
         if self.fresh {
             self.fresh = false;
             std::mem::swap(&mut self.bytes, spare);
@@ -361,6 +402,11 @@ impl Outbox {
             self.waker = Some(waker.clone());
         }
         false
+    }
+
+    /// The connection waits for something that replies may bring besides their bytes: it must be woken.
+    pub const fn require_wake(&mut self) {
+        self.must_wake = true;
     }
 
     /// Whether the connection is to close after what is here.
