@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
@@ -12,6 +13,8 @@ use jute::records::Record;
 use jute::records::proto::{AuthPacket, RequestHeader};
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -32,7 +35,8 @@ const KEEP_BYTES: usize = 256 << 10;
 pub(super) struct Connection {
     shared: Arc<Shared>,
     client: Arc<Client>,
-    stream: Arc<TcpStream>,
+    reader: OwnedReadHalf,
+    writer: Arc<OwnedWriteHalf>,
     input: Input,
     /// Being written; what was written of it is `sent`.
     output: Vec<u8>,
@@ -71,12 +75,14 @@ enum End {
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, stream: TcpStream) -> Self {
         let identities = client.identities();
-        let stream = Arc::new(stream);
-        client.set_socket(Arc::new(DirectSocket(Arc::downgrade(&stream))));
+        let (reader, writer) = stream.into_split();
+        let writer = Arc::new(writer);
+        client.set_socket(Arc::new(DirectSocket(Arc::downgrade(&writer))));
         Self {
             shared,
             client,
-            stream,
+            reader,
+            writer,
             input: Input::default(),
             output: Vec::new(),
             sent: 0,
@@ -119,11 +125,11 @@ impl Connection {
     fn hang_up(&self) {
         let mut scrap = [0; 4096];
         for _ in 0..64 {
-            if !self.stream.try_read(&mut scrap).is_ok_and(|count| count > 0) {
+            if !self.reader.try_read(&mut scrap).is_ok_and(|count| count > 0) {
                 break;
             }
         }
-        if let Err(error) = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both) {
+        if let Err(error) = rustix::net::shutdown(self.reader.as_ref(), rustix::net::Shutdown::Both) {
             tracing::trace!(peer = %self.client.peer, %error, "client was gone already");
         }
     }
@@ -201,13 +207,13 @@ impl Connection {
                 progress = Progress::Some;
                 continue;
             }
-            match self.stream.try_write(self.output.get(self.sent..).unwrap_or_default()) {
+            match self.writer.try_write(self.output.get(self.sent..).unwrap_or_default()) {
                 Ok(count) => {
                     self.sent += count;
                     progress = Progress::Some;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.stream.poll_write_ready(cx) {
+                    match self.writer.as_ref().as_ref().poll_write_ready(cx) {
                         Poll::Pending => return Ok(progress),
                         Poll::Ready(ready) => ready.map_err(End::Failed)?,
                     }
@@ -231,19 +237,13 @@ impl Connection {
         self.may_read() || (self.phase == Phase::Connecting && self.client.in_flight() == 0)
     }
 
+    /// A read that leaves room in the buffer has emptied the socket: no other is needed to see that.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        loop {
-            match self.input.fill(|buffer| self.stream.try_read_buf(buffer)) {
-                Ok(0) => return Err(End::Closed),
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.stream.poll_read_ready(cx) {
-                        Poll::Pending => return Ok(false),
-                        Poll::Ready(ready) => ready.map_err(End::Failed)?,
-                    }
-                }
-                Err(error) => return Err(End::Failed(error)),
-            }
+        match self.input.fill(|buffer| poll_read_buf(Pin::new(&mut self.reader), cx, buffer)) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => Err(End::Closed),
+            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Err(error)) => Err(End::Failed(error)),
         }
     }
 
@@ -415,15 +415,14 @@ impl Connection {
         let commands = self.shared.commands.clone();
         let wanted = commands.extra_bytes(word);
         while self.input.unread().len() < wanted {
-            let ready = tokio::time::timeout_at(deadline, self.stream.readable()).await;
-            ready
+            let more =
+                poll_fn(|cx| self.input.fill(|buffer| poll_read_buf(Pin::new(&mut self.reader), cx, buffer)));
+            let count = tokio::time::timeout_at(deadline, more)
+                .await
                 .map_err(|_| End::Refused("a four-letter word came without its argument".into()))?
                 .map_err(End::Failed)?;
-            match self.input.fill(|buffer| self.stream.try_read_buf(buffer)) {
-                Ok(0) => return Err(End::Closed),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(End::Failed(error)),
+            if count == 0 {
+                return Err(End::Closed);
             }
         }
         let extra = self.input.unread().get(..wanted).unwrap_or_default().to_vec();
@@ -440,12 +439,12 @@ impl Connection {
 
 /// The socket as the writer thread may use it; it goes when the connection goes.
 #[derive(Debug)]
-struct DirectSocket(Weak<TcpStream>);
+struct DirectSocket(Weak<OwnedWriteHalf>);
 
 impl Socket for DirectSocket {
     fn write_now(&self, bytes: &[u8]) -> usize {
         // An error shows again when the connection itself writes or reads.
-        self.0.upgrade().and_then(|stream| stream.try_write(bytes).ok()).unwrap_or(0)
+        self.0.upgrade().and_then(|writer| writer.try_write(bytes).ok()).unwrap_or(0)
     }
 }
 
