@@ -12,10 +12,14 @@ use anyhow::{Context, Result, anyhow, ensure};
 use compat_tests::artifacts;
 use compat_tests::compare::judged;
 use compat_tests::server::{Options, Server};
-use compat_tests::wire::{Body, Client, op};
+use compat_tests::wire::{Body, Client, Reply, op};
 
 const SESSIONS: usize = 4;
 const WINDOW: i32 = 32;
+/// Rounds on one data directory, which grows with each.
+const ROUNDS_PER_DIRECTORY: u64 = 20;
+/// Every so many rounds, and after a directory's last, all its rounds are read back and not only the last.
+const READ_ALL_EVERY: u64 = 5;
 
 /// A small generator of numbers, so that a run can be repeated from its seed.
 struct Random(u64);
@@ -86,26 +90,55 @@ fn write(addr: SocketAddr, round: u64, session: usize, known: &mut Known, over: 
     Ok(())
 }
 
+/// Reads back what is known to be there, many requests at a time.
 fn verify(addr: SocketAddr, known: &Known) -> Result<()> {
     let mut client = Client::connect(addr, 30_000)?;
-    for (n, (path, &least)) in known.acknowledged.iter().enumerate() {
-        let reply = client.call(n as i32 + 1, op::GET_DATA, &Body::path_and_watch(path, false))?;
-        ensure!(reply.err == 0, "{path} was acknowledged and is gone: code {}", reply.err);
-        ensure!(
-            reply.zxid >= known.highest_zxid,
-            "the server went back to {:#x}, acknowledged was {:#x}",
-            reply.zxid,
-            known.highest_zxid
-        );
-        let text = String::from_utf8_lossy(reply.first_buffer()?).into_owned();
-        let value: u64 = text.parse().with_context(|| format!("{path} holds {text:?}"))?;
-        let most = known.last_sent.get(path).copied().unwrap_or(least);
-        ensure!(
-            (least..=most).contains(&value),
-            "{path} holds {value}, acknowledged was {least}, sent up to {most}"
-        );
+    let paths: Vec<(&String, &u64)> = known.acknowledged.iter().collect();
+    for part in paths.chunks(256) {
+        for (n, (path, _)) in part.iter().enumerate() {
+            client.send(n as i32 + 1, op::GET_DATA, &Body::path_and_watch(path, false))?;
+        }
+        for (n, (path, least)) in part.iter().enumerate() {
+            let reply = client.receive()?;
+            ensure!(reply.xid == n as i32 + 1, "reply {} where {} was due", reply.xid, n + 1);
+            check(path, **least, known, &reply)?;
+        }
     }
     Ok(())
+}
+
+fn check(path: &str, least: u64, known: &Known, reply: &Reply) -> Result<()> {
+    ensure!(reply.err == 0, "{path} was acknowledged and is gone: code {}", reply.err);
+    ensure!(
+        reply.zxid >= known.highest_zxid,
+        "the server went back to {:#x}, acknowledged was {:#x}",
+        reply.zxid,
+        known.highest_zxid
+    );
+    let text = String::from_utf8_lossy(reply.first_buffer()?).into_owned();
+    let value: u64 = text.parse().with_context(|| format!("{path} holds {text:?}"))?;
+    let most = known.last_sent.get(path).copied().unwrap_or(least);
+    ensure!(
+        (least..=most).contains(&value),
+        "{path} holds {value}, acknowledged was {least}, sent up to {most}"
+    );
+    Ok(())
+}
+
+/// What a server went through on its directory.
+#[derive(Default)]
+struct History {
+    knowns: Vec<Known>,
+    /// Those from here on have not been read back yet.
+    unread_from: usize,
+}
+
+impl History {
+    fn verify_from(&mut self, first: usize, addr: SocketAddr) -> Result<()> {
+        self.knowns.iter().skip(first).try_for_each(|known| verify(addr, known))?;
+        self.unread_from = self.knowns.len();
+        Ok(())
+    }
 }
 
 #[test]
@@ -124,41 +157,56 @@ fn acknowledged_writes_survive_kills() -> Result<()> {
     println!("OXKEEPER_KILL_SEED={seed}");
     let mut random = Random(seed);
     let options = Options::default().line("snapCount=2000").line("preAllocSize=1024");
-    let mut server = Server::start(judged(), &options)?;
-    let mut all: Vec<Known> = Vec::new();
-    for round in 0..rounds {
-        let over = AtomicBool::new(false);
-        let addr = server.addr();
-        let mut knowns: Vec<Known> = (0..SESSIONS).map(|_| Known::default()).collect();
-        let life = Duration::from_millis(50 + random.next(1500));
-        std::thread::scope(|scope| -> Result<()> {
-            let over = &over;
-            let writers: Vec<_> = knowns
-                .iter_mut()
-                .enumerate()
-                .map(|(n, known)| scope.spawn(move || write(addr, round, n, known, over)))
-                .collect();
-            // The random length of the server's life is the point of the test.
-            std::thread::sleep(life);
-            let killed = server.kill();
-            over.store(true, Ordering::Relaxed);
-            for writer in writers {
-                writer.join().unwrap_or_else(|_| Err(anyhow!("a writer panicked")))?;
-            }
-            killed
-        })?;
-        server.launch().with_context(|| format!("round {round}, seed {seed}: start again"))?;
-        let acknowledged: usize = knowns.iter().map(|known| known.acknowledged.len()).sum();
-        println!("round {round}: killed after {life:?}, {acknowledged} acknowledged paths");
-        all.extend(knowns);
-        // Older rounds too: a later recovery must not lose what an earlier one kept.
-        for known in &all {
-            verify(server.addr(), known).with_context(|| format!("round {round}, seed {seed}"))?;
+    let mut total = 0;
+    let mut done = 0;
+    while done < rounds {
+        let count = ROUNDS_PER_DIRECTORY.min(rounds - done);
+        let mut server = Server::start(judged(), &options)?;
+        let mut history = History::default();
+        for round in done..done + count {
+            let context = || format!("round {round}, seed {seed}");
+            total += live_and_die(&mut server, round, &mut random, &mut history).with_context(context)?;
+            let last = round + 1 == done + count;
+            let first = if last || round % READ_ALL_EVERY == 0 { 0 } else { history.unread_from };
+            history.verify_from(first, server.addr()).with_context(context)?;
         }
+        done += count;
     }
-    ensure!(
-        all.iter().any(|known| !known.acknowledged.is_empty()),
-        "nothing was acknowledged, so nothing was tested"
-    );
+    println!("{done} kills, {total} acknowledged paths, every one read back");
+    ensure!(total > 0, "nothing was acknowledged, so nothing was tested");
     Ok(())
+}
+
+/// One life under load, its end, and a new start; what was acknowledged goes to the history.
+fn live_and_die(
+    server: &mut Server,
+    round: u64,
+    random: &mut Random,
+    history: &mut History,
+) -> Result<usize> {
+    let over = AtomicBool::new(false);
+    let addr = server.addr();
+    let mut knowns: Vec<Known> = (0..SESSIONS).map(|_| Known::default()).collect();
+    let life = Duration::from_millis(50 + random.next(1500));
+    std::thread::scope(|scope| -> Result<()> {
+        let over = &over;
+        let writers: Vec<_> = knowns
+            .iter_mut()
+            .enumerate()
+            .map(|(n, known)| scope.spawn(move || write(addr, round, n, known, over)))
+            .collect();
+        // The random length of the server's life is the point of the test.
+        std::thread::sleep(life);
+        let killed = server.kill();
+        over.store(true, Ordering::Relaxed);
+        for writer in writers {
+            writer.join().unwrap_or_else(|_| Err(anyhow!("a writer panicked")))?;
+        }
+        killed
+    })?;
+    server.launch().context("start again")?;
+    let acknowledged = knowns.iter().map(|known| known.acknowledged.len()).sum();
+    println!("round {round}: killed after {life:?}, {acknowledged} acknowledged paths");
+    history.knowns.extend(knowns);
+    Ok(acknowledged)
 }
