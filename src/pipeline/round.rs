@@ -386,7 +386,7 @@ fn peer(request: &Request) -> String {
 }
 
 fn note(
-    outbox: &mut crate::request::client::Outbox,
+    outbox: &mut crate::request::outbox::Outbox,
     request: &Request,
     zxid: Zxid,
     succeeded: bool,

@@ -10,7 +10,8 @@ use jute::records::Record;
 use jute::records::data::{Acl, ClientInfo};
 use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
 
-use super::client::{Client, Outbox};
+use super::client::Client;
+use super::outbox::Outbox;
 use super::reply::{end_multi, write_multi_header};
 use super::state::State;
 use crate::tree::acl::perms;
