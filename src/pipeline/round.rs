@@ -75,7 +75,11 @@ impl Pipeline {
             let requests = std::mem::replace(batch, rest);
             self.metrics.prep_processor_queue_size.observe(requests.len() as i64);
             self.metrics.prep_processor_request_queued.add(requests.len() as u64);
-            let (staged, txns) = self.prepare_and_append(requests)?;
+            let began = self.clock.now_ms();
+            let made = self.clock.wall_ms();
+            let (staged, txns) = self.prepare_and_append(requests, made)?;
+            let prepared = self.clock.now_ms();
+            self.metrics.outstanding_changes_queued.add(self.preparer.changes() as u64);
             if txns > 0 {
                 self.metrics.sync_processor_request_queued.add(txns);
                 self.metrics.sync_processor_batch_size.observe(txns.cast_signed());
@@ -85,6 +89,9 @@ impl Pipeline {
                     .observe(i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX));
                 self.zab.handle(Event::LogSynced(self.log.durable_zxid()));
             }
+            let stages = figures::Round { began, prepared, synced: self.clock.now_ms() };
+            let received = staged.iter().map(|staged| staged.request.received_ms);
+            stages.count(&self.metrics, received, txns, (made, self.clock.wall_ms()));
             let mut committed = self.state.tree().last_zxid();
             while let Some(Action::Commit(zxid)) = self.zab.poll() {
                 committed = zxid;
@@ -98,8 +105,11 @@ impl Pipeline {
         Ok(())
     }
 
-    fn prepare_and_append(&mut self, requests: Vec<Request>) -> Result<(Vec<Staged>, u64), LogError> {
-        let wall = self.clock.wall_ms();
+    fn prepare_and_append(
+        &mut self,
+        requests: Vec<Request>,
+        wall: i64,
+    ) -> Result<(Vec<Staged>, u64), LogError> {
         let now = self.clock.now_ms();
         let state = Arc::clone(&self.state);
         let mut sessions = state.sessions();
@@ -181,7 +191,9 @@ impl Pipeline {
                 self.metrics.watch_bytes.add(packets.event_bytes);
             }
         }
+        let changes = self.preparer.changes();
         self.preparer.applied(committed);
+        self.metrics.outstanding_changes_removed.add((changes - self.preparer.changes()) as u64);
     }
 
     fn answer(
@@ -260,7 +272,10 @@ impl Pipeline {
     fn apply(&mut self, tree: &mut Tree, entry: TxnEntry, woken: &mut Vec<Arc<Client>>) -> Applied {
         let TxnEntry { header, body, digest } = entry;
         figures::count_writes(&self.metrics, &body);
-        let applied = self.state.apply(tree, &header, body, woken);
+        let metrics = &self.metrics;
+        let applied = self.state.apply(tree, &header, body, woken, &mut |fired| {
+            figures::count_watches(metrics, fired);
+        });
         if let Some(digest) = digest
             && digest.tree_digest.cast_unsigned() != tree.digest()
         {

@@ -131,6 +131,12 @@ impl Outstanding {
         }
     }
 
+    /// How many changes these are; a path changed twice counts twice.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Forgets what the tree now holds.
     pub fn applied(&mut self, zxid: Zxid) {
         while let Some((at, path)) = self.queue.front() {
