@@ -55,9 +55,14 @@ pub fn python(script: &str, args: &[&str]) -> Result<String> {
     output(&mut command)
 }
 
-/// Runs a command to its end, within a limit, and returns its standard output. A failure shows
-/// the end of both streams.
+/// Runs a command to its end, within some minutes, and returns its standard output. A failure
+/// shows the end of both streams.
 pub fn output(command: &mut Command) -> Result<String> {
+    output_within(command, LIMIT)
+}
+
+/// Like [`output`], with a limit of the caller's.
+pub fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -67,7 +72,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     let stdout = child.stdout.take().context("the program's output")?;
     let stderr = child.stderr.take().context("the program's errors")?;
     let readers = [reader(Box::new(stdout)), reader(Box::new(stderr))];
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + limit;
     let status = loop {
         if let Some(status) = child.try_wait().context("wait for the program")? {
             break Some(status);
@@ -83,7 +88,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     match status {
         Some(status) if status.success() => Ok(out),
         Some(status) => bail!("{command:?}: {status}\n{}\n{}", tail(&out, 30), tail(&err, 60)),
-        None => bail!("{command:?}: not finished after {LIMIT:?}\n{}\n{}", tail(&out, 30), tail(&err, 60)),
+        None => bail!("{command:?}: not finished after {limit:?}\n{}\n{}", tail(&out, 30), tail(&err, 60)),
     }
 }
 

@@ -9,9 +9,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, free_port};
-use compat_tests::systems::{Look, Process, long_form, on_the_servers, until};
-use compat_tests::{artifacts, bundles, programs};
+use compat_tests::systems::{Form, Look, Process, on_the_servers, until};
+use compat_tests::{artifacts, bundles, programs, versions};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -164,9 +165,9 @@ impl Cluster {
     }
 }
 
-fn run(kind: Kind) -> Result<String> {
+fn run(kind: Kind, form: Form) -> Result<String> {
     let began = Instant::now();
-    let (rows, rounds) = if long_form() { (20_000, 3) } else { (2000, 1) };
+    let (rows, rounds) = if form == Form::Long { (20_000, 3) } else { (2000, 1) };
     let mut cluster = Cluster::start(kind, 2)?;
     cluster.task(&["ready", "2"])?;
     cluster.task(&["create"])?;
@@ -209,5 +210,8 @@ fn hbase_keeps_its_rows_and_moves_its_regions() -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    on_the_servers("hbase", run)
+    let who = format!("HBase {}", versions::maven("hbase", "hbase-server")?);
+    let what = "put, split, spread, scan while the server is stopped and killed, a region server killed, \
+                zk_dump: no row lost, sessions kept, regions moved";
+    on_the_servers(&Case::new("hbase", &who, what), run)
 }

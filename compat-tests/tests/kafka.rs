@@ -10,9 +10,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, free_port};
-use compat_tests::systems::{Look, Node, Process, long_form, on_the_servers, until};
-use compat_tests::{artifacts, bundles};
+use compat_tests::systems::{Form, Look, Node, Process, on_the_servers, until};
+use compat_tests::{artifacts, bundles, versions};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -196,9 +197,9 @@ fn lasting(paths: Vec<String>) -> Vec<String> {
     paths.into_iter().filter(|path| !passing.iter().any(|part| path.contains(part))).collect()
 }
 
-fn run(kind: Kind) -> Result<String> {
+fn run(kind: Kind, form: Form) -> Result<String> {
     let began = Instant::now();
-    let (size, count, pace, rounds) = if long_form() { (3, 30_000, 200, 2) } else { (2, 4000, 80, 1) };
+    let (size, count, pace, rounds) = if form == Form::Long { (3, 30_000, 200, 2) } else { (2, 4000, 80, 1) };
     let mut cluster = Cluster::start(kind, size)?;
     cluster.task(&["create", "load", "4", &size.to_string()])?;
 
@@ -255,5 +256,8 @@ fn kafka_loses_nothing_and_keeps_its_sessions() -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    on_the_servers("kafka", run)
+    let who = format!("Kafka {} in ZooKeeper mode", versions::maven("kafka", "kafka_2.13")?);
+    let what = "acks=all while the server is stopped and killed, configuration, ACLs, the controller killed: \
+                no record lost, sessions kept, another controller";
+    on_the_servers(&Case::new("kafka", &who, what), run)
 }
