@@ -23,6 +23,7 @@ pub mod four_letter;
 pub mod native;
 pub mod owner;
 pub mod programs;
+pub mod report;
 pub mod results;
 pub mod server;
 pub mod systems;
