@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::programs::Running;
 use crate::results::{self, Row};
 use crate::server::Server;
 use crate::{artifacts, compare, programs};
@@ -103,24 +104,26 @@ pub fn run(server: &Server, mut program: Command) -> Result<String> {
 }
 
 /// Runs a program that asks for a restart of the server half way: it makes the file named by its
-/// second argument, and goes on when the one named by its third appears.
+/// second argument, and goes on when the one named by its third appears. It stands still while the
+/// server is away: the reference may lose a connection that is made while it starts, and some
+/// clients wait longer for an answer to their greeting than their session lives.
 pub fn run_through_a_restart(server: &mut Server, mut program: Command) -> Result<String> {
     let dir = tempfile::tempdir().context("make a directory")?;
     let (ready, restarted) = (dir.path().join("ready"), dir.path().join("restarted"));
-    program.arg(server.connect_string()).args([&ready, &restarted]);
-    std::thread::scope(|scope| {
-        let program = scope.spawn(move || programs::output_within(&mut program, LIMIT));
-        let deadline = Instant::now() + LIMIT;
-        while !ready.exists() && !program.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let asked = ready.exists();
-        if asked {
-            server.restart()?;
-            fs::write(&restarted, "").context("say that the server is back")?;
-        }
-        let printed = program.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the reader panicked")))?;
-        ensure!(asked, "the program ended without asking for a restart:\n{printed}");
-        Ok(printed)
-    })
+    let mut program = Running::start(program.arg(server.connect_string()).args([&ready, &restarted]))?;
+    let deadline = Instant::now() + LIMIT;
+    while !ready.exists() && program.alive()? && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let asked = ready.exists();
+    if asked {
+        program.signal("STOP")?;
+        let restart = server.restart();
+        program.signal("CONT")?;
+        restart?;
+        fs::write(&restarted, "").context("say that the server is back")?;
+    }
+    let printed = program.finish(if asked { LIMIT } else { Duration::ZERO })?;
+    ensure!(asked, "the program ended without asking for a restart:\n{printed}");
+    Ok(printed)
 }

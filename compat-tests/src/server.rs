@@ -19,6 +19,11 @@ use crate::programs::{JVM, tail};
 use crate::{artifacts, four_letter, owner};
 
 const START_LIMIT: Duration = Duration::from_secs(90);
+/// For an answer of a server that serves.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// For an answer of a server that starts: about every other start of the reference loses a connection that is
+/// made a moment too early, and never answers it.
+const STARTING_ANSWER_LIMIT: Duration = Duration::from_secs(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which server to start.
@@ -167,14 +172,14 @@ impl Server {
 
     /// The last transaction, as the server tells it. Fails if another process answers in its place.
     pub fn zxid(&self) -> Result<i64> {
-        let srvr = self.answer_of_its_own("srvr", "Zxid: 0x")?;
+        let srvr = self.answer_of_its_own("srvr", "Zxid: 0x", ANSWER_LIMIT)?;
         let zxid = srvr.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).context("no zxid")?;
         i64::from_str_radix(zxid, 16).with_context(|| format!("the zxid {zxid:?}"))
     }
 
     /// Asks `word` of the process this test started: it holds the port, and tells of the data
     /// directory that nobody else uses.
-    fn answer_of_its_own(&self, word: &str, expected: &str) -> Result<String> {
+    fn answer_of_its_own(&self, word: &str, expected: &str, limit: Duration) -> Result<String> {
         let pid = self.child.as_ref().context("the server is not running")?.id();
         ensure!(
             owner::listens(pid, self.addr.port())?,
@@ -182,13 +187,13 @@ impl Server {
             self.addr,
             self.kind
         );
-        let conf = self.ask("conf")?;
+        let conf = four_letter::ask_within(self.addr, "conf", limit)?;
         ensure!(
             conf.contains(&format!("dataDir={}", self.data_dir.display())),
             "another server answers on {}:\n{conf}",
             self.addr
         );
-        let answer = self.ask(word)?;
+        let answer = four_letter::ask_within(self.addr, word, limit)?;
         ensure!(answer.contains(expected), "{word} does not tell {expected:?}:\n{answer}");
         Ok(answer)
     }
@@ -236,7 +241,7 @@ impl Server {
             if !self.alive() {
                 bail!("{} exited while starting; its log ends:\n{}", self.kind, tail(&self.log(), 40));
             }
-            if self.answer_of_its_own("srvr", "Mode: ").is_ok() {
+            if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(25));
