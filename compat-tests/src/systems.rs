@@ -10,9 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::programs::tail;
 use crate::results::Case;
-use crate::server::Kind;
+use crate::server::{Kind, Server};
 use crate::wire::{Body, Client, Reply, op};
 use crate::{artifacts, compare};
+
+const LOG_LINES: usize = 40;
 
 /// How much of the systems is to run, from `OXKEEPER_SYSTEMS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +131,17 @@ impl Process {
 
     /// The end of what it printed.
     pub fn log_tail(&self) -> String {
-        tail(&self.log(), 40)
+        tail(&self.log(), LOG_LINES)
     }
+}
+
+/// The ends of the logs of a server and of the system on it: what a failure is shown with.
+pub fn logs<'a>(server: &Server, processes: impl IntoIterator<Item = &'a Process>) -> String {
+    let mut text = format!("the log of {} ends:\n{}", server.kind(), tail(&server.log(), LOG_LINES));
+    for process in processes {
+        text.push_str(&format!("\n--- the log of {} ends:\n{}", process.name, process.log_tail()));
+    }
+    text
 }
 
 impl Drop for Process {

