@@ -11,7 +11,8 @@
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
-//! | `OXKEEPER_SYSTEMS` | `short`: Kafka, HBase and the clients in Go, JavaScript and C run; `both`: on the reference too; `long`: and with more nodes, records and rounds |
+//! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
+//! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
 
 pub mod artifacts;
@@ -20,7 +21,11 @@ pub mod compare;
 pub mod differential;
 pub mod four_letter;
 pub mod native;
+pub mod owner;
 pub mod programs;
+pub mod report;
+pub mod results;
 pub mod server;
 pub mod systems;
+pub mod versions;
 pub mod wire;

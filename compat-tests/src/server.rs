@@ -1,8 +1,8 @@
 //! Starts, signals and stops one server of either kind.
 //!
 //! A [`Server`] owns its process: dropping it kills the process by its id. A server counts as
-//! started only when its own `conf` answer names the data directory this test gave it, so that
-//! a test cannot talk to a stranger on the same port.
+//! started only when its process holds the port and its own `conf` answer names the data directory
+//! this test gave it, so that a test cannot talk to a stranger on the same port.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -12,13 +12,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::programs::{JVM, tail};
-use crate::{artifacts, four_letter};
+use crate::{artifacts, four_letter, owner};
 
 const START_LIMIT: Duration = Duration::from_secs(90);
+/// For an answer of a server that serves.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// For an answer of a server that starts: about every other start of the reference loses a connection that is
+/// made a moment too early, and never answers it.
+const STARTING_ANSWER_LIMIT: Duration = Duration::from_secs(1);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which server to start.
@@ -165,6 +170,34 @@ impl Server {
         four_letter::ask(self.addr, word)
     }
 
+    /// The last transaction, as the server tells it. Fails if another process answers in its place.
+    pub fn zxid(&self) -> Result<i64> {
+        let srvr = self.answer_of_its_own("srvr", "Zxid: 0x", ANSWER_LIMIT)?;
+        let zxid = srvr.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).context("no zxid")?;
+        i64::from_str_radix(zxid, 16).with_context(|| format!("the zxid {zxid:?}"))
+    }
+
+    /// Asks `word` of the process this test started: it holds the port, and tells of the data
+    /// directory that nobody else uses.
+    fn answer_of_its_own(&self, word: &str, expected: &str, limit: Duration) -> Result<String> {
+        let pid = self.child.as_ref().context("the server is not running")?.id();
+        ensure!(
+            owner::listens(pid, self.addr.port())?,
+            "{} is not held by process {pid}, {}",
+            self.addr,
+            self.kind
+        );
+        let conf = four_letter::ask_within(self.addr, "conf", limit)?;
+        ensure!(
+            conf.contains(&format!("dataDir={}", self.data_dir.display())),
+            "another server answers on {}:\n{conf}",
+            self.addr
+        );
+        let answer = four_letter::ask_within(self.addr, word, limit)?;
+        ensure!(answer.contains(expected), "{word} does not tell {expected:?}:\n{answer}");
+        Ok(answer)
+    }
+
     /// Whether the process is running.
     pub fn alive(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
@@ -204,13 +237,11 @@ impl Server {
 
     fn wait_until_serving(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
-        let ours = format!("dataDir={}", self.data_dir.display());
         while Instant::now() < deadline {
             if !self.alive() {
                 bail!("{} exited while starting; its log ends:\n{}", self.kind, tail(&self.log(), 40));
             }
-            let serving = self.ask("conf").is_ok_and(|conf| conf.contains(&ours));
-            if serving && self.ask("srvr").is_ok_and(|srvr| srvr.contains("Mode: ")) {
+            if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(25));
