@@ -23,7 +23,7 @@ pub(super) fn comparable(word: &str, answer: &str) -> String {
                 .any(|key| line.starts_with(key))
         }),
         "mntr" => keep(answer, |line| line.split_whitespace().next().is_some_and(|key| MNTR.contains(&key))),
-        "wchp" => groups(answer),
+        "wchp" | "wchc" => groups(answer),
         "dump" => {
             let ephemerals = answer.split_once("ephemeral nodes dump:").map_or(answer, |(_, rest)| rest);
             groups(
