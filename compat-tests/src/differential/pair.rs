@@ -239,12 +239,19 @@ impl Pair {
             Whose::Of(slot) => Some(slot),
             _ => None,
         };
+        if whose.is_some() {
+            // The reference may drop what it has not yet sent on the connection that it closes.
+            for (items, swept) in came.iter_mut().zip(self.sweep()) {
+                items.extend(swept);
+            }
+        }
         for (side, items) in self.sides.iter_mut().zip(came) {
             let before = whose.map(|slot| side.sharing(slot)).unwrap_or_default();
             if !before.contains(&at) {
                 side.hang_up(at)?;
             }
             let old: Vec<_> = before.iter().filter_map(|slot| Some((*slot, side.take(*slot)?))).collect();
+            let from = items.len();
             let answer = side.connect(at, hello, self.last)?;
             // A request that is turned away before the session is looked at takes nothing over.
             let refused = answer == Item::Closed;
@@ -256,6 +263,7 @@ impl Pair {
                     side.drain(&mut connection, items);
                 }
             }
+            unordered(&self.closes, &mut items[from..]);
         }
         Ok(())
     }
