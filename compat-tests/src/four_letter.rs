@@ -14,7 +14,7 @@ pub fn ask(addr: SocketAddr, word: &str) -> Result<String> {
     ask_within(addr, word, LIMIT)
 }
 
-/// Like [`ask`], with a limit to every wait of the caller's.
+/// Like [`ask`], of a server that may not answer at all: the reference forgets who asks while it starts.
 pub fn ask_within(addr: SocketAddr, word: &str, limit: Duration) -> Result<String> {
     exchange(addr, word.as_bytes(), limit).map(|answer| String::from_utf8_lossy(&answer).into_owned())
 }

@@ -20,6 +20,7 @@ pub mod bundles;
 pub mod compare;
 pub mod differential;
 pub mod four_letter;
+pub mod host;
 pub mod native;
 pub mod owner;
 pub mod programs;

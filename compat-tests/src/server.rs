@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::artifacts::REFERENCE;
+use crate::host::Host;
 use crate::programs::{JVM, tail};
 use crate::{artifacts, four_letter, owner};
 
@@ -56,11 +58,25 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Length of a tick. Session timeouts lie between 2 and 20 ticks.
     pub tick_time_ms: u32,
+    /// Where the reference runs, if not in a process of its own. Has properties of its own.
+    pub host: Option<Host>,
+    /// Which build of Oxkeeper, if not the one under judgement.
+    pub program: Option<PathBuf>,
+    /// Environment variables of Oxkeeper.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lines: Vec::new(), properties: Vec::new(), data_dir: None, tick_time_ms: 2000 }
+        Self {
+            lines: Vec::new(),
+            properties: Vec::new(),
+            data_dir: None,
+            tick_time_ms: 2000,
+            host: None,
+            program: None,
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -100,9 +116,17 @@ pub struct Server {
     kind: Kind,
     home: TempDir,
     data_dir: PathBuf,
-    properties: Vec<(String, String)>,
+    options: Options,
     addr: SocketAddr,
-    child: Option<Child>,
+    process: Process,
+}
+
+/// Where it runs.
+#[derive(Debug)]
+enum Process {
+    Stopped,
+    Own(Child),
+    Hosted(Host),
 }
 
 impl Server {
@@ -134,7 +158,7 @@ impl Server {
         let path = home.path().join("zoo.cfg");
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
         let mut server =
-            Self { kind, home, data_dir, properties: options.properties.clone(), addr, child: None };
+            Self { kind, home, data_dir, options: options.clone(), addr, process: Process::Stopped };
         server.launch()?;
         Ok(server)
     }
@@ -161,6 +185,9 @@ impl Server {
 
     /// Everything the process has printed since the first start.
     pub fn log(&self) -> String {
+        if let (Kind::Apache(_), Some(host)) = (self.kind, &self.options.host) {
+            return host.log();
+        }
         fs::read(self.home.path().join("log"))
             .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -180,7 +207,7 @@ impl Server {
     /// Asks `word` of the process this test started: it holds the port, and tells of the data
     /// directory that nobody else uses.
     fn answer_of_its_own(&self, word: &str, expected: &str, limit: Duration) -> Result<String> {
-        let pid = self.child.as_ref().context("the server is not running")?.id();
+        let pid = self.pid()?;
         ensure!(
             owner::listens(pid, self.addr.port())?,
             "{} is not held by process {pid}, {}",
@@ -198,9 +225,21 @@ impl Server {
         Ok(answer)
     }
 
+    fn pid(&self) -> Result<u32> {
+        match &self.process {
+            Process::Stopped => bail!("the server is not running"),
+            Process::Own(child) => Ok(child.id()),
+            Process::Hosted(host) => Ok(host.pid()),
+        }
+    }
+
     /// Whether the process is running.
     pub fn alive(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        match &mut self.process {
+            Process::Stopped => false,
+            Process::Own(child) => matches!(child.try_wait(), Ok(None)),
+            Process::Hosted(host) => host.state().is_ok_and(|state| state == "running"),
+        }
     }
 
     /// Starts the process again on the same port and directory.
@@ -208,19 +247,35 @@ impl Server {
         if self.alive() {
             bail!("{} is already running", self.kind);
         }
+        let config = self.home.path().join("zoo.cfg");
+        self.process = match (self.kind, self.options.host.clone()) {
+            (Kind::Apache(REFERENCE), Some(host)) => {
+                host.launch(&config)?;
+                Process::Hosted(host)
+            }
+            _ => Process::Own(self.spawn(&config)?),
+        };
+        self.wait_until_serving()
+    }
+
+    fn spawn(&self, config: &Path) -> Result<Child> {
         let log_path = self.home.path().join("log");
         let log = File::options()
             .create(true)
             .append(true)
             .open(&log_path)
             .with_context(|| format!("open {}", log_path.display()))?;
-        let config = self.home.path().join("zoo.cfg");
         let mut command = match self.kind {
-            Kind::Oxkeeper => Command::new(artifacts::oxkeeper()?),
+            Kind::Oxkeeper => {
+                let program = self.options.program.clone().map_or_else(artifacts::oxkeeper, Ok)?;
+                let mut command = Command::new(program);
+                command.envs(self.options.environment.iter().cloned());
+                command
+            }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
                 java.args(JVM).args(["-Xmx512m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
-                java.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
+                java.args(self.options.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
                 java.args([
                     "-cp",
                     &artifacts::class_path(version)?,
@@ -229,10 +284,9 @@ impl Server {
                 java
             }
         };
-        command.arg(&config).current_dir(self.home.path()).stdin(Stdio::null());
+        command.arg(config).current_dir(self.home.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the log file")?).stderr(log);
-        self.child = Some(command.spawn().with_context(|| format!("start {command:?}"))?);
-        self.wait_until_serving()
+        command.spawn().with_context(|| format!("start {command:?}"))
     }
 
     fn wait_until_serving(&mut self) -> Result<()> {
@@ -244,13 +298,18 @@ impl Server {
             if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(25));
+            std::thread::sleep(Duration::from_millis(5));
         }
         bail!("{} does not serve after {START_LIMIT:?}; its log ends:\n{}", self.kind, tail(&self.log(), 40));
     }
 
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> Result<()> {
+        if let Process::Hosted(host) = &self.process {
+            host.stop()?;
+            self.process = Process::Stopped;
+            return Ok(());
+        }
         self.signal("TERM")?;
         let deadline = Instant::now() + STOP_LIMIT;
         while self.alive() {
@@ -263,15 +322,19 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.child = None;
+        self.process = Process::Stopped;
         Ok(())
     }
 
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) -> Result<()> {
-        let mut child = self.child.take().context("the server is not running")?;
+        let Process::Own(child) = &mut self.process else {
+            bail!("the server is not running in a process of its own");
+        };
         child.kill().context("send SIGKILL")?;
-        child.wait().context("wait for the killed server").map(drop)
+        child.wait().context("wait for the killed server")?;
+        self.process = Process::Stopped;
+        Ok(())
     }
 
     /// Freezes the process (SIGSTOP).
@@ -291,7 +354,9 @@ impl Server {
     }
 
     fn signal(&self, name: &str) -> Result<()> {
-        let child = self.child.as_ref().context("the server is not running")?;
+        let Process::Own(child) = &self.process else {
+            bail!("the server is not running in a process of its own");
+        };
         let mut command = Command::new("kill");
         artifacts::run(command.arg(format!("-{name}")).arg(child.id().to_string())).map(drop)
     }
@@ -299,10 +364,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // Already gone is as good as killed.
-            let _ = child.kill();
-            let _ = child.wait();
+        // Already gone is as good as killed.
+        match std::mem::replace(&mut self.process, Process::Stopped) {
+            Process::Stopped => {}
+            Process::Own(mut child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Process::Hosted(host) => drop(host.stop()),
         }
         if std::thread::panicking() {
             eprintln!("--- the log of {} ends:\n{}", self.kind, tail(&self.log(), 40));

@@ -9,6 +9,7 @@ use jute::txn::TxnEntry;
 use jute::{Code, OpCode, SessionId, Zxid, write};
 
 use super::{Pipeline, figures};
+use crate::fault::{self, Fault};
 use crate::request::prepare::Prepared;
 use crate::request::read::Read;
 use crate::request::reply::{short_name, write_body};
@@ -51,7 +52,10 @@ impl Pipeline {
     /// Requests that the server makes itself: ends of expired sessions, removals of the sweep.
     pub(super) fn add_own_requests(&mut self, batch: &mut Vec<Request>) {
         let now = self.clock.now_ms();
-        let expired = self.state.sessions().expire(now);
+        let mut expired = self.state.sessions().expire(now);
+        if fault::is_on(Fault::NoExpiry) {
+            expired.clear();
+        }
         for session in expired {
             tracing::info!(%session, "session expired");
             self.metrics.stale_sessions_expired.increment();

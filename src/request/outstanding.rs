@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jute::Zxid;
 use jute::records::data::{Acl, StatPersisted};
 
+use crate::fault::{self, Fault};
 use crate::tree::{Tree, digest};
 
 /// A node as it will be: as much of it as later requests depend on.
@@ -120,7 +121,7 @@ impl Outstanding {
 
     /// Takes the group back.
     pub fn take_back(&mut self) {
-        let Some(undo) = self.undo.take() else { return };
+        let Some(undo) = self.undo.take().filter(|_| !fault::is_on(Fault::MultiNotTakenBack)) else { return };
         self.queue.truncate(undo.queue_length);
         self.digest = undo.digest;
         for (path, replaced) in undo.replaced.into_iter().rev() {

@@ -10,6 +10,8 @@ mod table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::fault::{self, Fault};
+
 pub use self::table::{Mode, Table, WatcherId};
 
 /// What happened to a path (reference: `Watcher.Event.EventType`).
@@ -144,7 +146,9 @@ impl Watches {
                 tell(watcher, EventType::NodeDeleted, path);
             }
         });
-        self.child.trigger(parent, |watcher| tell(watcher, EventType::NodeChildrenChanged, parent));
+        if !fault::is_on(Fault::MissingEvent) {
+            self.child.trigger(parent, |watcher| tell(watcher, EventType::NodeChildrenChanged, parent));
+        }
     }
 
     /// A node's data changed.
