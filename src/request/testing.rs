@@ -113,6 +113,15 @@ pub(crate) fn creation(path: &str, mode: CreateMode) -> Asked {
     Asked { session: SESSIONS[0], op: OpCode::CREATE, body }
 }
 
+/// A plain node with this much data.
+pub(crate) fn creation_of(path: &str, data_bytes: usize) -> Asked {
+    let mut body = Vec::new();
+    let (path, data) = (Some(path.into()), Some(vec![b'x'; data_bytes]));
+    let acl = Some(vec![entry((31, "world", "anyone"))]);
+    CreateRequest { path, data, acl, flags: 0 }.encode(&mut body);
+    Asked { session: SESSIONS[0], op: OpCode::CREATE, body }
+}
+
 /// A deletion by the first session.
 pub(crate) fn deletion(path: &str) -> Asked {
     let body = DeleteRequest { path: Some(path.to_owned()), version: -1 }.to_bytes();
