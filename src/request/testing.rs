@@ -72,6 +72,7 @@ pub(crate) const OPTIONS: Options = Options {
     digest: true,
     close_session_lists: true,
     reconfig: false,
+    txn_bytes_max: 2 << 20,
 };
 
 /// Any write.
@@ -191,7 +192,7 @@ fn multi() -> impl Strategy<Value = (OpCode, Vec<u8>)> {
     vec(part, 0..4).prop_map(|parts| (OpCode::MULTI, multi_body(parts)))
 }
 
-fn multi_body(parts: impl IntoIterator<Item = (OpCode, Vec<u8>)>) -> Vec<u8> {
+pub(crate) fn multi_body(parts: impl IntoIterator<Item = (OpCode, Vec<u8>)>) -> Vec<u8> {
     let mut body = Vec::new();
     for (op, part) in parts {
         MultiHeader { r#type: op.0, done: false, err: -1 }.encode(&mut body);

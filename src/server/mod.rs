@@ -314,6 +314,7 @@ fn request_options(config: &Config) -> RequestOptions {
             .raw
             .iter()
             .any(|(key, value)| key == "reconfigEnabled" && value.eq_ignore_ascii_case("true")),
+        txn_bytes_max: config.read_bytes_max(),
     }
 }
 
