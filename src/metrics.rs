@@ -290,6 +290,7 @@ gauges! {
     auth_failed_count i64, Whole "TLS client auth failures.";
     non_mtls_remote_conn_count i64, Whole "Remote connections without mTLS (Netty).";
     non_mtls_local_conn_count i64, Whole "Loopback connections without mTLS (Netty).";
+    disk_full_writes_waiting i64, Whole "1 while writes wait for space on a full disk. Not in the reference.";
 }
 
 /// Limits and usage below one first path component, summed over its quotas. A limit is the hard

@@ -10,6 +10,7 @@
 //! | `OXKEEPER_COMPAT_CACHE` | where fetched jars and compiled programs live |
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
+//! | `OXKEEPER_DISK_FULL` | `all`: the disk fills at every block of two log files |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
@@ -29,4 +30,5 @@ pub mod results;
 pub mod server;
 pub mod systems;
 pub mod versions;
+pub mod volume;
 pub mod wire;

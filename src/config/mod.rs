@@ -185,6 +185,13 @@ impl Config {
         !self.standalone_enabled || self.membership.voters().count() > 1
     }
 
+    /// The longest record or field that is read back from disk. Reference: `BinaryInputArchive`.
+    #[must_use]
+    pub fn read_bytes_max(&self) -> usize {
+        let most = self.jute_max_buffer_bytes.saturating_add(self.jute_max_buffer_extra_bytes);
+        usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
     /// Everything worth saying about a configuration that works, a sentence each: `warnings`, unknown
     /// keys, and keys without effect. The caller logs each once.
     pub fn remarks(&self) -> Vec<String> {

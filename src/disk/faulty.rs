@@ -63,6 +63,7 @@ impl Disk for FaultyDisk {
         RealDisk.open_read(path).map(|file| self.wrap(file))
     }
     fn create(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
+        self.faults.check_space(path)?;
         RealDisk.create(path).map(|file| self.wrap(file))
     }
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {

@@ -119,7 +119,11 @@ impl Disk for RealDisk {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         file.set_len(0).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        match writeln!(file, "{}", std::process::id()) {
+            // The lock holds without the number in it, and a full disk keeps nobody from serving.
+            Err(source) if source.kind() != io::ErrorKind::StorageFull => return Err(failed(source)),
+            _ => {}
+        }
         Ok(DirectoryLock::holding(Box::new(file)))
     }
 }

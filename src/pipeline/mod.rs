@@ -6,6 +6,9 @@
 //! gives out zxids, touches the log or changes the tree.
 
 pub mod figures;
+mod full;
+#[cfg(test)]
+mod full_test;
 mod queue;
 mod round;
 mod sweep;
@@ -103,7 +106,8 @@ impl Pipeline {
         }
     }
 
-    /// Serves until the queue is stopped and empty, then leaves the log synced.
+    /// Serves until the queue is stopped and empty, then leaves the log synced. On a full disk what waits
+    /// for space is given up when the queue is stopped: none of it was acknowledged.
     ///
     /// # Errors
     /// What the log cannot store or sync is the end: nothing unsynced was acknowledged.
@@ -111,8 +115,8 @@ impl Pipeline {
         let mut batch = Vec::new();
         while self.queue.take(&mut batch, self.patience()) {
             self.add_own_requests(&mut batch);
-            if !batch.is_empty() {
-                self.round(&mut batch)?;
+            if !batch.is_empty() && !self.round(&mut batch)? {
+                return Ok(());
             }
         }
         self.log.sync().map(|_| ())

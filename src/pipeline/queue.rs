@@ -16,6 +16,8 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct Inner {
     requests: Vec<Request>,
+    /// Requests that were taken out and wait for space, while the disk is full.
+    held_back: Option<usize>,
     stopped: bool,
 }
 
@@ -44,6 +46,8 @@ impl Queue {
         if inner.requests.is_empty() && !inner.stopped {
             (inner, _) = self.arrived.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
         }
+        let count = inner.requests.len();
+        inner.held_back = inner.held_back.map(|held_back| held_back + count);
         batch.append(&mut inner.requests);
         !(inner.stopped && batch.is_empty())
     }
@@ -54,10 +58,28 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// How many wait.
+    /// Whether [`Queue::stop`] was called.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).stopped
+    }
+
+    /// The pipeline holds so many back while the disk is full; `None` when it is not.
+    pub(super) fn set_held_back(&self, requests: Option<usize>) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).held_back = requests;
+    }
+
+    /// Whether writes wait for space on a full disk.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).held_back.is_some()
+    }
+
+    /// How many wait, held back or not.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).requests.len()
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.held_back.unwrap_or(0) + inner.requests.len()
     }
 
     /// Whether nothing waits.

@@ -15,9 +15,9 @@ use crate::request::read::Read;
 use crate::request::reply::{short_name, write_body};
 use crate::request::stats::Tally;
 use crate::request::{Body, Client, Request};
-use crate::session::{PASSWORD_LENGTH, password_for};
+use crate::session::{PASSWORD_LENGTH, Sessions, password_for};
 use crate::tree::{Applied, Tree};
-use crate::txnlog::LogError;
+use crate::txnlog::{Log, LogError};
 use crate::zab::{Action, Event};
 
 /// Requests answered between two times the tree is let go, so that reads on other threads get in.
@@ -28,12 +28,21 @@ const DIRECT_REPLIES_MAX: usize = 2;
 const ROUND_REQUESTS_MAX: usize = 8192;
 
 /// A request after preparation, waiting for the sync.
-struct Staged {
-    request: Request,
-    what: What,
+pub(super) struct Staged {
+    pub(super) request: Request,
+    pub(super) what: What,
 }
 
-enum What {
+impl Staged {
+    const fn txn(&self) -> Option<&TxnEntry> {
+        match &self.what {
+            What::Txn(entry) | What::NewSession(entry) => Some(entry),
+            _ => None,
+        }
+    }
+}
+
+pub(super) enum What {
     /// A transaction.
     Txn(TxnEntry),
     /// A new session: the transaction, the timeout granted, and whether the client knows `readOnly`.
@@ -46,6 +55,29 @@ enum What {
     TurnedAway,
     /// A read in its place between writes.
     Read(Vec<u8>),
+}
+
+impl What {
+    /// A client that asks for the session it has, of a server that stands at `last_zxid`.
+    pub(super) fn returning(connect: ConnectRequest, request: &Request, last_zxid: Zxid) -> Self {
+        if connect.last_zxid_seen <= last_zxid {
+            return Self::Reopen(connect);
+        }
+        tracing::info!(
+            peer = %peer(request), seen = %connect.last_zxid_seen, ours = %last_zxid,
+            "client has seen a newer zxid than this server has; it must try another server"
+        );
+        Self::TurnedAway
+    }
+}
+
+/// What came of a batch up to where the disk was full.
+struct Round {
+    staged: Vec<Staged>,
+    /// Transactions in it.
+    txns: u64,
+    /// The transaction for which there was no space. It has its zxid and is not in the log.
+    held: Option<Staged>,
 }
 
 impl Pipeline {
@@ -72,22 +104,22 @@ impl Pipeline {
         }
     }
 
-    /// Prepares, logs, syncs, applies and answers.
-    pub(super) fn round(&mut self, batch: &mut Vec<Request>) -> Result<(), LogError> {
-        while !batch.is_empty() {
-            let rest = batch.split_off(batch.len().min(ROUND_REQUESTS_MAX));
-            let requests = std::mem::replace(batch, rest);
-            self.metrics.prep_processor_queue_size.observe(requests.len() as i64);
-            self.metrics.prep_processor_request_queued.add(requests.len() as u64);
+    /// Prepares, logs, syncs, applies and answers. False when the server stops on a full disk: then
+    /// nothing more may be prepared, as a zxid was given out that is in no log.
+    pub(super) fn round(&mut self, batch: &mut Vec<Request>) -> Result<bool, LogError> {
+        let mut appended = None;
+        while !batch.is_empty() || appended.is_some() {
+            let pending = self.preparer.changes();
             let began = self.clock.now_ms();
             let made = self.clock.wall_ms();
-            let (staged, txns) = self.prepare_and_append(requests, made)?;
+            let Round { staged, txns, held } = self.prepare_and_append(appended.take(), batch, made)?;
+            self.metrics.prep_processor_request_queued.add(staged.len() as u64);
             let prepared = self.clock.now_ms();
-            self.metrics.outstanding_changes_queued.add(self.preparer.changes() as u64);
+            self.metrics.outstanding_changes_queued.add((self.preparer.changes() - pending) as u64);
             if txns > 0 {
                 self.metrics.sync_processor_request_queued.add(txns);
                 self.metrics.sync_processor_batch_size.observe(txns.cast_signed());
-                let synced = self.log.sync()?;
+                let Some(synced) = self.with_space(batch, Log::sync)? else { return Ok(false) };
                 self.metrics
                     .fsynctime
                     .observe(i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX));
@@ -101,75 +133,109 @@ impl Pipeline {
                 committed = zxid;
             }
             self.apply_and_answer(staged, committed);
-            if txns > 0 && self.snapshots.is_due(txns, self.log.bytes_since_roll()) {
+            if let Some(held) = held
+                && let Some(entry) = held.txn()
+            {
+                if self.with_space(batch, |log| log.append(entry))?.is_none() {
+                    return Ok(false);
+                }
+                appended = Some(held);
+            }
+            let is_whole = appended.is_none() && txns > 0;
+            if is_whole && self.snapshots.is_due(txns, self.log.bytes_since_roll()) {
                 self.log.roll()?;
                 self.snapshots.start();
             }
         }
-        Ok(())
+        Ok(true)
     }
 
+    /// Prepares the batch, or the first part of a long one, behind `appended`, which is in the log
+    /// already. Ends early where the log finds the disk full; the rest stays in the batch.
     fn prepare_and_append(
         &mut self,
-        requests: Vec<Request>,
+        appended: Option<Staged>,
+        batch: &mut Vec<Request>,
         wall: i64,
-    ) -> Result<(Vec<Staged>, u64), LogError> {
+    ) -> Result<Round, LogError> {
+        let rest = batch.split_off(batch.len().min(ROUND_REQUESTS_MAX));
+        let mut requests = std::mem::replace(batch, rest).into_iter();
+        self.metrics.prep_processor_queue_size.observe(requests.len() as i64);
         let now = self.clock.now_ms();
         let state = Arc::clone(&self.state);
         let mut sessions = state.sessions();
         let tree = state.tree();
-        let mut staged = Vec::with_capacity(requests.len());
+        let mut staged = Vec::with_capacity(requests.len() + 1);
         let mut txns = 0;
-        for mut request in requests {
-            let what = match std::mem::replace(&mut request.body, Body::Malformed) {
-                Body::Ordered(bytes) => What::Read(bytes),
-                Body::Connect(connect) if connect.last_zxid_seen > tree.last_zxid() => {
-                    tracing::info!(
-                        peer = %peer(&request), seen = %connect.last_zxid_seen, ours = %tree.last_zxid(),
-                        "client has seen a newer zxid than this server has; it must try another server"
-                    );
-                    What::TurnedAway
-                }
-                Body::Connect(connect) if connect.session_id != SessionId::NONE => What::Reopen(connect),
-                Body::Connect(connect) => {
-                    let timeout = self.grant(connect.time_out);
-                    let id = sessions.allocate_id();
-                    let handle = sessions.track(id, timeout, now);
-                    if let Some(client) = &request.client {
-                        client.bind(handle);
+        if let Some(entry) = appended.as_ref().and_then(Staged::txn) {
+            self.zab.handle(Event::Proposed(entry.header.zxid));
+            txns += 1;
+        }
+        staged.extend(appended);
+        while let Some(mut request) = requests.next() {
+            let what = self.stage(&tree, &mut sessions, &mut request, wall, now);
+            let new = Staged { request, what };
+            if let Some(entry) = new.txn() {
+                match self.log.append(entry) {
+                    Ok(()) => {}
+                    Err(error) if error.is_retryable() => {
+                        batch.splice(..0, requests);
+                        return Ok(Round { staged, txns, held: Some(new) });
                     }
-                    request.session = id;
-                    request.op = OpCode::CREATE_SESSION;
-                    request.body = Body::CreateSession(CreateSessionTxn { time_out: timeout });
-                    match self.preparer.prepare(&tree, &mut sessions, &mut request, wall) {
-                        Prepared::Txn(entry) => What::NewSession(entry),
-                        Prepared::Refused(code) => What::Refused(code),
-                    }
+                    Err(error) => return Err(error),
                 }
-                body => {
-                    request.body = body;
-                    match self.preparer.prepare(&tree, &mut sessions, &mut request, wall) {
-                        Prepared::Txn(entry) if entry.header.r#type == OpCode::CREATE_SESSION.0 => {
-                            What::NewSession(entry)
-                        }
-                        Prepared::Txn(entry) => What::Txn(entry),
-                        Prepared::Refused(code) => What::Refused(code),
-                    }
-                }
-            };
-            if let What::Txn(entry) | What::NewSession(entry) = &what {
-                self.log.append(entry)?;
                 self.zab.handle(Event::Proposed(entry.header.zxid));
                 txns += 1;
             }
-            staged.push(Staged { request, what });
+            staged.push(new);
         }
-        Ok((staged, txns))
+        Ok(Round { staged, txns, held: None })
+    }
+
+    /// What a request asks for.
+    fn stage(
+        &mut self,
+        tree: &Tree,
+        sessions: &mut Sessions,
+        request: &mut Request,
+        wall: i64,
+        now: i64,
+    ) -> What {
+        let connect = match std::mem::replace(&mut request.body, Body::Malformed) {
+            Body::Ordered(bytes) => return What::Read(bytes),
+            Body::Connect(connect) => Some(connect),
+            body => {
+                request.body = body;
+                None
+            }
+        };
+        if let Some(connect) = connect {
+            let is_new = connect.session_id == SessionId::NONE && connect.last_zxid_seen <= tree.last_zxid();
+            if !is_new {
+                return What::returning(connect, request, tree.last_zxid());
+            }
+            let timeout = self.grant(connect.time_out);
+            let id = sessions.allocate_id();
+            let handle = sessions.track(id, timeout, now);
+            if let Some(client) = &request.client {
+                client.bind(handle);
+            }
+            request.session = id;
+            request.op = OpCode::CREATE_SESSION;
+            request.body = Body::CreateSession(CreateSessionTxn { time_out: timeout });
+        }
+        match self.preparer.prepare(tree, sessions, request, wall) {
+            Prepared::Txn(entry) if entry.header.r#type == OpCode::CREATE_SESSION.0 => {
+                What::NewSession(entry)
+            }
+            Prepared::Txn(entry) => What::Txn(entry),
+            Prepared::Refused(code) => What::Refused(code),
+        }
     }
 
     /// Applies what is committed and answers, in order of arrival. A transaction beyond `committed`
     /// must not be in `staged`.
-    fn apply_and_answer(&mut self, staged: Vec<Staged>, committed: Zxid) {
+    pub(super) fn apply_and_answer(&mut self, staged: Vec<Staged>, committed: Zxid) {
         let mut woken = Vec::new();
         let mut staged = staged.into_iter().peekable();
         while staged.peek().is_some() {

@@ -13,6 +13,8 @@ pub mod prepare;
 mod prepare_test;
 pub mod read;
 pub mod reply;
+#[cfg(test)]
+mod size_test;
 pub mod state;
 pub mod stats;
 #[cfg(test)]

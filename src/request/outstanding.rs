@@ -4,8 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use jute::Zxid;
 use jute::records::data::{Acl, StatPersisted};
+use jute::{SessionId, Zxid};
 
 use crate::fault::{self, Fault};
 use crate::tree::{Tree, digest};
@@ -40,6 +40,10 @@ pub struct Outstanding {
     queue: VecDeque<(Zxid, Arc<str>)>,
     /// The digest the tree will have; meaningful while the queue is not empty.
     digest: u64,
+    /// Ephemerals that will be created, deleted again or not: their owners, and what each takes in a list.
+    created: VecDeque<(Zxid, SessionId, usize)>,
+    /// Their sum by owner.
+    created_bytes: HashMap<SessionId, usize, foldhash::fast::RandomState>,
     undo: Option<Undo>,
 }
 
@@ -47,6 +51,7 @@ pub struct Outstanding {
 #[derive(Debug)]
 struct Undo {
     queue_length: usize,
+    created_length: usize,
     digest: u64,
     replaced: Vec<(Arc<str>, Option<Pending>)>,
 }
@@ -111,7 +116,12 @@ impl Outstanding {
 
     /// Starts a group of changes that may have to be taken back.
     pub fn begin(&mut self) {
-        self.undo = Some(Undo { queue_length: self.queue.len(), digest: self.digest, replaced: Vec::new() });
+        self.undo = Some(Undo {
+            queue_length: self.queue.len(),
+            created_length: self.created.len(),
+            digest: self.digest,
+            replaced: Vec::new(),
+        });
     }
 
     /// Keeps the group.
@@ -123,6 +133,9 @@ impl Outstanding {
     pub fn take_back(&mut self) {
         let Some(undo) = self.undo.take().filter(|_| !fault::is_on(Fault::MultiNotTakenBack)) else { return };
         self.queue.truncate(undo.queue_length);
+        for (_, session, bytes) in self.created.split_off(undo.created_length) {
+            self.uncount(session, bytes);
+        }
         self.digest = undo.digest;
         for (path, replaced) in undo.replaced.into_iter().rev() {
             match replaced {
@@ -149,6 +162,31 @@ impl Outstanding {
             }
             self.queue.pop_front();
         }
+        while let Some((_, session, bytes)) = self.created.pop_front_if(|(at, ..)| *at <= zxid) {
+            self.uncount(session, bytes);
+        }
+    }
+
+    /// An ephemeral will be created that takes so much in the list of its session's.
+    pub fn count_ephemeral(&mut self, zxid: Zxid, session: SessionId, listed_bytes: usize) {
+        self.created.push_back((zxid, session, listed_bytes));
+        *self.created_bytes.entry(session).or_default() += listed_bytes;
+    }
+
+    fn uncount(&mut self, session: SessionId, listed_bytes: usize) {
+        if let Some(bytes) = self.created_bytes.get_mut(&session) {
+            *bytes -= listed_bytes;
+            if *bytes == 0 {
+                self.created_bytes.remove(&session);
+            }
+        }
+    }
+
+    /// What the ephemerals of a session take in a list, at most: what is applied, and all that will be
+    /// created.
+    #[must_use]
+    pub fn ephemerals_listed_bytes(&self, tree: &Tree, session: SessionId) -> usize {
+        tree.ephemerals_listed_bytes(session) + self.created_bytes.get(&session).copied().unwrap_or(0)
     }
 
     /// Paths with a pending change: deleted, or what they will be.

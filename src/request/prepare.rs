@@ -43,7 +43,14 @@ pub(super) struct Context<'a> {
     pub(super) identities: &'a [Identity],
     pub(super) zxid: Zxid,
     pub(super) time: i64,
+    /// What the transaction takes in the log so far.
+    txn_bytes: usize,
 }
+
+/// Header and digest of a transaction, and the number of parts of a multi.
+const TXN_BYTES: usize = 32 + 12 + 4;
+/// What stands in front of each part of a multi.
+const PART_BYTES: usize = 8;
 
 impl Preparer {
     /// Continues after `last_zxid`.
@@ -91,6 +98,7 @@ impl Preparer {
             identities: &request.identities,
             zxid,
             time,
+            txn_bytes: TXN_BYTES,
         };
         let op = request.op;
         let outcome = context.prepare(op, std::mem::replace(&mut request.body, Body::Malformed));
@@ -146,6 +154,7 @@ impl Context<'_> {
         let mut failed = false;
         let mut parts = Vec::with_capacity(ops.len());
         for part in ops {
+            self.txn_bytes += PART_BYTES;
             let error = if failed {
                 Code::RUNTIME_INCONSISTENCY
             } else {
@@ -160,7 +169,8 @@ impl Context<'_> {
                         parts.push(txn);
                         continue;
                     }
-                    // Not an answer to the part: the reference stumbled, and over the whole multi.
+                    // Not an answer to the part: the reference stumbled, and over the whole multi; or it
+                    // grew too large.
                     Err(Code::MARSHALLING_ERROR) => {
                         self.outstanding.take_back();
                         return Err(Code::MARSHALLING_ERROR);
@@ -172,6 +182,7 @@ impl Context<'_> {
                     }
                 }
             };
+            self.take_in(4)?;
             parts.push(TxnBody::Error(ErrorTxn { err: error.0 }));
         }
         self.outstanding.keep();
@@ -196,6 +207,36 @@ impl Context<'_> {
         self.sessions.set_closing(session);
         let listed = CloseSessionTxn { paths2delete: Some(paths.into_iter().map(Some).collect()) };
         TxnBody::CloseSession(self.options.close_session_lists.then_some(listed))
+    }
+
+    /// Takes in a record of so many bytes, if the transaction is then still one that a start reads again.
+    /// Lists of `auth` entries and sequence numbers make it larger than the request was. The reference
+    /// writes it, and then does not start any more.
+    pub(super) fn take_in(&mut self, record_bytes: usize) -> Result<(), Code> {
+        self.txn_bytes += record_bytes;
+        self.check_bytes(self.txn_bytes, "the transaction would have")
+    }
+
+    /// The end of a session lists its ephemerals, in one transaction of which the same must hold.
+    pub(super) fn take_in_ephemeral(&mut self, path: &str) -> Result<(), Code> {
+        if !self.options.close_session_lists {
+            return Ok(());
+        }
+        let listed_bytes = crate::tree::listed_bytes(1, path.len());
+        let owned_bytes = self.outstanding.ephemerals_listed_bytes(self.tree, self.session);
+        self.check_bytes(TXN_BYTES + owned_bytes + listed_bytes, "the end of the session would have")?;
+        self.outstanding.count_ephemeral(self.zxid, self.session, listed_bytes);
+        Ok(())
+    }
+
+    fn check_bytes(&self, bytes: usize, what: &str) -> Result<(), Code> {
+        let most = self.options.txn_bytes_max;
+        if bytes <= most {
+            return Ok(());
+        }
+        let session = self.session;
+        tracing::warn!(%session, "refused: {what} {bytes} bytes, and with this jute.maxbuffer {most} are read again");
+        Err(Code::MARSHALLING_ERROR)
     }
 
     /// Reference: `SessionTrackerImpl.checkSession`.

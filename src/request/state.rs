@@ -34,6 +34,8 @@ pub struct Options {
     pub close_session_lists: bool,
     /// `reconfigEnabled`.
     pub reconfig: bool,
+    /// The largest transaction that a start will read again: `jute.maxbuffer` with its extra size.
+    pub txn_bytes_max: usize,
 }
 
 /// The tree, who watches it, and who is connected.

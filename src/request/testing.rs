@@ -72,6 +72,7 @@ pub(crate) const OPTIONS: Options = Options {
     digest: true,
     close_session_lists: true,
     reconfig: false,
+    txn_bytes_max: 2 << 20,
 };
 
 /// Any write.
@@ -110,6 +111,15 @@ pub(crate) fn creation(path: &str, mode: CreateMode) -> Asked {
     let flags = i32::from(mode == CreateMode::Ephemeral);
     let (path, acl) = (Some(path.to_owned()), Some(vec![entry((31, "world", "anyone"))]));
     let body = CreateRequest { path, data: None, acl, flags }.to_bytes();
+    Asked { session: SESSIONS[0], op: OpCode::CREATE, body }
+}
+
+/// A plain node with this much data.
+pub(crate) fn creation_of(path: &str, data_bytes: usize) -> Asked {
+    let mut body = Vec::new();
+    let (path, data) = (Some(path.into()), Some(vec![b'x'; data_bytes]));
+    let acl = Some(vec![entry((31, "world", "anyone"))]);
+    CreateRequest { path, data, acl, flags: 0 }.encode(&mut body);
     Asked { session: SESSIONS[0], op: OpCode::CREATE, body }
 }
 
@@ -182,7 +192,7 @@ fn multi() -> impl Strategy<Value = (OpCode, Vec<u8>)> {
     vec(part, 0..4).prop_map(|parts| (OpCode::MULTI, multi_body(parts)))
 }
 
-fn multi_body(parts: impl IntoIterator<Item = (OpCode, Vec<u8>)>) -> Vec<u8> {
+pub(crate) fn multi_body(parts: impl IntoIterator<Item = (OpCode, Vec<u8>)>) -> Vec<u8> {
     let mut body = Vec::new();
     for (op, part) in parts {
         MultiHeader { r#type: op.0, done: false, err: -1 }.encode(&mut body);

@@ -5,6 +5,9 @@ use crate::disk::DiskError;
 use crate::snapshot::SnapshotError;
 use crate::txnlog::LogError;
 
+/// Reference: `ExitCode.TXNLOG_ERROR_TAKING_SNAPSHOT`.
+pub(super) const SNAPSHOT_FAILED_EXIT_CODE: u8 = 10;
+
 /// The end of a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -20,9 +23,12 @@ pub enum ServerError {
     /// A data directory cannot be used.
     #[error("{0}")]
     Disk(#[from] DiskError),
-    /// No snapshot could be loaded, or none could be written.
+    /// No snapshot could be loaded.
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),
+    /// The snapshot that a new database begins with cannot be written.
+    #[error("cannot write the first snapshot of a new database: {0}")]
+    FirstSnapshot(SnapshotError),
     /// The log could not be replayed, or is failing.
     #[error("{0}")]
     Log(#[from] LogError),
@@ -52,6 +58,7 @@ impl ServerError {
         match self {
             Self::Config(_) | Self::Unsupported(_) => 2,
             Self::DataDirectory(_) | Self::Disk(_) => 3,
+            Self::FirstSnapshot(_) => SNAPSHOT_FAILED_EXIT_CODE,
             _ => 1,
         }
     }

@@ -91,7 +91,7 @@ impl Server {
         }
         let state = Arc::new(State::new(recovered.tree, sessions, request_options(&config)));
         let log = Log::open(disk.clone(), log_options(&config, &directories), last_zxid)?;
-        spawn_spare_preparer(&log)?;
+        let _spare_keeper = log.spare().keep(say_spare)?;
 
         let job = Job {
             state: state.clone(),
@@ -102,7 +102,7 @@ impl Server {
         };
         if recovered.snapshot.is_none() {
             // The first snapshot proves that the directory was initialised: it comes before any log.
-            job.take(Cursor::new(&state.tree()))?;
+            job.take(Cursor::new(&state.tree())).map_err(ServerError::FirstSnapshot)?;
         }
         let mut taker = SnapshotTaker::new(job);
         if recovered.snapshot.is_some_and(|zxid| zxid < last_zxid) {
@@ -182,16 +182,14 @@ fn run_writer(pipeline: Pipeline) -> Result<(), LogError> {
     outcome
 }
 
-/// Makes the next log file ready while the current one fills.
-fn spawn_spare_preparer(log: &Log) -> std::io::Result<()> {
-    let spare = log.spare();
-    let prepare = move || loop {
-        if let Err(error) = spare.prepare() {
-            tracing::warn!("cannot prepare the next log file: {error}");
+/// A log that cannot have its next file yet is an early warning that the disk fills.
+fn say_spare(failed: Option<LogError>) {
+    match failed {
+        Some(error) => {
+            tracing::warn!("cannot prepare the next log file yet; the current one is used up: {error}")
         }
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    std::thread::Builder::new().name("log-spare".into()).spawn(prepare).map(|_| ())
+        None => tracing::info!("the next log file is prepared again"),
+    }
 }
 
 struct Listeners {
@@ -316,6 +314,7 @@ fn request_options(config: &Config) -> RequestOptions {
             .raw
             .iter()
             .any(|(key, value)| key == "reconfigEnabled" && value.eq_ignore_ascii_case("true")),
+        txn_bytes_max: config.read_bytes_max(),
     }
 }
 

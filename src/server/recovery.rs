@@ -128,9 +128,7 @@ fn load_newest_snapshot(
     config: &Config,
     rules: OwnerRules,
 ) -> Result<Option<(Recovering, Zxid)>, ServerError> {
-    let field_bytes_max = usize::try_from(config.jute_max_buffer_bytes)
-        .unwrap_or(usize::MAX)
-        .saturating_add(usize::try_from(config.jute_max_buffer_extra_bytes).unwrap_or(0));
+    let field_bytes_max = config.read_bytes_max();
     let candidates = snapshot::candidates(disk.as_ref(), &directories.snapshots, CANDIDATES_MAX)?;
     let mut last_error = None;
     for candidate in &candidates {

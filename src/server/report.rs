@@ -77,6 +77,7 @@ impl Reporter {
             last_client_response_size: last,
             max_client_response_size: most,
             min_client_response_size: least,
+            disk_full_writes_waiting: self.facts.queue.is_held_back().into(),
             quotas: quota_gauges(&tree),
             ..Gauges::default()
         }

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jute::Zxid;
 
+use super::error::SNAPSHOT_FAILED_EXIT_CODE;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
@@ -18,6 +19,10 @@ use crate::tree::{Cursor, digest};
 
 /// Nodes handed over under one hold of the tree.
 const SLICE_NODES: usize = 512;
+/// How long a full disk is left alone before the next attempt.
+const RETRY_MS: i64 = 60_000;
+/// No attempt is to be repeated.
+const NEVER: i64 = i64::MAX;
 
 /// When, where and how.
 #[derive(Clone, Debug)]
@@ -42,6 +47,8 @@ pub(super) struct SnapshotTaker {
     due_bytes: Option<u64>,
     random: u64,
     running: Arc<AtomicBool>,
+    /// When one that failed for want of space is tried again, on the monotonic clock.
+    retry_ms: Arc<AtomicI64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -66,6 +73,7 @@ impl SnapshotTaker {
             due_bytes: None,
             random,
             running: Arc::default(),
+            retry_ms: Arc::new(AtomicI64::new(NEVER)),
             thread: None,
         };
         taker.draw();
@@ -94,7 +102,9 @@ impl SnapshotTaker {
 impl Snapshots for SnapshotTaker {
     fn is_due(&mut self, txns: u64, log_bytes: u64) -> bool {
         self.txns += txns;
-        let due = self.txns > self.due_txns || self.due_bytes.is_some_and(|due| log_bytes > due);
+        let is_retried = self.job.clock.now_ms() >= self.retry_ms.load(Ordering::Acquire);
+        let due =
+            is_retried || self.txns > self.due_txns || self.due_bytes.is_some_and(|due| log_bytes > due);
         if due {
             self.txns = 0;
             self.draw();
@@ -112,13 +122,24 @@ impl Snapshots for SnapshotTaker {
         }
         // The cursor starts here, on the writer thread, so that it stands at the zxid of the file's name.
         let cursor = Cursor::new(&self.job.state.tree());
-        let (job, running) = (self.job.clone(), self.running.clone());
+        let (job, running, retry_ms) = (self.job.clone(), self.running.clone(), self.retry_ms.clone());
+        retry_ms.store(NEVER, Ordering::Release);
         let spawned = std::thread::Builder::new().name("snapshot".into()).spawn(move || {
-            if let Err(error) = job.take(cursor) {
-                // The log is whole, so nothing is lost; but without snapshots it grows for ever, and the
-                // reference ends here too.
-                tracing::error!("cannot write a snapshot: {error}");
-                std::process::exit(SNAPSHOT_FAILED_EXIT_CODE);
+            match job.take(cursor) {
+                Ok(()) => {}
+                Err(error) if error.is_full() => {
+                    tracing::error!(
+                        "cannot write a snapshot: {error}. Nothing is lost, the log has everything; free some \
+                         space, it is tried again in a minute"
+                    );
+                    retry_ms.store(job.clock.now_ms() + RETRY_MS, Ordering::Release);
+                }
+                Err(error) => {
+                    // The log is whole, so nothing is lost; but without snapshots it grows for ever, and
+                    // the reference ends here too.
+                    tracing::error!("cannot write a snapshot: {error}");
+                    std::process::exit(SNAPSHOT_FAILED_EXIT_CODE.into());
+                }
             }
             running.store(false, Ordering::Release);
         });
@@ -140,9 +161,6 @@ impl Drop for SnapshotTaker {
         }
     }
 }
-
-/// Reference: `ExitCode.TXNLOG_ERROR_TAKING_SNAPSHOT`.
-const SNAPSHOT_FAILED_EXIT_CODE: i32 = 10;
 
 impl Job {
     /// Writes a snapshot of what `cursor` walks over.

@@ -181,6 +181,13 @@ impl Sessions {
         expired
     }
 
+    /// Gives every session its whole timeout again, after a time in which none of them could be served.
+    pub fn renew_all(&self, now_ms: i64) {
+        for tracked in self.by_id.values() {
+            tracked.handle.touch(now_ms);
+        }
+    }
+
     /// Sessions whose creation is committed, with their timeouts: what a snapshot keeps.
     #[must_use]
     pub fn committed(&self) -> Vec<(SessionId, i32)> {

@@ -278,11 +278,6 @@ impl SimDisk {
         self.inner().dying = forget;
     }
 
-    /// The disk is not full any more.
-    pub(super) fn free_space(&self) {
-        self.inner().plan.full = 0..0;
-    }
-
     pub(super) fn is_stopped(&self) -> bool {
         self.inner().stopped
     }
@@ -325,6 +320,7 @@ impl Disk for SimDisk {
         if inner.find("create", path).is_ok() {
             return Err(DiskError::new("create", path, ErrorKind::AlreadyExists.into()));
         }
+        inner.take_space(path)?;
         let inode = inner.inodes.len();
         let (_, name) = inner.directory("create", path)?;
         inner.change_name("create", path, NameChange::Link(name, inode))?;
@@ -337,6 +333,7 @@ impl Disk for SimDisk {
         let mut inner = self.inner();
         inner.effect("rename", from)?;
         let inode = inner.find("rename", from)?;
+        inner.take_space(from)?;
         let (_, old) = inner.directory("rename", from)?;
         let (_, new) = inner.directory("rename", to)?;
         inner.change_name("rename", from, NameChange::Rename(old, new, inode))

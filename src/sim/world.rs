@@ -11,9 +11,9 @@ use super::disk::SimDisk;
 use super::slow::{self, Slow};
 use crate::disk::{Disk, atomic_write};
 use crate::server::testing::recover;
-use crate::snapshot::{self, Compression, Writer, retention};
+use crate::snapshot::{self, Compression, SnapshotError, Writer, retention};
 use crate::tree::{Cursor, Tree, digest};
-use crate::txnlog::{Io, Log, Options};
+use crate::txnlog::{Io, Log, LogError, Options};
 
 pub(super) const DATA: &str = "/data/version-2";
 pub(super) const LOG: &str = "/log/version-2";
@@ -89,6 +89,8 @@ pub(super) struct World {
     disk: SimDisk,
     setup: Setup,
     pub(super) promise: Promise,
+    /// How often it waited for space.
+    pub(super) waits: u64,
     live: Option<Live>,
 }
 
@@ -111,7 +113,7 @@ fn said(error: impl std::fmt::Display) -> String {
 
 impl World {
     pub(super) fn new(disk: &SimDisk, setup: Setup) -> Self {
-        Self { disk: disk.clone(), setup, promise: Promise::default(), live: None }
+        Self { disk: disk.clone(), setup, promise: Promise::default(), waits: 0, live: None }
     }
 
     /// Runs until the script or the world ends.
@@ -169,7 +171,7 @@ impl World {
             Step::Sync => self.sync(),
             Step::Roll => {
                 self.sync()?;
-                self.live().log.roll().map(drop).map_err(said)
+                self.with_space(Log::roll).map(drop)
             }
             // A full disk is met again when the file is needed.
             Step::Spare => {
@@ -212,19 +214,15 @@ impl World {
         let last = self.live().log.last_zxid();
         let entry = self.live().ahead.next(last.successor());
         self.promise.history.push(entry.clone());
-        let appended = self.live().log.append(&entry);
-        if let Err(error) = appended {
-            let retryable = error.is_retryable() && !self.disk.is_stopped();
-            if retryable {
-                // A full disk: others go first, and it is tried again when there is space.
+        match self.live().log.append(&entry) {
+            // A full disk: others go first.
+            Err(error) if error.is_retryable() => {
                 self.promise.history.pop();
                 self.sync()?;
                 self.promise.history.push(entry.clone());
-                self.disk.free_space();
-                self.live().log.append(&entry).map_err(said)?;
-            } else {
-                return Err(said(error));
+                self.with_space(|log| log.append(&entry))?;
             }
+            appended => appended.map_err(said)?,
         }
         self.live().ahead.apply(&entry.header, &entry.body);
         if self.setup.acknowledges_early {
@@ -233,8 +231,21 @@ impl World {
         Ok(())
     }
 
+    /// As the pipeline does it: tries until there is space.
+    fn with_space<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Log) -> Result<T, LogError>,
+    ) -> Result<T, String> {
+        loop {
+            match attempt(&mut self.live().log) {
+                Err(error) if error.is_retryable() => self.waits += 1,
+                done => return done.map_err(said),
+            }
+        }
+    }
+
     fn sync(&mut self) -> Done {
-        self.live().log.sync().map_err(said)?;
+        self.with_space(Log::sync)?;
         self.promise.floor = self.promise.history.len();
         let live = self.live.as_mut().expect("a process runs");
         for entry in self.promise.history.iter().skip(live.applied) {
@@ -253,40 +264,66 @@ impl World {
         Ok(())
     }
 
-    /// As the pipeline and `server::snapshots` do it: end the file, walk from here.
+    /// As the pipeline and `server::snapshots` do it: end the file, walk from here; what fails for want
+    /// of space is begun again.
     fn begin_snapshot(&mut self) -> Done {
-        self.sync()?;
+        loop {
+            self.sync()?;
+            self.with_space(Log::roll)?;
+            match self.try_to_begin() {
+                Err(error) if error.is_full() => self.waits += 1,
+                begun => return begun.map_err(said),
+            }
+        }
+    }
+
+    fn try_to_begin(&mut self) -> Result<(), SnapshotError> {
         let (disk, compression) = (self.disk(), self.setup.compression);
         let live = self.live();
-        live.log.roll().map_err(said)?;
         let cursor = Cursor::new(&live.tree);
         let sessions: Vec<_> = live.sessions.iter().map(|(id, timeout)| (*id, *timeout)).collect();
         let acls: Vec<_> =
             live.tree.acls().to_file().into_iter().map(|(id, list)| (id, list.to_vec())).collect();
-        let mut writer =
-            Writer::create(&disk, Path::new(DATA), cursor.began_at(), compression).map_err(said)?;
-        writer.begin(&sessions, &acls).map_err(said)?;
+        let mut writer = Writer::create(&disk, Path::new(DATA), cursor.began_at(), compression)?;
+        writer.begin(&sessions, &acls)?;
         live.snapshot = Some((writer, cursor));
         Ok(())
     }
 
-    fn slice(&mut self, nodes: usize) -> Result<usize, String> {
+    fn begin_again(&mut self, error: SnapshotError) -> Done {
+        if !error.is_full() {
+            return Err(said(error));
+        }
+        self.waits += 1;
+        self.live().snapshot = None;
+        self.begin_snapshot()
+    }
+
+    /// Whether there is more.
+    fn slice(&mut self, nodes: usize) -> Result<bool, String> {
         let live = self.live();
         let (writer, cursor) = live.snapshot.as_mut().expect("a snapshot was begun");
         let mut bytes = Vec::new();
         let written = cursor.slice(&live.tree, nodes, &mut |path, data, acl, stat| {
             snapshot::format::put_node(&mut bytes, path, data, acl, stat);
         });
-        writer.raw_nodes(&bytes).map_err(said)?;
-        Ok(written)
+        match writer.raw_nodes(&bytes) {
+            Ok(()) => Ok(written > 0),
+            Err(error) => self.begin_again(error).map(|()| true),
+        }
     }
 
     fn end_snapshot(&mut self) -> Done {
-        while self.slice(100)? > 0 {}
-        let live = self.live();
-        let (writer, _) = live.snapshot.take().expect("a snapshot was begun");
-        let digest = (live.tree.last_zxid(), digest::VERSION, live.tree.digest().cast_signed());
-        writer.finish(Some(digest), None).map(drop).map_err(said)
+        loop {
+            while self.slice(100)? {}
+            let live = self.live();
+            let (writer, _) = live.snapshot.take().expect("a snapshot was begun");
+            let digest = (live.tree.last_zxid(), digest::VERSION, live.tree.digest().cast_signed());
+            match writer.finish(Some(digest), None) {
+                Ok(_) => return Ok(()),
+                Err(error) => self.begin_again(error)?,
+            }
+        }
     }
 
     fn truncate(&mut self, back: usize) -> Done {

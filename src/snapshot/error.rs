@@ -44,6 +44,14 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// There was no space. What was begun is removed, and may be begun again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Disk(error) if error.is_full())
+    }
+}
+
 impl From<DiskError> for SnapshotError {
     fn from(error: DiskError) -> Self {
         Self::Disk(error)

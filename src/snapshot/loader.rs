@@ -212,7 +212,11 @@ impl<'a> Parser<'a> {
         match usize::try_from(length) {
             Ok(length) if length <= self.field_bytes_max => Ok(Some(length)),
             Err(_) if length == -1 => Ok(None),
-            _ => Err(self.damaged(&format!("unreasonable length {length}"))),
+            _ => Err(self.damaged(&format!(
+                "unreasonable length {length}; at most {} are taken, so if it is right set jute.maxbuffer to \
+                 what it was when this was written",
+                self.field_bytes_max
+            ))),
         }
     }
 

@@ -145,6 +145,13 @@ const fn encoded_bytes(identity: &Identity) -> usize {
     12 + identity.scheme.len() + identity.id.len()
 }
 
+/// What a list takes in a record.
+#[must_use]
+pub fn list_bytes(list: &[Acl]) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    4 + list.iter().map(|acl| 12 + text(&acl.id.scheme) + text(&acl.id.id)).sum::<usize>()
+}
+
 /// Two parts between colons, counted as Java's `split` does: empty parts at the end do not count.
 fn is_digest_id(id: &str) -> bool {
     id.trim_end_matches(':').split(':').count() == 2

@@ -258,7 +258,7 @@ impl Tree {
         zxid: Zxid,
         observer: &mut Observer<'_>,
     ) {
-        let mut left = self.ephemerals.remove(&session).unwrap_or_default();
+        let mut left = self.ephemerals.take(session);
         if fault::is_on(Fault::EphemeralLeftBehind) {
             left.pop_last();
             listed.clear();
@@ -310,9 +310,7 @@ impl Tree {
             Owner::None => {}
             Owner::Container => drop(self.containers.insert(path.into())),
             Owner::Ttl(_) => drop(self.ttls.insert(path.into())),
-            Owner::Session(session) => {
-                self.ephemerals.entry(session).or_default().insert(path.into());
-            }
+            Owner::Session(session) => self.ephemerals.insert(session, path),
         }
     }
 
@@ -331,11 +329,7 @@ impl Tree {
             Owner::None => {}
             Owner::Container => drop(self.containers.remove(path)),
             Owner::Ttl(_) => drop(self.ttls.remove(path)),
-            Owner::Session(session) => {
-                if let Some(paths) = self.ephemerals.get_mut(&session) {
-                    paths.remove(path);
-                }
-            }
+            Owner::Session(session) => self.ephemerals.remove(session, path),
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod acl;
 mod apply;
 pub mod digest;
+mod ephemerals;
 pub mod ip;
 mod load;
 #[cfg(test)]
@@ -16,16 +17,18 @@ pub mod path;
 pub mod quota;
 mod slab;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jute::records::data::{Acl, Stat};
 use jute::{Code, OpCode, SessionId, Zxid};
 
 pub use self::acl::{AclRules, AclSlot, AclTable, Identity};
+pub use self::ephemerals::listed_bytes;
 pub use self::load::{Cursor, NodeWriter};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 
+use self::ephemerals::Ephemerals;
 use self::quota::QuotaPaths;
 use self::slab::{PathIndex, Slab};
 
@@ -82,7 +85,7 @@ pub struct Tree {
     index: PathIndex,
     acls: AclTable,
     /// Sorted, so that a session's end lists them in one order everywhere.
-    ephemerals: HashMap<SessionId, BTreeSet<Box<str>>>,
+    ephemerals: Ephemerals,
     containers: BTreeSet<Box<str>>,
     ttls: BTreeSet<Box<str>>,
     quotas: QuotaPaths,
@@ -112,7 +115,7 @@ impl Tree {
             nodes: Slab::default(),
             index: PathIndex::default(),
             acls: AclTable::default(),
-            ephemerals: HashMap::new(),
+            ephemerals: Ephemerals::default(),
             containers: BTreeSet::new(),
             ttls: BTreeSet::new(),
             quotas: QuotaPaths::default(),
@@ -198,18 +201,24 @@ impl Tree {
 
     /// A session's ephemerals, sorted.
     pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = &str> {
-        self.ephemerals.get(&session).into_iter().flatten().map(AsRef::as_ref)
+        self.ephemerals.of(session)
+    }
+
+    /// What the list of a session's ephemerals takes in the transaction that ends it, in bytes.
+    #[must_use]
+    pub fn ephemerals_listed_bytes(&self, session: SessionId) -> usize {
+        self.ephemerals.listed_bytes_of(session)
     }
 
     /// Every session that owns ephemerals, with them.
     pub fn ephemerals(&self) -> impl Iterator<Item = (SessionId, &BTreeSet<Box<str>>)> {
-        self.ephemerals.iter().map(|(session, paths)| (*session, paths))
+        self.ephemerals.iter()
     }
 
     /// How many ephemerals there are.
     #[must_use]
     pub fn ephemerals_count(&self) -> usize {
-        self.ephemerals.values().map(BTreeSet::len).sum()
+        self.ephemerals.count()
     }
 
     /// Every container.

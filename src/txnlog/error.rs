@@ -12,8 +12,13 @@ use crate::disk::DiskError;
 pub enum LogError {
     /// The disk failed. On the write path the log is poisoned afterwards.
     Disk(DiskError),
-    /// No space for the next record. Nothing of it was written; the same append may be tried again.
-    Full(DiskError),
+    /// No space for the next record. Nothing of it was written; the same call may be made again.
+    Full {
+        /// How many bytes were to be allocated.
+        wanted: u64,
+        /// Where, and what the system said.
+        source: DiskError,
+    },
     /// An earlier write or sync failed, so what is on disk is unknown until a restart reads it.
     Poisoned {
         /// The first failure.
@@ -69,17 +74,23 @@ pub enum LogError {
 }
 
 impl LogError {
-    /// The append may be tried again once there is space: nothing was written.
+    /// A failed allocation or write of `wanted` bytes that nothing depends on yet: a full disk may have
+    /// space again later, anything else is final.
+    pub(super) fn of_allocation(source: DiskError, wanted: u64) -> Self {
+        if source.is_full() { Self::Full { wanted, source } } else { Self::Disk(source) }
+    }
+
+    /// The call may be made again once there is space: nothing was written.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Full(_))
+        matches!(self, Self::Full { .. })
     }
 
     /// For callers that must say which file an operator should look at.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Disk(error) | Self::Full(error) => Some(&error.path),
+            Self::Disk(source) | Self::Full { source, .. } => Some(&source.path),
             Self::Poisoned { .. } => None,
             Self::Corrupt { path, .. }
             | Self::NotALog { path, .. }
@@ -100,7 +111,11 @@ impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk(error) => error.fmt(f),
-            Self::Full(error) => write!(f, "{error}; free some space, writes go on by themselves"),
+            Self::Full { wanted, source } => write!(
+                f,
+                "{source}; {wanted} bytes are wanted. Free some space on this file system: writes go on by \
+                 themselves, nothing needs a restart"
+            ),
             Self::Poisoned { reason } => write!(f, "the log is closed after a failed write: {reason}"),
             Self::Corrupt { path, offset, problem, intact } => write!(
                 f,
@@ -138,7 +153,7 @@ impl fmt::Display for LogError {
 impl std::error::Error for LogError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Disk(error) | Self::Full(error) => Some(error),
+            Self::Disk(source) | Self::Full { source, .. } => Some(source),
             Self::Unreadable { source, .. } => Some(source),
             _ => None,
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
-use super::segment::Segment;
+use super::segment::{Extent, Segment};
 use super::spare::{Spare, discard_spare};
 use super::{Io, LogError, Options, format, truncate};
 use crate::disk::mutant::{self, Mutant};
@@ -101,8 +101,20 @@ impl Log {
     fn append_with(&mut self, zxid: Zxid, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), LogError> {
         self.check_open()?;
         assert!(zxid > self.appended, "transaction {zxid} appended after {}", self.appended);
-        let mut start = self.batch.len();
+        let start = self.batch.len();
         format::put_record(&mut self.batch, encode);
+        let record_bytes = self.batch.len() - start;
+        if let Err(error) = self.admit(zxid, start) {
+            // What was in front of it may have been stored by now, so it is found from the end.
+            self.batch.truncate(self.batch.len() - record_bytes);
+            return Err(if error.is_retryable() { error } else { self.fail(error) });
+        }
+        self.appended = zxid;
+        Ok(())
+    }
+
+    /// Sees to it that the batch, whose last record begins at `start` in it, can be stored.
+    fn admit(&mut self, zxid: Zxid, mut start: usize) -> Result<(), LogError> {
         if start > 0 && self.batch.len() > format::UNSYNCED_BYTES_MAX {
             self.sync_batch(start)?;
             start = 0;
@@ -112,12 +124,7 @@ impl Log {
             self.finish_segment()?;
             start = 0;
         }
-        if let Err(error) = self.make_room(zxid, start) {
-            self.batch.truncate(start);
-            return Err(if error.is_retryable() { error } else { self.fail(error) });
-        }
-        self.appended = zxid;
-        Ok(())
+        self.make_room(zxid, start)
     }
 
     /// Whether the batch, whose last record begins at `start` in it, would make the file grow while the
@@ -151,7 +158,7 @@ impl Log {
         }
         let segment = match self.spare.take(&path)? {
             Some(segment) => segment,
-            None => Segment::create(&*self.disk, &path, &self.options)?,
+            None => Segment::create(&*self.disk, &path, &self.options, Extent::AnyPart)?,
         };
         self.disk.sync_dir(&self.options.dir)?;
         Ok(segment)
@@ -160,8 +167,9 @@ impl Log {
     /// Makes everything appended durable, with one sync.
     ///
     /// # Errors
-    /// Final: the log takes nothing more. What was appended since the last sync may or may not be on
-    /// disk, and the process should end.
+    /// [`LogError::Full`], which only plain writes meet: nothing counts as synced, and the same call may
+    /// be made again. Any other error is final: the log takes nothing more, what was appended since the
+    /// last sync may or may not be on disk, and the process should end.
     pub fn sync(&mut self) -> Result<Synced, LogError> {
         self.check_open()?;
         self.sync_batch(self.batch.len())?;
@@ -183,10 +191,10 @@ impl Log {
         let begun = Instant::now();
         let mut done = segment.store(batch);
         if done.is_ok() && self.options.force_sync && !mutant::is_on(Mutant::SyncIsStore) {
-            done = segment.sync(start);
+            done = segment.sync(start).map_err(LogError::from);
         }
         self.early.duration += begun.elapsed();
-        done.map_err(|error| self.fail(error.into()))?;
+        done.map_err(|error| if error.is_retryable() { error } else { self.fail(error) })?;
         self.early.bytes += count as u64;
         self.batch.drain(..count);
         Ok(())

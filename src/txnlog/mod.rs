@@ -45,7 +45,7 @@ pub use inspect::{FileSummary, inspect};
 pub use log::{Log, Synced};
 pub use reader::{Entries, Frame, Gaps};
 pub use recovery::{Progress, Recovered, recover};
-pub use spare::Spare;
+pub use spare::{Keeper, Spare};
 pub use syncer::{Durability, Syncer};
 pub use tail::TornTail;
 

@@ -11,6 +11,18 @@ use super::mmap::Mapped;
 use super::{Io, LogError, Options};
 use crate::disk::{Disk, DiskError, DiskFile, LogMem, Mapping, Result};
 
+/// What file systems give out.
+pub(super) const BLOCK_BYTES: u64 = 4096;
+
+/// How much of its first extent a new file must get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it, or there is no file.
+    Whole,
+    /// As much as there is room for.
+    AnyPart,
+}
+
 /// A log file open for appending.
 pub(super) struct Segment {
     file: Box<dyn DiskFile>,
@@ -33,20 +45,26 @@ impl Segment {
         disk: &dyn Disk,
         path: &Path,
         options: &Options,
+        extent: Extent,
     ) -> std::result::Result<Self, LogError> {
-        let file = disk.create(path)?;
-        let prepared = Self::prepare(file, options);
+        let wanted = u64::try_from(options.prealloc_bytes).unwrap_or(0).max(HEADER_BYTES);
+        let file = disk.create(path).map_err(|error| LogError::of_allocation(error, wanted))?;
+        let prepared = Self::prepare(file, options, extent);
         if prepared.is_err() {
             let _ = disk.remove(path);
         }
-        prepared.map_err(full_or_disk)
+        prepared.map_err(|error| LogError::of_allocation(error, wanted))
     }
 
-    fn prepare(file: Box<dyn DiskFile>, options: &Options) -> Result<Self> {
+    fn prepare(file: Box<dyn DiskFile>, options: &Options, extent: Extent) -> Result<Self> {
         file.write_at(0, &HEADER)?;
         let prealloc_bytes = options.prealloc_bytes;
-        let allocated = format::padded_size(HEADER_BYTES, HEADER_BYTES, HEADER_BYTES, prealloc_bytes);
-        file.allocate(HEADER_BYTES..allocated)?;
+        let padded = format::padded_size(HEADER_BYTES, HEADER_BYTES, HEADER_BYTES, prealloc_bytes);
+        let least = match extent {
+            Extent::Whole => padded,
+            Extent::AnyPart => padded.min(BLOCK_BYTES),
+        };
+        let allocated = allocate(&*file, HEADER_BYTES, padded, least)?;
         file.sync()?;
         let (io, path) = (options.io, file.path().to_owned());
         let mut segment =
@@ -101,35 +119,60 @@ impl Segment {
         format::padded_size(range.start, range.end, self.allocated, self.prealloc_bytes)
     }
 
-    /// Makes sure that a record at `range` has durable space. Extends the file when it has not.
+    /// Makes sure that a record at `range` has durable space. Extends the file when it has not, on a
+    /// nearly full disk by less than a whole step.
     pub(super) fn reserve(&mut self, range: Range<u64>) -> std::result::Result<(), LogError> {
+        let end = range.end;
         let needed = self.needed(range);
         if needed <= self.allocated {
             return Ok(());
         }
-        self.file.allocate(self.allocated..needed).map_err(full_or_disk)?;
-        self.file.sync()?;
-        self.allocated = needed;
+        let fits = end <= self.allocated;
+        let least = if fits { needed } else { end.next_multiple_of(BLOCK_BYTES).min(needed) };
+        match allocate(&*self.file, self.allocated, needed, least) {
+            // It would only have grown ahead of need.
+            Err(error) if fits && error.is_full() => return Ok(()),
+            Err(error) => return Err(LogError::of_allocation(self.named(error), least - self.allocated)),
+            Ok(allocated) => self.allocated = allocated,
+        }
+        self.file.sync().map_err(|error| self.named(error))?;
         self.map()?;
         Ok(())
     }
 
+    /// An error under the name the file has now: it may have been opened as a spare.
+    fn named(&self, error: DiskError) -> DiskError {
+        DiskError { path: self.path.clone(), ..error }
+    }
+
     /// Stores a batch of whole records after the last one. Its first bytes go last: should the process
     /// die in between, the place reads as an end and not as a damaged record.
-    pub(super) fn store(&mut self, batch: &[u8]) -> Result<()> {
+    ///
+    /// Only a plain write can find the disk full. It leaves the file as it was, or with a torn tail that
+    /// the same batch replaces when it is stored again.
+    pub(super) fn store(&mut self, batch: &[u8]) -> std::result::Result<(), LogError> {
         let (prefix, rest) = batch.split_at(PREFIX_BYTES.min(batch.len()));
         let after_prefix = self.written + prefix.len() as u64;
         match &mut self.memory {
             Some(memory) => {
-                memory.store(after_prefix, rest)?;
-                memory.store(self.written, prefix)?;
+                let stored = memory.store(after_prefix, rest);
+                let stored = stored.and_then(|()| memory.store(self.written, prefix));
+                stored.map_err(|error| self.named(error))?;
             }
             None if self.allocated > self.written => {
-                self.file.write_at(after_prefix, rest)?;
-                self.file.write_at(self.written, prefix)?;
+                let stored = self.file.write_at(after_prefix, rest);
+                let stored = stored.and_then(|()| self.file.write_at(self.written, prefix));
+                stored.map_err(|error| LogError::of_allocation(self.named(error), batch.len() as u64))?;
             }
             // Past the end of the file one write is better: the length never covers a hole.
-            None => self.file.write_at(self.written, batch)?,
+            None => {
+                if let Err(error) = self.file.write_at(self.written, batch) {
+                    if error.is_full() {
+                        self.file.set_len(self.written)?;
+                    }
+                    return Err(LogError::of_allocation(self.named(error), batch.len() as u64));
+                }
+            }
         }
         self.written += batch.len() as u64;
         self.allocated = self.allocated.max(self.written);
@@ -138,10 +181,11 @@ impl Segment {
 
     /// Makes everything from `start` on durable.
     pub(super) fn sync(&mut self, start: u64) -> Result<()> {
-        match &mut self.memory {
+        let synced = match &mut self.memory {
             Some(memory) => memory.sync(start..self.written),
             None => self.file.sync_data(),
-        }
+        };
+        synced.map_err(|error| self.named(error))
     }
 
     /// Ends the file. Its padding is given back to the file system: real blocks, unlike the
@@ -152,6 +196,18 @@ impl Segment {
     }
 }
 
-fn full_or_disk(error: DiskError) -> LogError {
-    if error.is_full() { LogError::Full(error) } else { LogError::Disk(error) }
+/// Allocates from the file's end at `from` to `wanted`, or, where there is less room, to any point not
+/// below `least`. Returns the new end.
+fn allocate(file: &dyn DiskFile, from: u64, wanted: u64, least: u64) -> Result<u64> {
+    let mut end = wanted;
+    loop {
+        match file.allocate(from..end) {
+            Ok(()) => return Ok(end),
+            Err(error) if !error.is_full() || end <= least => return Err(error),
+            Err(_) => {
+                let half = (from + (end - from) / 2).next_multiple_of(BLOCK_BYTES);
+                end = if half < end { half.max(least) } else { least };
+            }
+        }
+    }
 }

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
-use super::{Log, LogError, Spare, Synced};
+use super::{Log, LogError, Synced};
 
 /// Entries in one batch at most, as the reference's `maxBatchSize`.
 const BATCH_ENTRIES_MAX: usize = 1000;
@@ -105,20 +105,16 @@ struct Owner<R> {
 
 impl<R: FnMut(Durability)> Owner<R> {
     fn run(mut self, commands: &Receiver<Command>) -> Log {
-        let spares = spare_thread(self.log.spare());
+        // Its failures need no report: the log meets them again, with the transaction they concern.
+        // Without the thread the log makes each file itself.
+        let keeper = self.log.spare().keep(|_| {});
         while let Ok(first) = commands.recv() {
             if let Err(error) = self.batch(first, commands) {
                 (self.report)(Durability::Failed(error));
                 break;
             }
-            // A full queue of wishes is a wish already made.
-            let _ = spares.as_ref().map(|(wishes, _)| wishes.try_send(()));
         }
-        // Whoever opens the directory next must not meet a file that is still being made.
-        if let Some((wishes, thread)) = spares {
-            drop(wishes);
-            let _ = thread.join();
-        }
+        drop(keeper);
         self.log
     }
 
@@ -129,12 +125,12 @@ impl<R: FnMut(Durability)> Owner<R> {
         while let Ok(command) = next {
             match command {
                 Command::Append(entry) => self.append(&entry)?,
-                Command::Roll => synced += self.log.roll()?,
+                Command::Roll => synced += self.with_space(Log::roll)?,
             }
             count += 1;
             next = if count < BATCH_ENTRIES_MAX { commands.try_recv() } else { Err(TryRecvError::Empty) };
         }
-        synced += self.log.sync()?;
+        synced += self.with_space(Log::sync)?;
         (self.report)(Durability::Reached(self.log.durable_zxid(), synced));
         Ok(())
     }
@@ -142,13 +138,26 @@ impl<R: FnMut(Durability)> Owner<R> {
     /// Appends, waiting for space as long as it takes. What was appended before is synced first, so
     /// that only this transaction and those behind it wait.
     fn append(&mut self, entry: &TxnEntry) -> Result<(), LogError> {
+        match self.log.append(entry) {
+            Err(error) if error.is_retryable() => {
+                let synced = self.with_space(Log::sync)?;
+                (self.report)(Durability::Reached(self.log.durable_zxid(), synced));
+                self.with_space(|log| log.append(entry))
+            }
+            other => other,
+        }
+    }
+
+    /// Repeats what finds the disk full until there is space, or the thread is to stop.
+    fn with_space<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Log) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
         let mut reported = false;
         loop {
-            match self.log.append(entry) {
+            match attempt(&mut self.log) {
                 Err(error) if error.is_retryable() && !self.stopping.load(Ordering::Acquire) => {
                     if !reported {
-                        let synced = self.log.sync()?;
-                        (self.report)(Durability::Reached(self.log.durable_zxid(), synced));
                         (self.report)(Durability::Blocked(error));
                         reported = true;
                     }
@@ -158,21 +167,4 @@ impl<R: FnMut(Durability)> Owner<R> {
             }
         }
     }
-}
-
-/// Makes the next file ready whenever it is asked to, until the sender is dropped. A failure is not
-/// reported from here: the log meets it again, with the transaction it concerns.
-fn spare_thread(spare: Spare) -> Option<(SyncSender<()>, JoinHandle<()>)> {
-    let (sender, wishes) = sync_channel(1);
-    let work = move || {
-        while wishes.recv().is_ok() {
-            if spare.prepare().is_err()
-                && matches!(wishes.recv_timeout(RETRY), Err(RecvTimeoutError::Disconnected))
-            {
-                break;
-            }
-        }
-    };
-    let thread = thread::Builder::new().name("txnlog-spare".to_owned()).spawn(work).ok()?;
-    Some((sender, thread))
 }

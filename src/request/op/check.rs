@@ -9,7 +9,7 @@ use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::perms;
 
 pub(in crate::request) fn prepare(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     request: CheckVersionRequest,
 ) -> Result<TxnBody, Code> {
     context.check_session()?;
@@ -17,5 +17,6 @@ pub(in crate::request) fn prepare(
     let node = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
     context.permit(&node.acl, perms::READ)?;
     let version = next_version(node.stat.version, request.version)?;
+    context.take_in(4 + path.len() + 4)?;
     Ok(TxnBody::Check(CheckVersionTxn { path: Some(path), version }))
 }

@@ -46,6 +46,15 @@ pub(in crate::request) fn prepare(
         _ if mode.is_ephemeral() => Owner::Session(context.session),
         _ => Owner::None,
     };
+    let kind_bytes = match op {
+        OpCode::CREATE_CONTAINER => 0,
+        OpCode::CREATE_TTL => 8,
+        _ => 1,
+    };
+    context.take_in(4 + path.len() + 4 + data_length + acl::list_bytes(&acl) + 4 + kind_bytes)?;
+    if let Owner::Session(_) = owner {
+        context.take_in_ephemeral(&path)?;
+    }
     let parent_cversion = parent.stat.cversion.wrapping_add(1);
     let mut parent_after = View { children: parent.children + 1, ..parent.clone() };
     parent_after.stat.cversion = parent_cversion;

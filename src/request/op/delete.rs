@@ -28,6 +28,7 @@ pub(in crate::request) fn prepare(
     if node.children > 0 {
         return Err(Code::NOT_EMPTY);
     }
+    context.take_in(4 + path.len())?;
     remove(context, &path);
     Ok(TxnBody::Delete(DeleteTxn { path: Some(path) }))
 }

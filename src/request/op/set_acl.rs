@@ -19,6 +19,7 @@ pub(in crate::request) fn prepare(
     let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
     context.permit(&before.acl, perms::ADMIN)?;
     let version = next_version(before.stat.aversion, request.version)?;
+    context.take_in(4 + path.len() + acl::list_bytes(&acl) + 4)?;
     let mut after = View { acl: acl.clone().into(), ..before.clone() };
     after.stat.aversion = version;
     context.outstanding.change(context.tree, context.zxid, &path, Some(&before), Some(after));

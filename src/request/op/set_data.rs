@@ -22,6 +22,7 @@ pub(in crate::request) fn prepare(
     let data_length = request.data.as_ref().map_or(0, Vec::len);
     quota::check(context, &path, 0, data_length as i64 - before.data_length as i64)?;
     let version = next_version(before.stat.version, request.version)?;
+    context.take_in(4 + path.len() + 4 + data_length + 4)?;
     let mut after = View {
         data_length,
         content_crc: digest::content_crc(&path, request.data.as_deref()),

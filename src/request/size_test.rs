@@ -1,0 +1,194 @@
+//! Nothing is accepted that a start would not read again.
+
+use jute::multi::CreateMode;
+use jute::records::Record;
+use jute::records::data::{Acl, Id};
+use jute::records::proto::{CreateRequest, CreateTTLRequest, DeleteRequest, SetACLRequest, SetDataRequest};
+use jute::txn::{TxnBody, TxnEntry};
+use jute::{Code, OpCode, Zxid};
+
+use super::Body;
+use super::prepare::{Prepared, Preparer};
+use super::state::Options;
+use super::testing::{Asked, OPTIONS, SESSIONS, creation, deletion, multi_body};
+use crate::session::Sessions;
+use crate::tree::{Identity, OwnerRules, Tree};
+
+struct Server {
+    tree: Tree,
+    sessions: Sessions,
+    preparer: Preparer,
+    identities: Vec<Identity>,
+}
+
+impl Server {
+    fn new(txn_bytes_max: usize) -> Self {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        SESSIONS.iter().for_each(|session| drop(sessions.track(*session, 30_000, 0)));
+        let tree = Tree::new(OwnerRules { extended_types: true, emulate_353: false });
+        let preparer = Preparer::new(Options { txn_bytes_max, ..OPTIONS }, Zxid::ZERO);
+        let digest = |n| Identity { scheme: "digest".into(), id: format!("user{n}:hash") };
+        Self { tree, sessions, preparer, identities: (0..20).map(digest).collect() }
+    }
+
+    fn prepare(&mut self, asked: &Asked) -> TxnEntry {
+        let mut request = asked.request();
+        request.identities = self.identities.clone().into();
+        match self.preparer.prepare(&self.tree, &mut self.sessions, &mut request, 5) {
+            Prepared::Txn(entry) => entry,
+            Prepared::Refused(code) => panic!("{code:?}"),
+        }
+    }
+
+    fn serve(&mut self, asked: &Asked) -> TxnEntry {
+        let entry = self.prepare(asked);
+        self.apply(entry.clone());
+        entry
+    }
+
+    fn apply(&mut self, entry: TxnEntry) {
+        let TxnEntry { header, body, digest } = entry;
+        self.tree.apply(&header, body, &mut |_| {});
+        if let Some(digest) = digest {
+            assert_eq!(digest.tree_digest.cast_unsigned(), self.tree.digest());
+        }
+        self.preparer.applied(self.tree.last_zxid());
+    }
+}
+
+fn bytes_of(entry: &TxnEntry) -> usize {
+    let mut bytes = Vec::new();
+    entry.encode(&mut bytes);
+    bytes.len()
+}
+
+fn is_refused(entry: &TxnEntry) -> bool {
+    matches!(&entry.body, TxnBody::Error(error) if error.err == Code::MARSHALLING_ERROR.0)
+}
+
+fn asked(op: OpCode, record: &impl Record) -> Asked {
+    Asked { session: SESSIONS[0], op, body: record.to_bytes() }
+}
+
+fn list(scheme: &str) -> Option<Vec<Acl>> {
+    let acl = |perms| Acl { perms, id: Id { scheme: Some(scheme.into()), id: Some("anyone".into()) } };
+    Some((1..8).map(acl).collect())
+}
+
+/// Every kind of write that takes data from outside, some of them growing on the way.
+fn requests() -> Vec<Asked> {
+    let (path, data) = (Some("/node".to_owned()), Some(vec![7; 300]));
+    let flags = CreateMode::PersistentSequential as i32;
+    let create = CreateRequest { path: path.clone(), data: data.clone(), acl: list("auth"), flags };
+    let world = CreateRequest { acl: list("world"), ..create.clone() };
+    let delete = DeleteRequest { path: Some("/there".into()), version: -1 };
+    let ttl = CreateTTLRequest {
+        path: path.clone(),
+        data: None,
+        acl: list("auth"),
+        flags: CreateMode::PersistentWithTtl as i32,
+        ttl: 1000,
+    };
+    let container = CreateRequest { flags: CreateMode::Container as i32, ..create.clone() };
+    let there = Some("/there".to_owned());
+    let set_data = SetDataRequest { path: there.clone(), data, version: -1 };
+    let set_acl = SetACLRequest { path: there, acl: list("auth"), version: -1 };
+    let parts = [
+        (OpCode::CREATE, create.to_bytes()),
+        (OpCode::CREATE2, world.to_bytes()),
+        (OpCode::SET_DATA, set_data.to_bytes()),
+        (OpCode::DELETE, delete.to_bytes()),
+        (OpCode::CHECK, jute::records::proto::CheckVersionRequest { path, version: 3 }.to_bytes()),
+    ];
+    let failing = Asked { session: SESSIONS[0], op: OpCode::MULTI, body: multi_body(parts.clone()) };
+    let working = Asked { body: multi_body(parts[..4].iter().cloned()), ..failing.clone() };
+    vec![
+        asked(OpCode::CREATE, &create),
+        asked(OpCode::CREATE2, &world),
+        asked(OpCode::CREATE_TTL, &ttl),
+        asked(OpCode::CREATE_CONTAINER, &container),
+        asked(OpCode::SET_DATA, &set_data),
+        asked(OpCode::SET_ACL, &set_acl),
+        working,
+        failing,
+    ]
+}
+
+#[test]
+fn what_just_fits_is_taken_and_a_byte_more_is_not() {
+    for request in requests() {
+        let attempt = |most| {
+            let mut server = Server::new(most);
+            let there = server.serve(&creation("/there", CreateMode::Persistent));
+            assert!(!is_refused(&there), "the node to work on");
+            let digest = server.tree.digest();
+            let entry = server.serve(&request);
+            if is_refused(&entry) {
+                assert_eq!(server.tree.digest(), digest, "nothing of it is left");
+            }
+            // What was refused must not be in the way of what comes after it.
+            assert!(!is_refused(&server.serve(&creation("/later", CreateMode::Persistent))));
+            entry
+        };
+        let entry = attempt(1 << 20);
+        assert!(!is_refused(&entry), "{:?}", entry.body);
+        // A transaction has no digest when it fails, and a list of parts only when it is a multi.
+        let spare =
+            if entry.digest.is_none() { 12 } else { 0 } + if request.op == OpCode::MULTI { 0 } else { 4 };
+        let bytes = bytes_of(&entry) + spare;
+        assert_eq!(attempt(bytes), entry, "{:?}", request.op);
+        assert!(is_refused(&attempt(bytes - 1)), "{:?} of {bytes} bytes", request.op);
+    }
+}
+
+#[test]
+fn a_session_has_no_more_ephemerals_than_its_end_can_list() {
+    const MOST: usize = 5000;
+    let mut server = Server::new(MOST);
+    let ephemeral = |n: usize| creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral);
+    let mut created = 0;
+    // Some applied, some prepared, some in one multi that fails: none counts twice, none is forgotten.
+    let mut pending = Vec::new();
+    for n in 0.. {
+        let entry = server.prepare(&ephemeral(n));
+        if is_refused(&entry) {
+            server.preparer.applied(Zxid::ZERO);
+            pending.push(entry);
+            break;
+        }
+        created += 1;
+        pending.push(entry);
+        if n % 7 == 0 {
+            pending.drain(..).for_each(|entry| server.apply(entry));
+        }
+        if n % 11 == 0 {
+            let CreateRequest { acl, .. } =
+                Record::decode(&mut jute::Reader::new(&ephemeral(n).body)).unwrap();
+            let create = |path: &str| CreateRequest {
+                path: Some(path.into()),
+                data: None,
+                acl: acl.clone(),
+                flags: 1,
+            };
+            let parts =
+                ["/in-a-multi-that-fails", "/a/b/c"].map(|path| (OpCode::CREATE, create(path).to_bytes()));
+            let multi = Asked { session: SESSIONS[0], op: OpCode::MULTI, body: multi_body(parts) };
+            pending.push(server.prepare(&multi));
+        }
+    }
+    pending.into_iter().for_each(|entry| server.apply(entry));
+    assert!((MOST / 30..MOST / 10).contains(&created), "{created}");
+    assert!(!is_refused(&server.serve(&creation("/plain", CreateMode::Persistent))));
+    let others = Asked { session: SESSIONS[1], ..ephemeral(9999) };
+    assert!(!is_refused(&server.serve(&others)), "another session has its own");
+    // One goes, one of the same length may come.
+    assert!(is_refused(&server.serve(&ephemeral(1000))));
+    server.serve(&deletion("/ephemeral-10"));
+    assert!(!is_refused(&server.serve(&ephemeral(777))));
+    let close = Asked { session: SESSIONS[0], op: OpCode::CLOSE_SESSION, body: Vec::new() };
+    assert!(matches!(Body::decode(close.op, &close.body), Body::CloseSession));
+    let entry = server.serve(&close);
+    let bytes = bytes_of(&entry);
+    assert!((MOST - 40..=MOST).contains(&bytes), "{bytes}");
+    assert_eq!(server.tree.ephemerals_of(SESSIONS[0]).count(), 0);
+}
