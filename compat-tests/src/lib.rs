@@ -11,15 +11,18 @@
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
+//! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
 //! | `OXKEEPER_SYSTEMS` | `short`: Kafka, HBase and the clients in Go, JavaScript and C run; `both`: on the reference too; `long`: and with more nodes, records and rounds |
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
 
+pub mod acknowledged;
 pub mod artifacts;
 pub mod bundles;
 pub mod compare;
 pub mod differential;
 pub mod four_letter;
 pub mod native;
+pub mod power;
 pub mod programs;
 pub mod server;
 pub mod systems;

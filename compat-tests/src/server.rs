@@ -19,6 +19,7 @@ use crate::programs::{JVM, tail};
 use crate::{artifacts, four_letter};
 
 const START_LIMIT: Duration = Duration::from_secs(90);
+const START_POLL: Duration = Duration::from_millis(5);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which server to start.
@@ -149,6 +150,11 @@ impl Server {
         self.kind
     }
 
+    /// The process's id while it runs.
+    pub fn process_id(&self) -> Result<u32> {
+        Ok(self.child.as_ref().context("the server is not running")?.id())
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
@@ -213,7 +219,7 @@ impl Server {
             if serving && self.ask("srvr").is_ok_and(|srvr| srvr.contains("Mode: ")) {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(25));
+            std::thread::sleep(START_POLL);
         }
         bail!("{} does not serve after {START_LIMIT:?}; its log ends:\n{}", self.kind, tail(&self.log(), 40));
     }
