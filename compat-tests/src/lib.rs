@@ -12,6 +12,7 @@
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
+//! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
 //! | `OXKEEPER_SYSTEMS` | `short`: Kafka, HBase and the clients in Go, JavaScript and C run; `both`: on the reference too; `long`: and with more nodes, records and rounds |
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
 

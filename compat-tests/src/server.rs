@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,7 @@ pub struct Server {
     properties: Vec<(String, String)>,
     addr: SocketAddr,
     child: Option<Child>,
+    wrapper: Vec<String>,
 }
 
 impl Server {
@@ -129,8 +130,8 @@ impl Server {
         }
         let path = home.path().join("zoo.cfg");
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
-        let mut server =
-            Self { kind, home, data_dir, properties: options.properties.clone(), addr, child: None };
+        let properties = options.properties.clone();
+        let mut server = Self { kind, home, data_dir, properties, addr, child: None, wrapper: Vec::new() };
         server.launch()?;
         Ok(server)
     }
@@ -176,6 +177,29 @@ impl Server {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// How the process ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let child = self.child.as_mut().context("the server is not running")?;
+        child.try_wait().context("look for the server's end")
+    }
+
+    /// The next starts are those of another program, whose last arguments are the server's program and its
+    /// own. It must become the server: its process is the one that is signalled. Oxkeeper only.
+    pub fn run_under(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
+    }
+
+    fn wrapped(&self, program: &Path) -> Command {
+        match self.wrapper.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        }
+    }
+
     /// Starts the process again on the same port and directory.
     pub fn launch(&mut self) -> Result<()> {
         if self.alive() {
@@ -189,7 +213,7 @@ impl Server {
             .with_context(|| format!("open {}", log_path.display()))?;
         let config = self.home.path().join("zoo.cfg");
         let mut command = match self.kind {
-            Kind::Oxkeeper => Command::new(artifacts::oxkeeper()?),
+            Kind::Oxkeeper => self.wrapped(&artifacts::oxkeeper()?),
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
                 java.args(JVM).args(["-Xmx512m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
