@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// For an answer of a server that starts: about every other start of the reference loses a connection that is
 /// made a moment too early, and never answers it.
 const STARTING_ANSWER_LIMIT: Duration = Duration::from_secs(1);
+const START_POLL: Duration = Duration::from_millis(5);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which server to start.
@@ -119,6 +120,7 @@ pub struct Server {
     options: Options,
     addr: SocketAddr,
     process: Process,
+    wrapper: Vec<String>,
 }
 
 /// Where it runs.
@@ -157,8 +159,15 @@ impl Server {
         }
         let path = home.path().join("zoo.cfg");
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
-        let mut server =
-            Self { kind, home, data_dir, options: options.clone(), addr, process: Process::Stopped };
+        let mut server = Self {
+            kind,
+            home,
+            data_dir,
+            options: options.clone(),
+            addr,
+            process: Process::Stopped,
+            wrapper: Vec::new(),
+        };
         server.launch()?;
         Ok(server)
     }
@@ -176,6 +185,15 @@ impl Server {
     /// Which server this is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The process's id while it runs.
+    pub fn process_id(&self) -> Result<u32> {
+        match &self.process {
+            Process::Stopped => bail!("the server is not running"),
+            Process::Own(child) => Ok(child.id()),
+            Process::Hosted(host) => Ok(host.pid()),
+        }
     }
 
     /// Its data directory.
@@ -207,7 +225,7 @@ impl Server {
     /// Asks `word` of the process this test started: it holds the port, and tells of the data
     /// directory that nobody else uses.
     fn answer_of_its_own(&self, word: &str, expected: &str, limit: Duration) -> Result<String> {
-        let pid = self.pid()?;
+        let pid = self.process_id()?;
         ensure!(
             owner::listens(pid, self.addr.port())?,
             "{} is not held by process {pid}, {}",
@@ -225,20 +243,28 @@ impl Server {
         Ok(answer)
     }
 
-    fn pid(&self) -> Result<u32> {
-        match &self.process {
-            Process::Stopped => bail!("the server is not running"),
-            Process::Own(child) => Ok(child.id()),
-            Process::Hosted(host) => Ok(host.pid()),
+    /// How the process ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        match &mut self.process {
+            Process::Own(child) => child.try_wait().context("look for the server's end"),
+            Process::Stopped | Process::Hosted(_) => bail!("the server is not a running process of its own"),
         }
     }
 
-    /// Whether the process is running.
-    pub fn alive(&mut self) -> bool {
-        match &mut self.process {
-            Process::Stopped => false,
-            Process::Own(child) => matches!(child.try_wait(), Ok(None)),
-            Process::Hosted(host) => host.state().is_ok_and(|state| state == "running"),
+    /// The next starts are those of another program, whose last arguments are the server's program and its
+    /// own. It must become the server: its process is the one that is signalled. Oxkeeper only.
+    pub fn run_under(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
+    }
+
+    fn wrapped(&self, program: &Path) -> Command {
+        match self.wrapper.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
         }
     }
 
@@ -268,7 +294,7 @@ impl Server {
         let mut command = match self.kind {
             Kind::Oxkeeper => {
                 let program = self.options.program.clone().map_or_else(artifacts::oxkeeper, Ok)?;
-                let mut command = Command::new(program);
+                let mut command = self.wrapped(&program);
                 command.envs(self.options.environment.iter().cloned());
                 command
             }
@@ -298,7 +324,7 @@ impl Server {
             if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(START_POLL);
         }
         bail!("{} does not serve after {START_LIMIT:?}; its log ends:\n{}", self.kind, tail(&self.log(), 40));
     }
