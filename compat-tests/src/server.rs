@@ -243,6 +243,15 @@ impl Server {
         Ok(answer)
     }
 
+    /// Whether the process is running.
+    pub fn alive(&mut self) -> bool {
+        match &mut self.process {
+            Process::Stopped => false,
+            Process::Own(child) => matches!(child.try_wait(), Ok(None)),
+            Process::Hosted(host) => host.state().is_ok_and(|state| state == "running"),
+        }
+    }
+
     /// How the process ended, if it has.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         match &mut self.process {
