@@ -19,6 +19,7 @@ pub mod bundles;
 pub mod compare;
 pub mod differential;
 pub mod four_letter;
+pub mod golden;
 pub mod host;
 pub mod native;
 pub mod programs;

@@ -254,7 +254,15 @@ impl Server {
         let ours = format!("dataDir={}", self.data_dir.display());
         while Instant::now() < deadline {
             if !self.alive() {
-                bail!("{} exited while starting; its log ends:\n{}", self.kind, tail(&self.log(), 40));
+                let state = match &self.process {
+                    Process::Hosted(host) => host.state()?,
+                    _ => String::new(),
+                };
+                bail!(
+                    "{} exited while starting; {state}; its log ends:\n{}",
+                    self.kind,
+                    tail(&self.log(), 40)
+                );
             }
             let says = |word, text: &str| {
                 four_letter::ask_within(self.addr, word, ASK_LIMIT).is_ok_and(|answer| answer.contains(text))
