@@ -123,6 +123,8 @@ pub struct Variant {
     pub name: String,
     /// The entry of `exceptions.toml` under which the servers take it differently.
     pub exception: Option<&'static str>,
+    /// All that was written can still be known, so what is loaded must be what the intact directory holds.
+    pub whole: bool,
     changes: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
 
@@ -155,7 +157,12 @@ pub fn variants(data_dir: &Path) -> Result<Vec<Variant>> {
         snapshots: files(data_dir, "snapshot.")?,
         variants: Vec::new(),
     };
-    maker.variants.push(Variant { name: "intact".to_owned(), exception: None, changes: Vec::new() });
+    maker.variants.push(Variant {
+        name: "intact".to_owned(),
+        exception: None,
+        whole: true,
+        changes: Vec::new(),
+    });
     maker.last_log()?;
     maker.earlier_log()?;
     maker.snapshots()?;
@@ -166,7 +173,7 @@ impl Maker {
     fn add(&mut self, name: String, changes: &[(&Path, Option<Vec<u8>>)]) {
         let bare = |path: &Path| PathBuf::from(path.file_name().unwrap_or_default());
         let changes = changes.iter().map(|(path, content)| (bare(path), content.clone())).collect();
-        self.variants.push(Variant { name, exception: None, changes });
+        self.variants.push(Variant { name, exception: None, whole: false, changes });
     }
 
     /// What was added last is taken differently.
@@ -273,6 +280,7 @@ impl Maker {
     }
 
     fn snapshots(&mut self) -> Result<()> {
+        let before = self.variants.len();
         let path = self.snapshots.last().context("a snapshot")?.clone();
         let bytes = read(&path)?;
         for (at, what) in [
@@ -292,7 +300,13 @@ impl Maker {
         ] {
             self.add(format!("the newest snapshot damaged {what}"), &[(&path, Some(flipped(&bytes, at)))]);
         }
+        if let Some(at) = owner_of(&bytes, "/made/bob") {
+            let damaged = flipped(&bytes, at + 3);
+            self.add("the newest snapshot: owner of a node damaged".to_owned(), &[(&path, Some(damaged))]);
+            self.known("leftovers-of-a-damaged-snapshot");
+        }
         self.add("the newest snapshot gone".to_owned(), &[(&path, None)]);
+        self.variants[before..].iter_mut().for_each(|variant| variant.whole = true);
         let all = self.snapshots.clone();
         let gone: Vec<_> = all.iter().map(|path| (path.as_path(), None)).collect();
         self.add("all snapshots gone".to_owned(), &gone);
@@ -309,6 +323,14 @@ impl Maker {
         self.add("files that only look like logs and snapshots".to_owned(), &stray);
         Ok(())
     }
+}
+
+/// Where an uncompressed snapshot has the owner of a node: path, data, list, and in the stat.
+fn owner_of(bytes: &[u8], path: &str) -> Option<usize> {
+    let named = [&(path.len() as u32).to_be_bytes(), path.as_bytes()].concat();
+    let data = bytes.windows(named.len()).position(|window| window == named)? + named.len();
+    let length = u32::from_be_bytes(*bytes.get(data..)?.first_chunk()?) as usize;
+    Some(data + 4 + length + 8 + 44)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

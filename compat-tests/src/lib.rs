@@ -10,6 +10,7 @@
 //! | `OXKEEPER_COMPAT_CACHE` | where fetched jars and compiled programs live |
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
+//! | `OXKEEPER_GOLDEN` | `all`: damaged directories of every release, compressed ones too |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_SYSTEMS` | `short`: Kafka, HBase and the clients in Go, JavaScript and C run; `both`: on the reference too; `long`: and with more nodes, records and rounds |
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
