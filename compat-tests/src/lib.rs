@@ -11,6 +11,7 @@
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
 //! | `OXKEEPER_DISK_FULL` | `all`: the disk fills at every block of two log files |
+//! | `OXKEEPER_GOLDEN` | `all`: damaged directories of every release, compressed ones too |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
@@ -24,6 +25,7 @@ pub mod bundles;
 pub mod compare;
 pub mod differential;
 pub mod four_letter;
+pub mod golden;
 pub mod host;
 pub mod native;
 pub mod owner;

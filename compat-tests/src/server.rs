@@ -328,7 +328,15 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if !self.alive() {
-                bail!("{} exited while starting; its log ends:\n{}", self.kind, tail(&self.log(), 40));
+                let state = match &self.process {
+                    Process::Hosted(host) => host.state()?,
+                    _ => String::new(),
+                };
+                bail!(
+                    "{} exited while starting; {state}; its log ends:\n{}",
+                    self.kind,
+                    tail(&self.log(), 40)
+                );
             }
             if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());

@@ -15,16 +15,26 @@ pub struct Exceptions {
 }
 
 impl Exceptions {
-    /// Reads the list.
+    /// Reads the entries that a run of requests can meet.
     pub fn load() -> Result<Self> {
+        Self::load_kind("difference")
+    }
+
+    /// Reads the entries that the opening of a damaged directory can meet.
+    pub fn load_of_directories() -> Result<Self> {
+        Self::load_kind("directory")
+    }
+
+    fn load_kind(wanted: &str) -> Result<Self> {
         let path = artifacts::package_dir().join("exceptions.toml");
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        Self::parse(&text)
+        Self::parse(&text, wanted)
     }
 
     /// Tables `[[exception]]` of `key = "value"` lines. An entry is `kind = "difference"` (a run meets
-    /// it) or `kind = "excluded"` (it would stop the reference, so it is never sent).
-    fn parse(text: &str) -> Result<Self> {
+    /// it), `kind = "directory"` (damaged files show it) or `kind = "excluded"` (it would stop the
+    /// reference, so it is never sent).
+    fn parse(text: &str, wanted: &str) -> Result<Self> {
         let mut exceptions = Self::default();
         for table in text.split("[[exception]]").skip(1) {
             let value = |key: &str| {
@@ -42,8 +52,8 @@ impl Exceptions {
             value("reason")?;
             value("reference")?;
             match value("kind")? {
-                "difference" => drop(exceptions.met.insert(name.to_owned(), 0)),
-                "excluded" => {}
+                kind if kind == wanted => drop(exceptions.met.insert(name.to_owned(), 0)),
+                "difference" | "directory" | "excluded" => {}
                 other => bail!("exception {name} is of unknown kind {other}"),
             }
         }
@@ -82,8 +92,9 @@ mod tests {
     #[test]
     fn an_entry_without_a_reason_is_refused() {
         let entry = "[[exception]]\nname = \"x\"\nkind = \"difference\"\nreference = \"C\"\n";
-        assert!(Exceptions::parse(entry).is_err());
-        let mut whole = Exceptions::parse(&format!("{entry}reason = \"because\"\n")).expect("a whole entry");
+        assert!(Exceptions::parse(entry, "difference").is_err());
+        let mut whole = Exceptions::parse(&format!("{entry}reason = \"because\"\n"), "difference")
+            .expect("a whole entry");
         assert_eq!(whole.unmet(), ["x"]);
         assert!(whole.excuse("x") && !whole.excuse("y"));
         assert!(whole.unmet().is_empty());

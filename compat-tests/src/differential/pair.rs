@@ -71,6 +71,27 @@ impl Setup {
         Ok(Self { kinds, options })
     }
 
+    /// Opens these directories.
+    #[must_use]
+    pub fn in_directories(&self, dirs: [&Path; 2]) -> Self {
+        let mut setup = self.clone();
+        for (options, dir) in setup.options.iter_mut().zip(dirs) {
+            options.data_dir = Some(dir.to_owned());
+        }
+        setup
+    }
+
+    /// Starts both, of which each may refuse what it finds.
+    pub fn start(&self) -> Result<[Result<Server>; 2]> {
+        let start = |at: usize| Server::start(self.kinds[at], &self.options[at]);
+        std::thread::scope(|scope| {
+            let reference = scope.spawn(|| start(0));
+            let other = start(1);
+            let reference = reference.join().map_err(|_| anyhow::anyhow!("the start panicked"))?;
+            Ok([reference, other])
+        })
+    }
+
     /// Judges another build of Oxkeeper, with one fault switched on.
     #[must_use]
     pub fn with_fault(&self, program: &Path, fault: &str) -> Self {
@@ -106,21 +127,14 @@ fn options(kind: Kind) -> Options {
 impl Pair {
     /// Starts both.
     pub fn start(setup: &Setup) -> Result<Self> {
-        let start = |at: usize| Side::new(Server::start(setup.kinds[at], &setup.options[at])?);
-        let (reference, other) = std::thread::scope(|scope| {
-            let reference = scope.spawn(|| start(0));
-            let other = start(1);
-            (reference.join(), other)
-        });
-        let reference = reference.map_err(|_| anyhow::anyhow!("the start panicked"))??;
-        Ok(Self {
-            sides: [reference, other?],
-            base: 0,
-            last: 1,
-            closes: Vec::new(),
-            played: 0,
-            coverage: Coverage::default(),
-        })
+        let [reference, other] = setup.start()?;
+        Ok(Self::of([Side::new(reference?)?, Side::new(other?)?]))
+    }
+
+    /// Two servers that are running.
+    #[must_use]
+    pub fn of(sides: [Side; 2]) -> Self {
+        Self { sides, base: 0, last: 1, closes: Vec::new(), played: 0, coverage: Coverage::default() }
     }
 
     /// Plays a script from where the servers stand. `closely` looks for events after every step.
