@@ -23,6 +23,11 @@ const REPLY_BYTES_MAX: usize = i32::MAX as usize;
 
 /// Bytes of events a client may leave unread.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
+/// Memory the watches of a connection may take: half a million of them and more. The reference has no
+/// bound but its memory.
+pub const WATCH_BYTES_MAX: usize = 128 << 20;
+/// Bytes of identities a connection may add.
+pub const IDENTITY_BYTES_MAX: usize = 1 << 20;
 
 /// A connection.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub struct Client {
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
     closed: AtomicBool,
+    /// Its watches take more than [`WATCH_BYTES_MAX`].
+    over_watched: AtomicBool,
     /// Clients before 3.4 neither send nor expect the read-only byte.
     knows_read_only: AtomicBool,
 }
@@ -48,7 +55,8 @@ pub struct Client {
 pub struct Outbox {
     bytes: Vec<u8>,
     close: bool,
-    overflowed: bool,
+    /// Why the connection must end, whatever is in here.
+    refusal: Option<&'static str>,
     /// Replies put in since the connection last looked.
     fresh: bool,
     waker: Option<Waker>,
@@ -151,7 +159,7 @@ impl Client {
             outbox: Mutex::new(Outbox {
                 bytes: Vec::new(),
                 close: false,
-                overflowed: false,
+                refusal: None,
                 fresh: false,
                 waker: None,
                 news: Packets::default(),
@@ -160,6 +168,7 @@ impl Client {
             in_flight: AtomicUsize::new(0),
             in_flight_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            over_watched: AtomicBool::new(false),
             knows_read_only: AtomicBool::new(true),
         }
     }
@@ -180,12 +189,19 @@ impl Client {
         self.identities.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds an identity, once.
-    pub fn add_identity(&self, identity: Identity) {
+    /// Adds an identity, once. False when there are too many, which would pass [`IDENTITY_BYTES_MAX`].
+    #[must_use]
+    pub fn add_identity(&self, identity: Identity) -> bool {
         let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
-        if !identities.contains(&identity) {
-            *identities = identities.iter().cloned().chain([identity]).collect();
+        if identities.contains(&identity) {
+            return true;
         }
+        let bytes: usize = identities.iter().chain([&identity]).map(crate::tree::acl::encoded_bytes).sum();
+        if bytes > IDENTITY_BYTES_MAX {
+            return false;
+        }
+        *identities = identities.iter().cloned().chain([identity]).collect();
+        true
     }
 
     /// Its replies.
@@ -226,6 +242,17 @@ impl Client {
     /// The connect request came without the read-only byte.
     pub fn set_old_protocol(&self) {
         self.knows_read_only.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it has more watches than it may.
+    #[must_use]
+    pub fn is_over_watched(&self) -> bool {
+        self.over_watched.load(Ordering::Relaxed)
+    }
+
+    /// It has more watches than it may: its next reply is its end.
+    pub fn set_over_watched(&self) {
+        self.over_watched.store(true, Ordering::Relaxed);
     }
 
     /// Whether the socket is gone: nothing more may be registered for it.
@@ -314,8 +341,7 @@ impl Outbox {
     pub fn notify(&mut self, event: EventType, path: &str, zxid: Zxid) {
         if self.bytes.len() > EVENT_BYTES_MAX {
             self.bytes = Vec::new();
-            self.overflowed = true;
-            self.close_after();
+            self.refuse("the client does not read its watch events");
             return;
         }
         self.reply(NOTIFICATION_XID, zxid, |out| {
@@ -340,6 +366,12 @@ impl Outbox {
     pub const fn close_after(&mut self) {
         self.close = true;
         self.fresh = true;
+    }
+
+    /// Ends the connection without writing what is here.
+    pub const fn refuse(&mut self, why: &'static str) {
+        self.refusal = Some(why);
+        self.close_after();
     }
 
     /// Wakes the connection to write.
@@ -369,10 +401,10 @@ impl Outbox {
         self.close
     }
 
-    /// Whether it closes because the client did not read its events.
+    /// Why the connection must end at once, if it must.
     #[must_use]
-    pub const fn has_overflowed(&self) -> bool {
-        self.overflowed
+    pub const fn refusal(&self) -> Option<&'static str> {
+        self.refusal
     }
 
     /// Whether something came that the connection has not looked at: then it is awake, or about to be.
