@@ -89,6 +89,15 @@ impl Options {
     }
 }
 
+/// What came of a start.
+#[derive(Debug)]
+pub enum Started {
+    /// It serves.
+    Serves(Server),
+    /// It ended: the exit code, if no signal ended it, and everything it printed.
+    Ended(Option<i32>, String),
+}
+
 /// One running (or stopped, restartable) server.
 #[derive(Debug)]
 pub struct Server {
@@ -103,6 +112,26 @@ pub struct Server {
 impl Server {
     /// Starts a server and returns when it answers with its own data directory.
     pub fn start(kind: Kind, options: &Options) -> Result<Self> {
+        let mut server = Self::prepare(kind, options)?;
+        server.launch()?;
+        Ok(server)
+    }
+
+    /// Starts a server and returns when it serves, or has ended: then with its exit code and what it said.
+    pub fn try_start(kind: Kind, options: &Options) -> Result<Started> {
+        let mut server = Self::prepare(kind, options)?;
+        server.spawn()?;
+        match server.wait_until_serving() {
+            Ok(()) => Ok(Started::Serves(server)),
+            Err(error) => match server.child.as_mut().map(Child::try_wait) {
+                Some(Ok(Some(status))) => Ok(Started::Ended(status.code(), server.log())),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// A server that is not running yet.
+    fn prepare(kind: Kind, options: &Options) -> Result<Self> {
         let home = tempfile::Builder::new()
             .prefix("oxkeeper-compat-")
             .tempdir()
@@ -128,10 +157,20 @@ impl Server {
         }
         let path = home.path().join("zoo.cfg");
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
-        let mut server =
-            Self { kind, home, data_dir, properties: options.properties.clone(), addr, child: None };
-        server.launch()?;
-        Ok(server)
+        Ok(Self { kind, home, data_dir, properties: options.properties.clone(), addr, child: None })
+    }
+
+    /// Waits for the process to end by itself; its exit code, if no signal ended it.
+    pub fn wait_for_end(&mut self) -> Result<Option<i32>> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        while self.alive() {
+            if Instant::now() > deadline {
+                bail!("{} still runs; its log ends:\n{}", self.kind, tail(&self.log(), 40));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut child = self.child.take().context("the server is not running")?;
+        Ok(child.wait().context("wait for the server")?.code())
     }
 
     /// Where clients connect.
@@ -172,6 +211,11 @@ impl Server {
 
     /// Starts the process again on the same port and directory.
     pub fn launch(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.wait_until_serving()
+    }
+
+    fn spawn(&mut self) -> Result<()> {
         if self.alive() {
             bail!("{} is already running", self.kind);
         }
@@ -199,7 +243,7 @@ impl Server {
         command.arg(&config).current_dir(self.home.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the log file")?).stderr(log);
         self.child = Some(command.spawn().with_context(|| format!("start {command:?}"))?);
-        self.wait_until_serving()
+        Ok(())
     }
 
     fn wait_until_serving(&mut self) -> Result<()> {
