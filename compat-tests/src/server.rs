@@ -111,6 +111,15 @@ impl Options {
     }
 }
 
+/// What came of a start.
+#[derive(Debug)]
+pub enum Started {
+    /// It serves.
+    Serves(Box<Server>),
+    /// It ended: the exit code, if no signal ended it, and everything it printed.
+    Ended(Option<i32>, String),
+}
+
 /// One running (or stopped, restartable) server.
 #[derive(Debug)]
 pub struct Server {
@@ -134,6 +143,26 @@ enum Process {
 impl Server {
     /// Starts a server and returns when it answers with its own data directory.
     pub fn start(kind: Kind, options: &Options) -> Result<Self> {
+        let mut server = Self::prepare(kind, options)?;
+        server.launch()?;
+        Ok(server)
+    }
+
+    /// Starts a server and returns when it serves, or has ended: then with its exit code and what it said.
+    pub fn try_start(kind: Kind, options: &Options) -> Result<Started> {
+        let mut server = Self::prepare(kind, options)?;
+        server.begin()?;
+        match server.wait_until_serving() {
+            Ok(()) => Ok(Started::Serves(Box::new(server))),
+            Err(error) => match server.ended()? {
+                Some(status) => Ok(Started::Ended(status.code(), server.log())),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// A server that is not running yet.
+    fn prepare(kind: Kind, options: &Options) -> Result<Self> {
         let home = tempfile::Builder::new()
             .prefix("oxkeeper-compat-")
             .tempdir()
@@ -159,7 +188,7 @@ impl Server {
         }
         let path = home.path().join("zoo.cfg");
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
-        let mut server = Self {
+        Ok(Self {
             kind,
             home,
             data_dir,
@@ -167,9 +196,20 @@ impl Server {
             addr,
             process: Process::Stopped,
             wrapper: Vec::new(),
-        };
-        server.launch()?;
-        Ok(server)
+        })
+    }
+
+    /// Waits for the process to end by itself; its exit code, if no signal ended it.
+    pub fn wait_for_end(&mut self) -> Result<Option<i32>> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.ended()? {
+                self.process = Process::Stopped;
+                return Ok(status.code());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        bail!("{} still runs; its log ends:\n{}", self.kind, tail(&self.log(), 40))
     }
 
     /// Where clients connect.
@@ -279,6 +319,12 @@ impl Server {
 
     /// Starts the process again on the same port and directory.
     pub fn launch(&mut self) -> Result<()> {
+        self.begin()?;
+        self.wait_until_serving()
+    }
+
+    /// Starts the process and does not wait.
+    fn begin(&mut self) -> Result<()> {
         if self.alive() {
             bail!("{} is already running", self.kind);
         }
@@ -290,7 +336,7 @@ impl Server {
             }
             _ => Process::Own(self.spawn(&config)?),
         };
-        self.wait_until_serving()
+        Ok(())
     }
 
     fn spawn(&self, config: &Path) -> Result<Child> {

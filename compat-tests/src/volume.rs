@@ -87,6 +87,17 @@ impl Volume {
         Ok(())
     }
 
+    /// Has the file system turn read-only as after an error of the device.
+    pub fn fail(&self) -> Result<()> {
+        run(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.mount)).map(drop)
+    }
+
+    /// Unmounts it and mounts it again, as after a restart of the machine.
+    pub fn mount_again(&self) -> Result<()> {
+        run(Command::new("umount").arg(&self.mount))?;
+        run(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.mount)).map(drop)
+    }
+
     /// Gives back what [`Volume::fill_to`] took.
     pub fn free(&self) -> Result<()> {
         fs::remove_file(self.filler()).context("remove the filler")

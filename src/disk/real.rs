@@ -1,7 +1,7 @@
 //! The disk of the operating system.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,36 @@ struct RealFile {
     path: PathBuf,
 }
 
+/// Who wrote its number into a lock file.
+fn named_in(mut file: &File) -> String {
+    let mut holder = String::new();
+    let read = file.read_to_string(&mut holder);
+    match holder.trim() {
+        pid if read.is_ok() && !pid.is_empty() => format!("process {pid}"),
+        _ => "another process".to_owned(),
+    }
+}
+
 impl RealDisk {
+    /// Who has locked a directory, in words; `None` when nobody has. Changes nothing.
+    ///
+    /// # Errors
+    /// As the system reports.
+    pub fn holder(directory: &Path) -> Result<Option<String>> {
+        let path = directory.join(LOCK_NAME);
+        let failed = |source| DiskError::new("look at the lock", &path, source);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed(source)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(named_in(&file))),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
     fn open_with(options: &OpenOptions, operation: &'static str, path: &Path) -> Result<Box<dyn DiskFile>> {
         let file = options.open(path).map_err(|source| DiskError::new(operation, path, source))?;
         Ok(Box::new(RealFile { file, path: path.to_owned() }))
@@ -107,11 +136,7 @@ impl Disk for RealDisk {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = io::read_to_string(&file).unwrap_or_default();
-                let holder = match holder.trim() {
-                    "" => "another process".to_owned(),
-                    pid => format!("process {pid}"),
-                };
+                let holder = named_in(&file);
                 let reason =
                     format!("the directory is in use by {holder}; stop it, or choose another dataDir");
                 return Err(failed(io::Error::new(io::ErrorKind::WouldBlock, reason)));
@@ -251,8 +276,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let held = RealDisk.lock(directory.path()).unwrap();
         let refused = RealDisk.lock(directory.path()).err().unwrap().to_string();
-        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        let this = format!("process {}", std::process::id());
+        assert!(refused.contains(&this), "{refused}");
+        assert_eq!(RealDisk::holder(directory.path()).unwrap(), Some(this));
         drop(held);
+        assert_eq!(RealDisk::holder(directory.path()).unwrap(), None);
         assert!(RealDisk.lock(directory.path()).is_ok());
     }
 

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::Digest;
 
 use crate::request::Client;
+use crate::request::client::IDENTITY_BYTES_MAX;
 use crate::tree::Identity;
 
 /// Settings of authentication.
@@ -73,17 +74,10 @@ impl AuthOptions {
             "digest" if self.digest_enabled => {
                 let Some(credentials) = credentials else { return false };
                 let id = digest_identity(&String::from_utf8_lossy(credentials), self.digest_algorithm);
-                if self.super_digest.as_deref().is_some_and(|expected| same(expected, &id)) {
-                    client.add_identity(Identity { scheme: "super".into(), id: String::new() });
-                }
-                client.add_identity(Identity { scheme: "digest".into(), id });
-                true
+                let is_super = self.super_digest.as_deref().is_some_and(|expected| same(expected, &id));
+                (!is_super || add(client, "super", String::new())) && add(client, "digest", id)
             }
-            "ip" => {
-                let id = crate::tree::ip::identity(client.peer.ip());
-                client.add_identity(Identity { scheme: "ip".into(), id });
-                true
-            }
+            "ip" => add(client, "ip", crate::tree::ip::identity(client.peer.ip())),
             _ => false,
         }
     }
@@ -93,6 +87,14 @@ impl AuthOptions {
         let Some(required) = &self.required_schemes else { return true };
         client.identities().iter().any(|identity| required.contains(&identity.scheme))
     }
+}
+
+fn add(client: &Client, scheme: &str, id: String) -> bool {
+    let added = client.add_identity(Identity { scheme: scheme.into(), id });
+    if !added {
+        tracing::warn!(peer = %client.peer, "a connection may have {IDENTITY_BYTES_MAX} bytes of identities, and no more");
+    }
+    added
 }
 
 /// Compares without stopping at the first difference, so that time tells nothing about the secret.
@@ -110,6 +112,25 @@ mod tests {
         assert_eq!(
             digest_identity("super:test", DigestAlgorithm::Sha1),
             "super:D/InIHSb7yEEbrWz8b9l71RjZJU="
+        );
+    }
+
+    #[test]
+    fn a_connection_proves_so_many_identities_and_no_more() {
+        let options = AuthOptions {
+            digest_enabled: true,
+            digest_algorithm: DigestAlgorithm::Sha1,
+            super_digest: None,
+            required_schemes: None,
+        };
+        let client = Client::new(1, "127.0.0.1:1".parse().unwrap(), 0);
+        let credentials = |n: usize| format!("{n}{}:password", "u".repeat(100_000));
+        let proven =
+            (0..20).take_while(|n| options.authenticate(&client, "digest", Some(credentials(*n).as_bytes())));
+        assert_eq!(proven.count(), IDENTITY_BYTES_MAX / 100_000);
+        assert!(
+            options.authenticate(&client, "digest", Some(credentials(0).as_bytes())),
+            "one it has already"
         );
     }
 }

@@ -199,8 +199,8 @@ impl Connection {
                 if !outbox.collect(&mut self.output, cx.waker()) {
                     return Ok(if outbox.is_closing() { Progress::Ended } else { progress });
                 }
-                if outbox.has_overflowed() {
-                    return Err(End::Refused("the client does not read its watch events".into()));
+                if let Some(why) = outbox.refusal() {
+                    return Err(End::Refused(why.into()));
                 }
                 if outbox.is_closing() {
                     self.phase = Phase::Ending;

@@ -11,6 +11,8 @@
 //! | requests in the pipeline | [`Limits::requests_max`], [`Limits::request_bytes_max`] | not read until some are answered |
 //! | unsent replies | [`Limits::unsent_bytes_max`] plus one reply | not read until the client reads |
 //! | unread events | `request::client::EVENT_BYTES_MAX` | the connection closes |
+//! | watches | `request::client::WATCH_BYTES_MAX` of memory | the connection closes |
+//! | identities | `request::client::IDENTITY_BYTES_MAX` | authentication fails |
 //! | connections | `maxClientCnxns`, `maxCnxns` | closed at accept |
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 

@@ -17,6 +17,7 @@ use crate::request::stats::Tally;
 use crate::request::{Body, Client, Request};
 use crate::session::{PASSWORD_LENGTH, Sessions, password_for};
 use crate::tree::{Applied, Tree};
+use crate::txnlog::format::follows;
 use crate::txnlog::{Log, LogError};
 use crate::zab::{Action, Event};
 
@@ -341,6 +342,7 @@ impl Pipeline {
 
     fn apply(&mut self, tree: &mut Tree, entry: TxnEntry, woken: &mut Vec<Arc<Client>>) -> Applied {
         let TxnEntry { header, body, digest } = entry;
+        assert!(follows(tree.last_zxid(), header.zxid), "{} applied after {}", header.zxid, tree.last_zxid());
         figures::count_writes(&self.metrics, &body);
         let metrics = &self.metrics;
         let applied = self.state.apply(tree, &header, body, woken, &mut |fired| {

@@ -9,6 +9,12 @@ use crate::session::SessionHandle;
 use crate::tree::Identity;
 use crate::watch::WatcherId;
 
+/// Memory the watches of a connection may take: half a million of them and more. The reference has no
+/// bound but its memory.
+pub const WATCH_BYTES_MAX: usize = 128 << 20;
+/// Bytes of identities a connection may add.
+pub const IDENTITY_BYTES_MAX: usize = 1 << 20;
+
 /// A socket that takes bytes without waiting. What it does not take stays where it was.
 pub trait Socket: Send + Sync + std::fmt::Debug {
     /// Writes what it can and returns how much that was.
@@ -31,6 +37,8 @@ pub struct Client {
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
     closed: AtomicBool,
+    /// Its watches take more than [`WATCH_BYTES_MAX`].
+    over_watched: AtomicBool,
     /// Clients before 3.4 neither send nor expect the read-only byte.
     knows_read_only: AtomicBool,
 }
@@ -51,6 +59,7 @@ impl Client {
             in_flight: AtomicUsize::new(0),
             in_flight_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            over_watched: AtomicBool::new(false),
             knows_read_only: AtomicBool::new(true),
         }
     }
@@ -89,12 +98,19 @@ impl Client {
         self.identities.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds an identity, once.
-    pub fn add_identity(&self, identity: Identity) {
+    /// Adds an identity, once. False when there are too many, which would pass [`IDENTITY_BYTES_MAX`].
+    #[must_use]
+    pub fn add_identity(&self, identity: Identity) -> bool {
         let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
-        if !identities.contains(&identity) {
-            *identities = identities.iter().cloned().chain([identity]).collect();
+        if identities.contains(&identity) {
+            return true;
         }
+        let bytes: usize = identities.iter().chain([&identity]).map(crate::tree::acl::encoded_bytes).sum();
+        if bytes > IDENTITY_BYTES_MAX {
+            return false;
+        }
+        *identities = identities.iter().cloned().chain([identity]).collect();
+        true
     }
 
     /// Its replies.
@@ -135,6 +151,17 @@ impl Client {
     /// The connect request came without the read-only byte.
     pub fn set_old_protocol(&self) {
         self.knows_read_only.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it has more watches than it may.
+    #[must_use]
+    pub fn is_over_watched(&self) -> bool {
+        self.over_watched.load(Ordering::Relaxed)
+    }
+
+    /// It has more watches than it may: its next reply is its end.
+    pub fn set_over_watched(&self) {
+        self.over_watched.store(true, Ordering::Relaxed);
     }
 
     /// Whether the socket is gone: nothing more may be registered for it.

@@ -25,7 +25,8 @@ pub const EVENT_BYTES_MAX: usize = 32 << 20;
 pub struct Outbox {
     bytes: Vec<u8>,
     close: bool,
-    overflowed: bool,
+    /// Why the connection must end, whatever is in here.
+    refusal: Option<&'static str>,
     /// Replies put in since the connection last looked.
     fresh: bool,
     /// The connection holds bytes it took from here and has not written yet.
@@ -187,8 +188,7 @@ impl Outbox {
     pub fn notify(&mut self, event: EventType, path: &str, zxid: Zxid) {
         if self.bytes.len() > EVENT_BYTES_MAX {
             self.bytes = Vec::new();
-            self.overflowed = true;
-            self.close_after();
+            self.refuse("the client does not read its watch events");
             return;
         }
         self.reply(NOTIFICATION_XID, zxid, |out| {
@@ -230,6 +230,12 @@ impl Outbox {
         Packets::default()
     }
 
+    /// Ends the connection without writing what is here.
+    pub const fn refuse(&mut self, why: &'static str) {
+        self.refusal = Some(why);
+        self.close_after();
+    }
+
     /// Wakes the connection to write.
     pub fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
@@ -264,10 +270,10 @@ impl Outbox {
         self.close
     }
 
-    /// Whether it closes because the client did not read its events.
+    /// Why the connection must end at once, if it must.
     #[must_use]
-    pub const fn has_overflowed(&self) -> bool {
-        self.overflowed
+    pub const fn refusal(&self) -> Option<&'static str> {
+        self.refusal
     }
 
     /// Whether something came that the connection has not looked at: then it is awake, or about to be.

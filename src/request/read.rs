@@ -10,7 +10,7 @@ use jute::records::Record;
 use jute::records::data::{Acl, ClientInfo};
 use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
 
-use super::client::Client;
+use super::client::{Client, WATCH_BYTES_MAX};
 use super::outbox::Outbox;
 use super::reply::{end_multi, write_multi_header};
 use super::state::State;
@@ -59,6 +59,14 @@ fn malformed(_: DecodeError) -> Code {
 impl Read<'_> {
     /// Answers one request into the outbox; catch-up events go before the reply.
     pub fn answer(&self, xid: i32, op: OpCode, body: &[u8], outbox: &mut Outbox) -> Code {
+        let code = self.answer_whole(xid, op, body, outbox);
+        if self.client.is_over_watched() {
+            outbox.refuse("its watches take more memory than one connection may have");
+        }
+        code
+    }
+
+    fn answer_whole(&self, xid: i32, op: OpCode, body: &[u8], outbox: &mut Outbox) -> Code {
         let zxid = self.tree.last_zxid();
         let mut reader = Reader::new(body);
         if matches!(op, OpCode::SET_WATCHES | OpCode::SET_WATCHES2) {
@@ -128,8 +136,12 @@ impl Read<'_> {
     /// Runs `add` with the watches, unless the socket is gone and nobody would remove them again.
     fn watch(&self, add: impl FnOnce(&mut crate::watch::Watches)) {
         let mut watches = self.state.watches();
-        if !self.client.is_closed() {
-            add(&mut watches);
+        if self.client.is_closed() {
+            return;
+        }
+        add(&mut watches);
+        if watches.bytes_of(self.client.id) > WATCH_BYTES_MAX {
+            self.client.set_over_watched();
         }
     }
 
@@ -415,5 +427,30 @@ mod tests {
         let before = client.outbox().waiting();
         assert_eq!(answer(5000), Code::MARSHALLING_ERROR);
         assert_eq!(client.outbox().waiting() - before, 20);
+    }
+
+    #[test]
+    fn a_connection_with_watches_beyond_measure_ends() {
+        let state = State::new(Tree::new(OwnerRules::default()), Sessions::new(2000, 1, 0), OPTIONS);
+        let client = Client::new(1, "127.0.0.1:1".parse().unwrap(), 0);
+        let (tree, identities) = (state.tree(), client.identities());
+        let read = Read {
+            state: &state,
+            tree: &tree,
+            client: &client,
+            session: SessionId(1),
+            identities: &identities,
+            meter: &|_, _| {},
+        };
+        let mut watches = 0;
+        while client.outbox().refusal().is_none() {
+            let mut body = Vec::new();
+            write::ustring(&mut body, Some(&format!("/{watches}{}", "x".repeat(1 << 20))));
+            write::boolean(&mut body, true);
+            read.answer(1, OpCode::EXISTS, &body, &mut client.outbox());
+            watches += 1;
+        }
+        assert_eq!(watches, WATCH_BYTES_MAX >> 20);
+        assert!(client.outbox().is_closing());
     }
 }

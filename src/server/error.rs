@@ -5,9 +5,6 @@ use crate::disk::DiskError;
 use crate::snapshot::SnapshotError;
 use crate::txnlog::LogError;
 
-/// Reference: `ExitCode.TXNLOG_ERROR_TAKING_SNAPSHOT`.
-pub(super) const SNAPSHOT_FAILED_EXIT_CODE: u8 = 10;
-
 /// The end of a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -27,7 +24,7 @@ pub enum ServerError {
     #[error("{0}")]
     Snapshot(#[from] SnapshotError),
     /// The snapshot that a new database begins with cannot be written.
-    #[error("cannot write the first snapshot of a new database: {0}")]
+    #[error("a new database begins with a snapshot, and it cannot be written: {0}")]
     FirstSnapshot(SnapshotError),
     /// The log could not be replayed, or is failing.
     #[error("{0}")]
@@ -58,7 +55,6 @@ impl ServerError {
         match self {
             Self::Config(_) | Self::Unsupported(_) => 2,
             Self::DataDirectory(_) | Self::Disk(_) => 3,
-            Self::FirstSnapshot(_) => SNAPSHOT_FAILED_EXIT_CODE,
             _ => 1,
         }
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jute::Zxid;
 
-use super::error::SNAPSHOT_FAILED_EXIT_CODE;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
@@ -138,7 +137,7 @@ impl Snapshots for SnapshotTaker {
                     // The log is whole, so nothing is lost; but without snapshots it grows for ever, and
                     // the reference ends here too.
                     tracing::error!("cannot write a snapshot: {error}");
-                    std::process::exit(SNAPSHOT_FAILED_EXIT_CODE.into());
+                    std::process::exit(SNAPSHOT_FAILED_EXIT_CODE);
                 }
             }
             running.store(false, Ordering::Release);
@@ -161,6 +160,9 @@ impl Drop for SnapshotTaker {
         }
     }
 }
+
+/// Reference: `ExitCode.TXNLOG_ERROR_TAKING_SNAPSHOT`.
+const SNAPSHOT_FAILED_EXIT_CODE: i32 = 10;
 
 impl Job {
     /// Writes a snapshot of what `cursor` walks over.

@@ -19,6 +19,8 @@ struct Report<'a> {
     out: &'a mut dyn Write,
     /// Why a start would refuse.
     refusals: Vec<String>,
+    /// Why a member of an ensemble would; a server alone does not look at these files.
+    member_refusals: Vec<String>,
     /// What is odd and keeps nobody from starting.
     remarks: usize,
 }
@@ -43,11 +45,13 @@ pub fn examine(data_dir: &Path, log_dir: Option<&Path>, out: &mut dyn Write) -> 
     let snapshots = version_2(data_dir);
     let logs = log_dir.map_or_else(|| snapshots.clone(), version_2);
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let mut report = Report { out, refusals: Vec::new(), remarks: 0 };
+    let mut report = Report { out, refusals: Vec::new(), member_refusals: Vec::new(), remarks: 0 };
+    in_use(&snapshots, &logs, &mut report)?;
     let base = loaded_snapshot(&*disk, &snapshots, &mut report)?;
     let has_logs = log_files(&*disk, &logs, &mut report)?;
     leftovers(&*disk, &snapshots, &logs, &mut report)?;
     report.say("What a start would do:")?;
+    let is_marked = initialize(&*disk, data_dir, base.is_some(), &mut report)?;
     let last = match base {
         Some(tree) => replay(&disk, &logs, tree, &mut report)?,
         None if has_logs && report.refusals.is_empty() => {
@@ -61,14 +65,15 @@ pub fn examine(data_dir: &Path, log_dir: Option<&Path>, out: &mut dyn Write) -> 
         }
         None => {
             if report.refusals.is_empty() {
-                report.say("  begin an empty database")?;
+                let unless = if is_marked { "" } else { ", unless zookeeper.db.autocreate is false" };
+                report.say(&format!("  begin an empty database{unless}"))?;
             }
             None
         }
     };
     epochs(&*disk, &snapshots, last, &mut report)?;
-    let Report { out, refusals, remarks } = report;
-    if refusals.is_empty() {
+    let Report { out, refusals, member_refusals, remarks } = report;
+    if refusals.is_empty() && member_refusals.is_empty() {
         let notes = if remarks == 0 { String::new() } else { format!(", with {remarks} notes above") };
         writeln!(out, "Healthy{notes}: a server can start with this directory.")?;
         return Ok(());
@@ -76,8 +81,47 @@ pub fn examine(data_dir: &Path, log_dir: Option<&Path>, out: &mut dyn Write) -> 
     for refusal in &refusals {
         writeln!(out, "  refuse: {refusal}")?;
     }
+    for refusal in &member_refusals {
+        writeln!(out, "  refuse as a member of an ensemble: {refusal}")?;
+    }
     writeln!(out, "Make a copy of the whole directory before you change anything in it.")?;
-    Err(ToolError::files(format!("{}: a server would not start", data_dir.display())))
+    let who = if refusals.is_empty() { "a member of an ensemble" } else { "a server" };
+    Err(ToolError::files(format!("{}: {who} would not start", data_dir.display())))
+}
+
+/// A running server holds the lock.
+fn in_use(snapshots: &Path, logs: &Path, report: &mut Report<'_>) -> Result {
+    let mut directories = vec![snapshots];
+    directories.extend(Some(logs).filter(|logs| *logs != snapshots));
+    for directory in directories {
+        if let Some(holder) = RealDisk::holder(directory)? {
+            report.refusals.push(format!(
+                "{}: in use by {holder}. Stop it, or choose another directory; while it runs, what is said here \
+                 is already out of date",
+                directory.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The mark that an empty database is right: whether it is there.
+fn initialize(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    has_database: bool,
+    report: &mut Report<'_>,
+) -> std::result::Result<bool, ToolError> {
+    let parent = if data_dir.ends_with("version-2") { data_dir.join("..") } else { data_dir.to_owned() };
+    let path = parent.join("initialize");
+    let is_marked = disk.list(&parent)?.iter().any(|name| name == "initialize");
+    if is_marked {
+        report.say(&format!("  remove {}", path.display()))?;
+        if has_database {
+            report.remark("that file says that an empty database is right, and there is one that is not")?;
+        }
+    }
+    Ok(is_marked)
 }
 
 /// The directory itself may be named too.
@@ -258,34 +302,63 @@ fn leftovers(disk: &dyn Disk, snapshots: &Path, logs: &Path, report: &mut Report
     Ok(())
 }
 
-/// The epoch files against each other and the newest transaction.
+/// The epoch files against each other and the newest transaction, as a member of an ensemble takes them
+/// (reference: `QuorumPeer.loadDataBase`).
 fn epochs(disk: &dyn Disk, directory: &Path, last: Option<Zxid>, report: &mut Report<'_>) -> Result {
-    let mut read = |name: &str| -> std::result::Result<Option<i64>, ToolError> {
-        let Some(bytes) = read_small(disk, &directory.join(name), 100)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-        match text.parse() {
-            Ok(epoch) => Ok(Some(epoch)),
-            Err(_) => {
-                report.refusals.push(format!(
-                    "{name} reads {text:?} and must be a number: write the epoch of the newest transaction into it"
-                ));
-                Ok(None)
-            }
+    let logged = last.map_or(0, |last| i64::from(last.epoch()));
+    let current = epoch_in(disk, directory, "currentEpoch")?;
+    let accepted = epoch_in(disk, directory, "acceptedEpoch")?;
+    if current == Epoch::Missing && accepted == Epoch::Missing {
+        return Ok(());
+    }
+    let mut taken = |epoch, name: &str| match epoch {
+        Epoch::Is(epoch) => Ok(Some(epoch)),
+        Epoch::Missing => {
+            report
+                .remark(&format!("{name} is missing; a member takes {logged}, of the newest transaction"))?;
+            Ok(Some(logged))
+        }
+        Epoch::Garbled(text) => {
+            report.member_refusals.push(format!(
+                "{}: reads {text:?} and must be a number. Write {logged}, the epoch of the newest transaction, \
+                 into it, or remove it",
+                directory.join(name).display()
+            ));
+            Ok::<_, ToolError>(None)
         }
     };
-    let (current, accepted) = (read("currentEpoch")?, read("acceptedEpoch")?);
-    let Some(current) = current else { return Ok(()) };
-    report.say(&format!("  continue in epoch {current}"))?;
+    let (current, accepted) = (taken(current, "currentEpoch")?, taken(accepted, "acceptedEpoch")?);
+    let Some(mut current) = current else { return Ok(()) };
+    if logged > current {
+        // An interrupted start leaves the next one beside it.
+        match epoch_in(disk, directory, "currentEpoch.tmp")? {
+            Epoch::Is(next) => current = next,
+            _ => report.member_refusals.push(format!(
+                "the newest transaction is of epoch {logged}, but currentEpoch is {current}. If both are from the \
+                 same server, write {logged} into currentEpoch and acceptedEpoch"
+            )),
+        }
+    }
+    report.say(&format!("  as a member of an ensemble, continue in epoch {current}"))?;
     if accepted.is_some_and(|accepted| accepted < current) {
-        report.refusals.push(format!(
+        report.member_refusals.push(format!(
             "acceptedEpoch is below currentEpoch {current}. Write {current} into acceptedEpoch"
         ));
     }
-    if let Some(epoch) = last.map(|last| i64::from(last.epoch())).filter(|epoch| *epoch > current) {
-        report.refusals.push(format!(
-            "the newest transaction is of epoch {epoch}, but currentEpoch is {current}. If both are from the same \
-             server, write {epoch} into currentEpoch and acceptedEpoch"
-        ));
-    }
     Ok(())
+}
+
+/// What an epoch file holds.
+#[derive(Debug, PartialEq, Eq)]
+enum Epoch {
+    Missing,
+    Is(i64),
+    /// No number; empty, perhaps.
+    Garbled(String),
+}
+
+fn epoch_in(disk: &dyn Disk, directory: &Path, name: &str) -> std::result::Result<Epoch, ToolError> {
+    let Some(bytes) = read_small(disk, &directory.join(name), 100)? else { return Ok(Epoch::Missing) };
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    Ok(text.parse().map_or(Epoch::Garbled(text), Epoch::Is))
 }

@@ -184,7 +184,29 @@ fn the_doctor_tells_health_from_damage_and_changes_nothing() {
     std::fs::write(directory.join("acceptedEpoch"), "2").unwrap();
     let (text, exit_code) = examine();
     assert!(exit_code == Some(1) && text.contains("Write 3 into acceptedEpoch"), "{text}");
-    std::fs::write(directory.join("acceptedEpoch"), "3").unwrap();
+    for name in ["currentEpoch", "acceptedEpoch"] {
+        for (content, says) in [("", "remove it"), ("three", "must be a number")] {
+            std::fs::write(directory.join("acceptedEpoch"), "3").unwrap();
+            std::fs::write(directory.join("currentEpoch"), "3").unwrap();
+            std::fs::write(directory.join(name), content).unwrap();
+            let (text, exit_code) = examine();
+            assert!(exit_code == Some(1) && text.contains("refuse as a member of an ensemble"), "{text}");
+            assert!(text.contains(&format!("{name}: reads")) && text.contains(says), "{text}");
+        }
+    }
+    std::fs::remove_file(directory.join("acceptedEpoch")).unwrap();
+    std::fs::write(directory.join("currentEpoch"), "0").unwrap();
+    let (text, exit_code) = examine();
+    assert!(exit_code.is_none() && text.contains("acceptedEpoch is missing; a member takes 0"), "{text}");
+
+    std::fs::write(held.path().join("initialize"), "").unwrap();
+    let (text, exit_code) = examine();
+    assert!(exit_code.is_none() && text.contains("there is one that is not"), "{text}");
+    let lock = RealDisk.lock(&directory).unwrap();
+    let (text, exit_code) = examine();
+    assert!(exit_code == Some(1) && text.contains(&format!("process {}", std::process::id())), "{text}");
+    drop(lock);
+    assert!(examine().1.is_none(), "and nothing was changed");
 
     std::fs::remove_file(directory.join("snapshot.0")).unwrap();
     let (text, exit_code) = examine();

@@ -141,7 +141,8 @@ fn without_duplicates(asked: Vec<Acl>) -> Result<Vec<Acl>, Code> {
 }
 
 /// What an entry for this identity takes in files and frames.
-const fn encoded_bytes(identity: &Identity) -> usize {
+#[must_use]
+pub const fn encoded_bytes(identity: &Identity) -> usize {
     12 + identity.scheme.len() + identity.id.len()
 }
 

@@ -86,6 +86,22 @@ fn the_first_failed_sync_is_final_and_never_tried_again() {
     });
 }
 
+/// Only what is cut under a map can end a process by SIGBUS, so the test is that it comes back at all.
+#[test]
+fn a_file_that_somebody_cuts_under_the_map_is_an_error_with_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(directory.path(), Io::Mapped, 0);
+    log.append(&entry(1)).unwrap();
+    log.sync().unwrap();
+    let path = log.current_file().unwrap().to_owned();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    log.append(&entry(2)).unwrap();
+    let error = log.sync().unwrap_err();
+    assert!(matches!(error, LogError::Disk(_)) && error.path() == Some(&path));
+    assert!(error.to_string().contains("another program has cut the file"), "{error}");
+    assert!(matches!(log.append(&entry(2)), Err(LogError::Poisoned { .. })));
+}
+
 #[test]
 fn the_thread_waits_for_space_and_goes_on() {
     in_both_modes(|directory, disk, log| {

@@ -82,7 +82,7 @@ impl Log {
     /// error is final.
     ///
     /// # Panics
-    /// When the zxid is not above the last one: going on would corrupt the history.
+    /// When the zxid does not follow the last one: no start would read beyond the gap.
     pub fn append(&mut self, entry: &TxnEntry) -> Result<(), LogError> {
         self.append_with(entry.header.zxid, |out| entry.encode(out))
     }
@@ -100,7 +100,11 @@ impl Log {
 
     fn append_with(&mut self, zxid: Zxid, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), LogError> {
         self.check_open()?;
-        assert!(zxid > self.appended, "transaction {zxid} appended after {}", self.appended);
+        assert!(
+            format::follows(self.appended, zxid),
+            "transaction {zxid} appended after {}, which it does not follow",
+            self.appended
+        );
         let start = self.batch.len();
         format::put_record(&mut self.batch, encode);
         let record_bytes = self.batch.len() - start;

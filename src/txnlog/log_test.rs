@@ -205,13 +205,22 @@ fn a_zxid_that_does_not_rise_stops_the_server() {
 }
 
 #[test]
+#[should_panic(expected = "transaction 0x7 appended after 0x5")]
+fn a_gap_stops_the_server_before_it_is_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(directory.path(), Io::Plain, 4);
+    log.append(&entry(5)).unwrap();
+    let _ = log.append(&entry(7));
+}
+
+#[test]
 fn a_gap_is_an_error_unless_it_is_allowed() {
     in_both_modes(|directory, io| {
-        let mut log = log(directory, io, 0);
-        log.append(&entry(1)).unwrap();
-        log.roll().unwrap();
-        log.append(&entry(3)).unwrap();
-        log.sync().unwrap();
+        for zxid in [1, 3] {
+            let mut log = log(directory, io, zxid - 1);
+            log.append(&entry(zxid)).unwrap();
+            log.sync().unwrap();
+        }
         let error = read_all(directory, 0).unwrap_err();
         assert!(matches!(error, LogError::Gap { before: Zxid(1), after: Zxid(3), .. }), "{error}");
         let mut entries = Entries::open(disk(), directory, Zxid::ZERO, Gaps::Allow).unwrap();

@@ -3,8 +3,9 @@
 //! What keeps it safe: every byte of the map was allocated and synced before (`DiskFile::allocate`), so
 //! a store never needs a block that may not be there; the file is never shortened while mapped, and
 //! the directory lock keeps other servers away. If the device fails to read a page in, or somebody
-//! cuts the file from outside, the process dies by SIGBUS, which is the right end: it cannot know
-//! what is on disk.
+//! cuts the file from outside, the kernel says so when it is asked for the pages before each store, and
+//! the log fails. Kernels before 5.14 cannot be asked: there the process dies by SIGBUS. Either is the
+//! right end: it cannot know what is on disk.
 #![expect(unsafe_code, reason = "a store into a map cannot be written in safe Rust")]
 
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::io::Errno;
 
 use crate::disk::{DiskError, LogMem, Result};
 
@@ -59,8 +61,14 @@ impl Mapped {
             return Ok(());
         }
         match self.map.advise_range(Advice::PopulateWrite, start, count) {
+            // The store would have met SIGBUS.
+            Err(source) if source.raw_os_error() == Some(Errno::FAULT.raw_os_error()) => {
+                let reason = "another program has cut the file, or its device fails. The log of a running server \
+                              must not be touched; what was cut off is lost unless there is a copy";
+                Err(DiskError::at("bring in a mapped page", &self.path, offset, io::Error::other(reason)))
+            }
             Err(source) if source.kind() != io::ErrorKind::InvalidInput => {
-                Err(DiskError::at("bring in the mapped pages", &self.path, offset, source))
+                Err(DiskError::at("bring in a mapped page", &self.path, offset, source))
             }
             _ => {
                 self.present = start / PAGE_BYTES * PAGE_BYTES..end.next_multiple_of(PAGE_BYTES);

@@ -7,12 +7,14 @@
 mod model_test;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::fault::{self, Fault};
+use foldhash::fast::RandomState;
 
 pub use self::table::{Mode, Table, WatcherId};
+
+use crate::fault::{self, Fault};
 
 /// What happened to a path (reference: `Watcher.Event.EventType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,9 +138,9 @@ impl Watches {
 
     /// A node was deleted. Whoever watched both its data and its children hears of it once.
     pub fn deleted(&mut self, path: &str, parent: &str, mut tell: impl FnMut(WatcherId, EventType, &str)) {
-        let mut told = Vec::new();
+        let mut told = HashSet::<_, RandomState>::default();
         self.data.trigger(path, |watcher| {
-            told.push(watcher);
+            told.insert(watcher);
             tell(watcher, EventType::NodeDeleted, path);
         });
         self.child.trigger(path, |watcher| {
@@ -154,6 +156,12 @@ impl Watches {
     /// A node's data changed.
     pub fn data_changed(&mut self, path: &str, mut tell: impl FnMut(WatcherId, EventType, &str)) {
         self.data.trigger(path, |watcher| tell(watcher, EventType::NodeDataChanged, path));
+    }
+
+    /// What the watches of one connection take in memory, roughly.
+    #[must_use]
+    pub fn bytes_of(&self, watcher: WatcherId) -> usize {
+        self.data.bytes_of(watcher) + self.child.bytes_of(watcher)
     }
 
     /// Whether nobody watches anything, so that triggering can be skipped.

@@ -1,6 +1,6 @@
 //! One table of watches: by path for triggering, by watcher for removal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -37,11 +37,39 @@ impl Modes {
     }
 }
 
+/// The paths one watcher watches.
+#[derive(Debug, Default)]
+struct Watched {
+    paths: HashSet<Arc<str>, RandomState>,
+    /// What they take in memory.
+    bytes: usize,
+}
+
+/// What a watch takes in memory besides its path: its places in both maps.
+const WATCH_BYTES: usize = 128;
+
+const fn bytes_of(path: &str) -> usize {
+    WATCH_BYTES + path.len()
+}
+
+impl Watched {
+    fn insert(&mut self, path: Arc<str>) {
+        self.bytes += bytes_of(&path);
+        self.paths.insert(path);
+    }
+
+    fn remove(&mut self, path: &str) {
+        if self.paths.remove(path) {
+            self.bytes -= bytes_of(path);
+        }
+    }
+}
+
 /// Watches of one kind.
 #[derive(Debug, Default)]
 pub struct Table {
     by_path: HashMap<Arc<str>, Vec<(WatcherId, Modes)>, RandomState>,
-    by_watcher: HashMap<WatcherId, HashMap<Arc<str>, (), RandomState>, RandomState>,
+    by_watcher: HashMap<WatcherId, Watched, RandomState>,
     /// Recursive watches in the table; without any, ancestors need not be looked at.
     recursive: usize,
 }
@@ -58,7 +86,7 @@ impl Table {
             Some((_, modes)) => std::mem::replace(modes, modes.with(mode)),
             None => {
                 watchers.push((watcher, Modes(mode as u8)));
-                self.by_watcher.entry(watcher).or_default().insert(key, ());
+                self.by_watcher.entry(watcher).or_default().insert(key);
                 Modes(0)
             }
         };
@@ -97,7 +125,7 @@ impl Table {
 
     /// Removes everything the watcher has.
     pub fn remove_watcher(&mut self, watcher: WatcherId) {
-        for (path, ()) in self.by_watcher.remove(&watcher).unwrap_or_default() {
+        for path in self.by_watcher.remove(&watcher).unwrap_or_default().paths {
             let Some(watchers) = self.by_path.get_mut(&path) else { continue };
             if let Some(index) = watchers.iter().position(|(id, _)| *id == watcher) {
                 let (_, modes) = watchers.swap_remove(index);
@@ -136,14 +164,15 @@ impl Table {
         // A watcher stays known when its last watch fires, and goes when it removes its last one: the
         // reference counts connections like that.
         for watcher in spent {
-            if let Some(paths) = self.by_watcher.get_mut(&watcher) {
-                paths.remove(path);
+            if let Some(watched) = self.by_watcher.get_mut(&watcher) {
+                watched.remove(path);
             }
         }
         if self.recursive > 0 {
+            let mut known: HashSet<_, RandomState> = told.iter().copied().collect();
             for ancestor in ancestors(path) {
                 for (watcher, modes) in self.by_path.get(ancestor).into_iter().flatten() {
-                    if modes.has(Mode::PersistentRecursive) && !told.contains(watcher) {
+                    if modes.has(Mode::PersistentRecursive) && known.insert(*watcher) {
                         told.push(*watcher);
                     }
                 }
@@ -153,12 +182,17 @@ impl Table {
     }
 
     fn forget(&mut self, watcher: WatcherId, path: &str) {
-        if let Some(paths) = self.by_watcher.get_mut(&watcher) {
-            paths.remove(path);
-            if paths.is_empty() {
+        if let Some(watched) = self.by_watcher.get_mut(&watcher) {
+            watched.remove(path);
+            if watched.paths.is_empty() {
                 self.by_watcher.remove(&watcher);
             }
         }
+    }
+
+    /// What the watches of a watcher take in memory.
+    pub(super) fn bytes_of(&self, watcher: WatcherId) -> usize {
+        self.by_watcher.get(&watcher).map_or(0, |watched| watched.bytes)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -176,8 +210,8 @@ impl Table {
     pub(super) fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
         self.by_watcher
             .iter()
-            .map(|(watcher, paths)| {
-                let mut paths: Vec<_> = paths.keys().cloned().collect();
+            .map(|(watcher, watched)| {
+                let mut paths: Vec<_> = watched.paths.iter().cloned().collect();
                 paths.sort();
                 (*watcher, paths)
             })
@@ -237,6 +271,21 @@ mod tests {
         table.remove_watcher(1);
         assert_eq!(table.recursive, 0);
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn memory_is_counted_once_a_path_and_given_back() {
+        let mut table = Table::default();
+        table.add("/a", 1, Mode::Standard);
+        table.add("/a", 1, Mode::Persistent);
+        table.add("/long", 1, Mode::Standard);
+        table.add("/a", 2, Mode::Standard);
+        assert_eq!(table.bytes_of(1), 2 * WATCH_BYTES + 7);
+        fired(&mut table, "/long");
+        fired(&mut table, "/a");
+        assert_eq!((table.bytes_of(1), table.bytes_of(2)), (WATCH_BYTES + 2, 0));
+        table.remove("/a", 1, None);
+        assert_eq!(table.bytes_of(1), 0);
     }
 
     #[test]
