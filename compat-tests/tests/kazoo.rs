@@ -24,7 +24,10 @@ fn nodes_acls_transactions_and_watches() -> Result<()> {
 
 #[test]
 fn recipes() -> Result<()> {
-    check("recipes.py", "locks, semaphores, elections, barriers, queues, counters, parties, leases, caches")
+    check(
+        "recipes.py",
+        "locks, semaphores, election, parties, barriers, partitioner, queues, counters, tree cache",
+    )
 }
 
 #[test]
