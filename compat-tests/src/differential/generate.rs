@@ -44,7 +44,7 @@ pub fn script(seed: u64, ops: usize) -> Vec<Step> {
         xid: 0,
     };
     let restart =
-        if generator.random.chance(15) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
+        if generator.random.chance(30) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
     for asked in requests::known_differences() {
         generator.send(0, false, asked);
     }

@@ -145,12 +145,14 @@ impl Pair {
             let end = end_of_burst(steps, at);
             let batch = &steps[at..end];
             let mut came = self.step(batch)?;
+            self.coverage.note_step(&batch[0]);
             let swept = end / SWEEP_EVERY != at / SWEEP_EVERY || end == steps.len();
             if came[0] == came[1] && (closely || swept) {
                 for (items, more) in came.iter_mut().zip(self.sweep()) {
                     items.extend(more);
                 }
             }
+            self.coverage.note_events(&came[0]);
             if came[0] != came[1] {
                 let lines: String = batch.iter().map(|step| format!("  {step}\n")).collect();
                 return Ok(Some(Mismatch { step: end, story: format!("{lines}{}", story(&came)) }));

@@ -20,7 +20,7 @@ const PAIR_LIFE: Duration = Duration::from_secs(600);
 
 /// From this many requests on, all that can come up has come up: an exception that did not occur is one
 /// that no longer does, and a kind of request or error that was not seen is one that is not compared.
-const LONG_RUN_OPS: u64 = 50_000;
+const LONG_RUN_OPS: u64 = 100_000;
 
 /// What is to be run.
 #[derive(Clone, Debug)]
