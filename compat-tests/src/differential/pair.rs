@@ -306,7 +306,11 @@ impl Pair {
             if hang_up {
                 left.clear();
             }
-            items.push(side.await_zxid(expected, EXPIRY_LIMIT)?);
+            let at = side.await_zxid(expected, EXPIRY_LIMIT)?;
+            items.push(Item::Text(format!("at zxid {at}")));
+            if at < expected {
+                continue;
+            }
             // What happens to itself a session may hear of or not while its connection goes.
             for mut connection in left {
                 let mut last = Vec::new();
