@@ -163,6 +163,7 @@ impl Generator {
                 // See `set-acl-in-a-burst` in `exceptions.toml`.
                 continue;
             }
+            requests::avoid_ephemeral_container(asked.0, &mut asked.1);
             if asked.0 == op("multi") {
                 // See `null-in-a-multi-of-a-burst` in `exceptions.toml`.
                 for field in asked.1.iter_mut().filter(|field| **field == Field::Null) {
