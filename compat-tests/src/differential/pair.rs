@@ -145,6 +145,7 @@ impl Pair {
             let end = end_of_burst(steps, at);
             let batch = &steps[at..end];
             let mut came = self.step(batch)?;
+            came.iter_mut().for_each(|items| unordered(&self.closes, items));
             self.coverage.note_step(&batch[0]);
             let swept = end / SWEEP_EVERY != at / SWEEP_EVERY || end == steps.len();
             if came[0] == came[1] && (closely || swept) {
@@ -212,7 +213,6 @@ impl Pair {
             side.send(at, &bytes);
         }
         for kind in kinds {
-            let from = came[0].len();
             for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
                 side.receive(at, kind, items);
             }
@@ -229,10 +229,6 @@ impl Pair {
                     side.await_close(at, items);
                 }
             }
-            for items in came.iter_mut() {
-                let from = from.min(items.len());
-                unordered(&self.closes, &mut items[from..]);
-            }
         }
         Ok(())
     }
@@ -240,6 +236,7 @@ impl Pair {
     /// Bytes after which a connection does not live on.
     fn nonsense(&mut self, at: usize, bytes: &[u8], came: &mut [Vec<Item>; 2]) -> Result<()> {
         self.ensure_open(at, came)?;
+        self.sweep_before_a_close(came);
         for side in &mut self.sides {
             side.send(at, bytes);
         }
@@ -256,10 +253,7 @@ impl Pair {
             _ => None,
         };
         if whose.is_some() {
-            // The reference may drop what it has not yet sent on the connection that it closes.
-            for (items, swept) in came.iter_mut().zip(self.sweep()) {
-                items.extend(swept);
-            }
+            self.sweep_before_a_close(came);
         }
         for (side, items) in self.sides.iter_mut().zip(came) {
             let before = whose.map(|slot| side.sharing(slot)).unwrap_or_default();
@@ -267,7 +261,6 @@ impl Pair {
                 side.hang_up(at)?;
             }
             let old: Vec<_> = before.iter().filter_map(|slot| Some((*slot, side.take(*slot)?))).collect();
-            let from = items.len();
             let answer = side.connect(at, hello, self.last)?;
             // A request that is turned away before the session is looked at takes nothing over.
             let refused = answer == Item::Closed;
@@ -279,7 +272,6 @@ impl Pair {
                     side.drain(&mut connection, items);
                 }
             }
-            unordered(&self.closes, &mut items[from..]);
         }
         Ok(())
     }
@@ -337,6 +329,13 @@ impl Pair {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Ok(answers.map(|text| vec![Item::Text(text)]))
+    }
+
+    /// The reference may drop what it has not yet sent on a connection that it closes.
+    fn sweep_before_a_close(&mut self, came: &mut [Vec<Item>; 2]) {
+        for (items, swept) in came.iter_mut().zip(self.sweep()) {
+            items.extend(swept);
+        }
     }
 
     /// What came on every connection by now: a ping's reply comes after all events before it.
