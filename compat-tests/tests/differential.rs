@@ -10,6 +10,8 @@ use compat_tests::differential::run::{Plan, run};
 const OPS_PER_SEED: usize = 4000;
 /// How long each script is made short that shows a fault.
 const SHRINK_LIMIT: Duration = Duration::from_secs(6);
+/// What only a program with faults in it knows.
+const SWITCH: &[u8] = b"OXKEEPER_FAULT";
 /// How short it must get in this time: the scripts have hundreds of lines.
 const SHORT_LINES_MAX: usize = 100;
 
@@ -48,6 +50,11 @@ fn both_servers_answer_every_stream_alike() -> Result<()> {
 fn every_deliberate_fault_is_caught() -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
+    }
+    for (program, has_faults) in [(artifacts::oxkeeper()?, false), (faults::build()?, true)] {
+        let bytes = std::fs::read(&program).with_context(|| format!("read {}", program.display()))?;
+        let found = bytes.windows(SWITCH.len()).any(|window| window == SWITCH);
+        ensure!(found == has_faults, "{}: faults can be switched on: {found}", program.display());
     }
     let caught = faults::run(SHRINK_LIMIT)?;
     println!("{}", faults::table(&caught));

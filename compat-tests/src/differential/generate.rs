@@ -44,7 +44,7 @@ pub fn script(seed: u64, ops: usize) -> Vec<Step> {
         xid: 0,
     };
     let restart =
-        if generator.random.chance(15) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
+        if generator.random.chance(30) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
     for asked in requests::known_differences() {
         generator.send(0, false, asked);
     }
@@ -163,6 +163,7 @@ impl Generator {
                 // See `set-acl-in-a-burst` in `exceptions.toml`.
                 continue;
             }
+            requests::avoid_ephemeral_container(asked.0, &mut asked.1);
             if asked.0 == op("multi") {
                 // See `null-in-a-multi-of-a-burst` in `exceptions.toml`.
                 for field in asked.1.iter_mut().filter(|field| **field == Field::Null) {

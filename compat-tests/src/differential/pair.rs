@@ -145,12 +145,15 @@ impl Pair {
             let end = end_of_burst(steps, at);
             let batch = &steps[at..end];
             let mut came = self.step(batch)?;
+            came.iter_mut().for_each(|items| unordered(&self.closes, items));
+            self.coverage.note_step(&batch[0]);
             let swept = end / SWEEP_EVERY != at / SWEEP_EVERY || end == steps.len();
             if came[0] == came[1] && (closely || swept) {
                 for (items, more) in came.iter_mut().zip(self.sweep()) {
                     items.extend(more);
                 }
             }
+            self.coverage.note_events(&came[0]);
             if came[0] != came[1] {
                 let lines: String = batch.iter().map(|step| format!("  {step}\n")).collect();
                 return Ok(Some(Mismatch { step: end, story: format!("{lines}{}", story(&came)) }));
@@ -210,7 +213,6 @@ impl Pair {
             side.send(at, &bytes);
         }
         for kind in kinds {
-            let from = came[0].len();
             for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
                 side.receive(at, kind, items);
             }
@@ -227,10 +229,6 @@ impl Pair {
                     side.await_close(at, items);
                 }
             }
-            for items in came.iter_mut() {
-                let from = from.min(items.len());
-                unordered(&self.closes, &mut items[from..]);
-            }
         }
         Ok(())
     }
@@ -238,6 +236,7 @@ impl Pair {
     /// Bytes after which a connection does not live on.
     fn nonsense(&mut self, at: usize, bytes: &[u8], came: &mut [Vec<Item>; 2]) -> Result<()> {
         self.ensure_open(at, came)?;
+        self.sweep_before_a_close(came);
         for side in &mut self.sides {
             side.send(at, bytes);
         }
@@ -254,10 +253,7 @@ impl Pair {
             _ => None,
         };
         if whose.is_some() {
-            // The reference may drop what it has not yet sent on the connection that it closes.
-            for (items, swept) in came.iter_mut().zip(self.sweep()) {
-                items.extend(swept);
-            }
+            self.sweep_before_a_close(came);
         }
         for (side, items) in self.sides.iter_mut().zip(came) {
             let before = whose.map(|slot| side.sharing(slot)).unwrap_or_default();
@@ -265,7 +261,6 @@ impl Pair {
                 side.hang_up(at)?;
             }
             let old: Vec<_> = before.iter().filter_map(|slot| Some((*slot, side.take(*slot)?))).collect();
-            let from = items.len();
             let answer = side.connect(at, hello, self.last)?;
             // A request that is turned away before the session is looked at takes nothing over.
             let refused = answer == Item::Closed;
@@ -277,7 +272,6 @@ impl Pair {
                     side.drain(&mut connection, items);
                 }
             }
-            unordered(&self.closes, &mut items[from..]);
         }
         Ok(())
     }
@@ -304,7 +298,11 @@ impl Pair {
             if hang_up {
                 left.clear();
             }
-            items.push(side.await_zxid(expected, EXPIRY_LIMIT)?);
+            let at = side.await_zxid(expected, EXPIRY_LIMIT)?;
+            items.push(Item::Text(format!("at zxid {at}")));
+            if at < expected {
+                continue;
+            }
             // What happens to itself a session may hear of or not while its connection goes.
             for mut connection in left {
                 let mut last = Vec::new();
@@ -331,6 +329,13 @@ impl Pair {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Ok(answers.map(|text| vec![Item::Text(text)]))
+    }
+
+    /// The reference may drop what it has not yet sent on a connection that it closes.
+    fn sweep_before_a_close(&mut self, came: &mut [Vec<Item>; 2]) {
+        for (items, swept) in came.iter_mut().zip(self.sweep()) {
+            items.extend(swept);
+        }
     }
 
     /// What came on every connection by now: a ping's reply comes after all events before it.

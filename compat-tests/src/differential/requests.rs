@@ -33,6 +33,16 @@ fn create_flags(random: &mut Random, kind: i32) -> i32 {
     }
 }
 
+/// A container that is asked for with the flags of an ephemeral must be applied before anything follows;
+/// see `ephemeral-container-ahead` in `exceptions.toml`.
+pub(super) fn avoid_ephemeral_container(kind: i32, body: &mut [Field]) {
+    if kind == op("createContainer")
+        && let Some(flags @ Field::Int(1 | 3)) = body.last_mut()
+    {
+        *flags = Field::Int(4);
+    }
+}
+
 /// One of the creates.
 pub(super) fn create(random: &mut Random, taste: Taste, in_multi: bool) -> Asked {
     let kind = op(random.pick(&["create", "create", "create2", "createContainer", "createTTL"]));
@@ -44,6 +54,9 @@ pub(super) fn create(random: &mut Random, taste: Taste, in_multi: bool) -> Asked
         flags = random.pick(&[0, 1, 2, 4, 9]);
     }
     body.push(Field::Int(flags));
+    if in_multi {
+        avoid_ephemeral_container(kind, &mut body);
+    }
     if kind == op("createTTL") {
         body.push(Field::Long(match random.weighted(&[80, 20]) {
             0 => 3_600_000 + random.below(1_000_000) as i64,

@@ -188,12 +188,12 @@ impl Side {
     }
 
     /// Waits until the server stands at a zxid, and tells where it stands then.
-    pub fn await_zxid(&mut self, zxid: i64, limit: Duration) -> Result<Item> {
+    pub fn await_zxid(&mut self, zxid: i64, limit: Duration) -> Result<i64> {
         let deadline = Instant::now() + limit;
         loop {
             let at = self.zxid()?;
             if at >= zxid || Instant::now() > deadline {
-                return Ok(Item::Text(format!("at zxid {at}")));
+                return Ok(at);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
