@@ -59,17 +59,8 @@ pub fn available(names: &[&str]) -> Result<bool> {
     Ok(true)
 }
 
-/// Like [`available`], for runtimes that are compared where they happen to be installed: a
-/// missing one is reported loudly but never an error.
-pub fn present(names: &[&str]) -> bool {
-    let missing = names.iter().find(|name| !installed(name));
-    if let Some(name) = missing {
-        eprintln!("\n*** SKIPPED: `{name}` is not installed, so nothing was compared ***\n");
-    }
-    missing.is_none()
-}
-
-fn installed(name: &str) -> bool {
+/// Whether a program can be run.
+pub fn installed(name: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()))
 }
@@ -177,18 +168,19 @@ pub fn checksum(bytes: &[u8]) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A Python interpreter that has kazoo.
+/// What the Python programs import.
+const PYTHON_PACKAGES: [&str; 2] = ["kazoo==2.11.0", "prometheus_client==0.21.1"];
+
+/// A Python interpreter that has kazoo, and Prometheus' parser.
 pub fn python() -> Result<PathBuf> {
     // A virtual environment remembers its path, so it is made in place, with a mark when whole.
     let home = cache_dir()?.join("python-env");
-    once("python-ready", |_| {
+    let mark = format!("python-ready-{:016x}", checksum(PYTHON_PACKAGES.concat().as_bytes()));
+    once(&mark, |_| {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
-        let pip = |package: &str| {
-            let mut pip = Command::new(home.join("bin/pip"));
-            pip.args(["install", "-q", "--disable-pip-version-check", package]);
-            run(&mut pip)
-        };
-        pip("kazoo==2.11.0").or_else(|_| pip("kazoo")).map(drop)
+        let mut pip = Command::new(home.join("bin/pip"));
+        pip.args(["install", "-q", "--disable-pip-version-check"]).args(PYTHON_PACKAGES);
+        run(&mut pip).map(drop)
     })?;
     Ok(home.join("bin/python"))
 }

@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::artifacts::{self, REFERENCE};
+use crate::programs::tail;
+use crate::results::{self, Case, Row};
 use crate::server::{Kind, Options, Server};
 
 const SHOWN: usize = 40;
+const LOG_LINES: usize = 40;
 
 /// Who takes the seat of the server under judgement.
 pub fn judged() -> Kind {
@@ -18,15 +21,23 @@ pub fn judged() -> Kind {
 }
 
 /// Starts a fresh server of each kind with the same options, runs `script` against both at the
-/// same time, and fails unless the two transcripts are equal.
+/// same time, and fails unless the two transcripts are equal. A script that leaves no transaction
+/// on its server talked to another one, or to none, and fails too.
 pub fn side_by_side(
-    name: &str,
+    case: &Case,
     options: &Options,
     script: impl Fn(&mut Server) -> Result<String> + Sync,
 ) -> Result<()> {
     let run = |kind: Kind| -> Result<String> {
         let mut server = Server::start(kind, options)?;
-        script(&mut server).with_context(|| format!("{name} against {kind}"))
+        let before = server.zxid()?;
+        let result = script(&mut server).and_then(|transcript| {
+            ensure!(server.zxid()? > before, "nothing was written to the server that was meant");
+            Ok(transcript)
+        });
+        result.with_context(|| {
+            format!("{} against {kind}, whose log ends:\n{}", case.name, tail(&server.log(), LOG_LINES))
+        })
     };
     let (expected, actual) = std::thread::scope(|scope| {
         let apache = scope.spawn(|| run(Kind::Apache(REFERENCE)));
@@ -36,7 +47,23 @@ pub fn side_by_side(
         };
         (join(apache), join(other))
     });
-    equal(name, &expected?, &actual?)
+    verdict(case, Some(expected), actual)
+}
+
+/// Records what came of a case, and fails unless the script ended well on each server it ran on and
+/// printed the same.
+pub fn verdict(case: &Case, expected: Option<Result<String>>, actual: Result<String>) -> Result<()> {
+    let compared = match (&expected, &actual) {
+        (Some(Ok(expected)), Ok(actual)) => equal(&case.name, expected, actual),
+        _ => Ok(()),
+    };
+    results::record(judged(), &Row::of(case, expected.as_ref(), &actual, &compared))?;
+    match (expected, actual) {
+        (Some(Err(reference)), Err(judged)) => bail!("both failed.\n{reference:?}\n\n{judged:?}"),
+        (Some(Err(reference)), Ok(_)) => Err(reference.context("only the reference failed")),
+        (_, Err(judged)) => Err(judged.context("only the judged server failed, if the reference ran")),
+        _ => compared,
+    }
 }
 
 /// Fails with the differing lines if two transcripts differ. Both are kept in the cache

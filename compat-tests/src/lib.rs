@@ -12,17 +12,27 @@
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
 //! | `OXKEEPER_DISK_FULL` | `all`: the disk fills at every block of two log files |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
-//! | `OXKEEPER_SYSTEMS` | `short`: Kafka, HBase and the clients in Go, JavaScript and C run; `both`: on the reference too; `long`: and with more nodes, records and rounds |
+//! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
+//! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
+//! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
+//! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
 //! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
 
+pub mod acknowledged;
 pub mod artifacts;
 pub mod bundles;
 pub mod compare;
 pub mod differential;
 pub mod four_letter;
+pub mod host;
 pub mod native;
+pub mod owner;
+pub mod power;
 pub mod programs;
+pub mod report;
+pub mod results;
 pub mod server;
 pub mod systems;
+pub mod versions;
 pub mod volume;
 pub mod wire;

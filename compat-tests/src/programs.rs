@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -55,39 +56,83 @@ pub fn python(script: &str, args: &[&str]) -> Result<String> {
     output(&mut command)
 }
 
-/// Runs a command to its end, within a limit, and returns its standard output. A failure shows
-/// the end of both streams.
+/// Runs a command to its end, within some minutes, and returns its standard output. A failure
+/// shows the end of both streams.
 pub fn output(command: &mut Command) -> Result<String> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {command:?}"))?;
-    let stdout = child.stdout.take().context("the program's output")?;
-    let stderr = child.stderr.take().context("the program's errors")?;
-    let readers = [reader(Box::new(stdout)), reader(Box::new(stderr))];
-    let deadline = Instant::now() + LIMIT;
-    let status = loop {
-        if let Some(status) = child.try_wait().context("wait for the program")? {
-            break Some(status);
+    output_within(command, LIMIT)
+}
+
+/// Like [`output`], with a limit of the caller's.
+pub fn output_within(command: &mut Command, limit: Duration) -> Result<String> {
+    Running::start(command)?.finish(limit)
+}
+
+/// A program that runs, its output being read. Dropping it kills it by its id.
+#[derive(Debug)]
+pub struct Running {
+    shown: String,
+    child: Child,
+    readers: Option<[JoinHandle<String>; 2]>,
+}
+
+impl Running {
+    /// Starts a command.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let shown = format!("{command:?}");
+        let mut child = command.spawn().with_context(|| format!("start {shown}"))?;
+        let stdout = child.stdout.take().context("the program's output")?;
+        let stderr = child.stderr.take().context("the program's errors")?;
+        let readers = Some([reader(Box::new(stdout)), reader(Box::new(stderr))]);
+        Ok(Self { shown, child, readers })
+    }
+
+    /// Whether it runs.
+    pub fn alive(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait().context("wait for the program")?.is_none())
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let mut kill = Command::new("kill");
+        artifacts::run(kill.arg(format!("-{name}")).arg(self.child.id().to_string())).map(drop)
+    }
+
+    /// Waits for its end, within a limit, and returns its standard output. A failure shows the end
+    /// of both streams.
+    pub fn finish(mut self, limit: Duration) -> Result<String> {
+        let deadline = Instant::now() + limit;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().context("wait for the program")? {
+                break Some(status);
+            }
+            if Instant::now() > deadline {
+                self.child.kill().context("kill the program")?;
+                self.child.wait().context("reap the program")?;
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let readers = self.readers.take().context("the program's readers")?;
+        let [out, err] = readers.map(|handle| handle.join().unwrap_or_default());
+        let ends = format!("{}\n{}", tail(&out, 30), tail(&err, 60));
+        match status {
+            Some(status) if status.success() => Ok(out),
+            Some(status) => bail!("{}: {status}\n{ends}", self.shown),
+            None => bail!("{}: not finished after {limit:?}\n{ends}", self.shown),
         }
-        if Instant::now() > deadline {
-            child.kill().context("kill the program")?;
-            child.wait().context("reap the program")?;
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let [out, err] = readers.map(|handle| handle.join().unwrap_or_default());
-    match status {
-        Some(status) if status.success() => Ok(out),
-        Some(status) => bail!("{command:?}: {status}\n{}\n{}", tail(&out, 30), tail(&err, 60)),
-        None => bail!("{command:?}: not finished after {LIMIT:?}\n{}\n{}", tail(&out, 30), tail(&err, 60)),
     }
 }
 
-fn reader(mut stream: Box<dyn Read + Send>) -> std::thread::JoinHandle<String> {
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Already gone is as good as killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn reader(mut stream: Box<dyn Read + Send>) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
         // A pipe that breaks means the program died, which its exit status reports.

@@ -1,24 +1,32 @@
 //! Starts, signals and stops one server of either kind.
 //!
 //! A [`Server`] owns its process: dropping it kills the process by its id. A server counts as
-//! started only when its own `conf` answer names the data directory this test gave it, so that
-//! a test cannot talk to a stranger on the same port.
+//! started only when its process holds the port and its own `conf` answer names the data directory
+//! this test gave it, so that a test cannot talk to a stranger on the same port.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::artifacts::REFERENCE;
+use crate::host::Host;
 use crate::programs::{JVM, tail};
-use crate::{artifacts, four_letter};
+use crate::{artifacts, four_letter, owner};
 
 const START_LIMIT: Duration = Duration::from_secs(90);
+/// For an answer of a server that serves.
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// For an answer of a server that starts: about every other start of the reference loses a connection that is
+/// made a moment too early, and never answers it.
+const STARTING_ANSWER_LIMIT: Duration = Duration::from_secs(1);
+const START_POLL: Duration = Duration::from_millis(5);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which server to start.
@@ -51,11 +59,25 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Length of a tick. Session timeouts lie between 2 and 20 ticks.
     pub tick_time_ms: u32,
+    /// Where the reference runs, if not in a process of its own. Has properties of its own.
+    pub host: Option<Host>,
+    /// Which build of Oxkeeper, if not the one under judgement.
+    pub program: Option<PathBuf>,
+    /// Environment variables of Oxkeeper.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lines: Vec::new(), properties: Vec::new(), data_dir: None, tick_time_ms: 2000 }
+        Self {
+            lines: Vec::new(),
+            properties: Vec::new(),
+            data_dir: None,
+            tick_time_ms: 2000,
+            host: None,
+            program: None,
+            environment: Vec::new(),
+        }
     }
 }
 
@@ -93,7 +115,7 @@ impl Options {
 #[derive(Debug)]
 pub enum Started {
     /// It serves.
-    Serves(Server),
+    Serves(Box<Server>),
     /// It ended: the exit code, if no signal ended it, and everything it printed.
     Ended(Option<i32>, String),
 }
@@ -104,9 +126,18 @@ pub struct Server {
     kind: Kind,
     home: TempDir,
     data_dir: PathBuf,
-    properties: Vec<(String, String)>,
+    options: Options,
     addr: SocketAddr,
-    child: Option<Child>,
+    process: Process,
+    wrapper: Vec<String>,
+}
+
+/// Where it runs.
+#[derive(Debug)]
+enum Process {
+    Stopped,
+    Own(Child),
+    Hosted(Host),
 }
 
 impl Server {
@@ -120,12 +151,11 @@ impl Server {
     /// Starts a server and returns when it serves, or has ended: then with its exit code and what it said.
     pub fn try_start(kind: Kind, options: &Options) -> Result<Started> {
         let mut server = Self::prepare(kind, options)?;
-        server.spawn()?;
-        match server.wait_until_serving() {
-            Ok(()) => Ok(Started::Serves(server)),
-            Err(error) => match server.child.as_mut().map(Child::try_wait) {
-                Some(Ok(Some(status))) => Ok(Started::Ended(status.code(), server.log())),
-                _ => Err(error),
+        match server.launch() {
+            Ok(()) => Ok(Started::Serves(Box::new(server))),
+            Err(error) => match server.ended()? {
+                Some(status) => Ok(Started::Ended(status.code(), server.log())),
+                None => Err(error),
             },
         }
     }
@@ -157,20 +187,15 @@ impl Server {
         }
         let path = home.path().join("zoo.cfg");
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
-        Ok(Self { kind, home, data_dir, properties: options.properties.clone(), addr, child: None })
-    }
-
-    /// Waits for the process to end by itself; its exit code, if no signal ended it.
-    pub fn wait_for_end(&mut self) -> Result<Option<i32>> {
-        let deadline = Instant::now() + STOP_LIMIT;
-        while self.alive() {
-            if Instant::now() > deadline {
-                bail!("{} still runs; its log ends:\n{}", self.kind, tail(&self.log(), 40));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let mut child = self.child.take().context("the server is not running")?;
-        Ok(child.wait().context("wait for the server")?.code())
+        Ok(Self {
+            kind,
+            home,
+            data_dir,
+            options: options.clone(),
+            addr,
+            process: Process::Stopped,
+            wrapper: Vec::new(),
+        })
     }
 
     /// Where clients connect.
@@ -188,6 +213,15 @@ impl Server {
         self.kind
     }
 
+    /// The process's id while it runs.
+    pub fn process_id(&self) -> Result<u32> {
+        match &self.process {
+            Process::Stopped => bail!("the server is not running"),
+            Process::Own(child) => Ok(child.id()),
+            Process::Hosted(host) => Ok(host.pid()),
+        }
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
@@ -195,6 +229,9 @@ impl Server {
 
     /// Everything the process has printed since the first start.
     pub fn log(&self) -> String {
+        if let (Kind::Apache(_), Some(host)) = (self.kind, &self.options.host) {
+            return host.log();
+        }
         fs::read(self.home.path().join("log"))
             .map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -204,34 +241,102 @@ impl Server {
         four_letter::ask(self.addr, word)
     }
 
+    /// The last transaction, as the server tells it. Fails if another process answers in its place.
+    pub fn zxid(&self) -> Result<i64> {
+        let srvr = self.answer_of_its_own("srvr", "Zxid: 0x", ANSWER_LIMIT)?;
+        let zxid = srvr.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).context("no zxid")?;
+        i64::from_str_radix(zxid, 16).with_context(|| format!("the zxid {zxid:?}"))
+    }
+
+    /// Asks `word` of the process this test started: it holds the port, and tells of the data
+    /// directory that nobody else uses.
+    fn answer_of_its_own(&self, word: &str, expected: &str, limit: Duration) -> Result<String> {
+        let pid = self.process_id()?;
+        ensure!(
+            owner::listens(pid, self.addr.port())?,
+            "{} is not held by process {pid}, {}",
+            self.addr,
+            self.kind
+        );
+        let conf = four_letter::ask_within(self.addr, "conf", limit)?;
+        ensure!(
+            conf.contains(&format!("dataDir={}", self.data_dir.display())),
+            "another server answers on {}:\n{conf}",
+            self.addr
+        );
+        let answer = four_letter::ask_within(self.addr, word, limit)?;
+        ensure!(answer.contains(expected), "{word} does not tell {expected:?}:\n{answer}");
+        Ok(answer)
+    }
+
     /// Whether the process is running.
     pub fn alive(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        match &mut self.process {
+            Process::Stopped => false,
+            Process::Own(child) => matches!(child.try_wait(), Ok(None)),
+            Process::Hosted(host) => host.state().is_ok_and(|state| state == "running"),
+        }
+    }
+
+    /// How the process ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        match &mut self.process {
+            Process::Own(child) => child.try_wait().context("look for the server's end"),
+            Process::Stopped | Process::Hosted(_) => bail!("the server is not a running process of its own"),
+        }
+    }
+
+    /// The next starts are those of another program, whose last arguments are the server's program and its
+    /// own. It must become the server: its process is the one that is signalled. Oxkeeper only.
+    pub fn run_under(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
+    }
+
+    fn wrapped(&self, program: &Path) -> Command {
+        match self.wrapper.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        }
     }
 
     /// Starts the process again on the same port and directory.
     pub fn launch(&mut self) -> Result<()> {
-        self.spawn()?;
-        self.wait_until_serving()
-    }
-
-    fn spawn(&mut self) -> Result<()> {
         if self.alive() {
             bail!("{} is already running", self.kind);
         }
+        let config = self.home.path().join("zoo.cfg");
+        self.process = match (self.kind, self.options.host.clone()) {
+            (Kind::Apache(REFERENCE), Some(host)) => {
+                host.launch(&config)?;
+                Process::Hosted(host)
+            }
+            _ => Process::Own(self.spawn(&config)?),
+        };
+        self.wait_until_serving()
+    }
+
+    fn spawn(&self, config: &Path) -> Result<Child> {
         let log_path = self.home.path().join("log");
         let log = File::options()
             .create(true)
             .append(true)
             .open(&log_path)
             .with_context(|| format!("open {}", log_path.display()))?;
-        let config = self.home.path().join("zoo.cfg");
         let mut command = match self.kind {
-            Kind::Oxkeeper => Command::new(artifacts::oxkeeper()?),
+            Kind::Oxkeeper => {
+                let program = self.options.program.clone().map_or_else(artifacts::oxkeeper, Ok)?;
+                let mut command = self.wrapped(&program);
+                command.envs(self.options.environment.iter().cloned());
+                command
+            }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
                 java.args(JVM).args(["-Xmx512m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
-                java.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
+                java.args(self.options.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
                 java.args([
                     "-cp",
                     &artifacts::class_path(version)?,
@@ -240,30 +345,47 @@ impl Server {
                 java
             }
         };
-        command.arg(&config).current_dir(self.home.path()).stdin(Stdio::null());
+        command.arg(config).current_dir(self.home.path()).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the log file")?).stderr(log);
-        self.child = Some(command.spawn().with_context(|| format!("start {command:?}"))?);
-        Ok(())
+        command.spawn().with_context(|| format!("start {command:?}"))
     }
 
     fn wait_until_serving(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
-        let ours = format!("dataDir={}", self.data_dir.display());
         while Instant::now() < deadline {
             if !self.alive() {
                 bail!("{} exited while starting; its log ends:\n{}", self.kind, tail(&self.log(), 40));
             }
-            let serving = self.ask("conf").is_ok_and(|conf| conf.contains(&ours));
-            if serving && self.ask("srvr").is_ok_and(|srvr| srvr.contains("Mode: ")) {
+            if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(25));
+            std::thread::sleep(START_POLL);
         }
         bail!("{} does not serve after {START_LIMIT:?}; its log ends:\n{}", self.kind, tail(&self.log(), 40));
     }
 
+    /// Waits for the process to end by itself; its exit code, if no signal ended it.
+    pub fn wait_for_end(&mut self) -> Result<Option<i32>> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        loop {
+            if let Some(status) = self.ended()? {
+                self.process = Process::Stopped;
+                return Ok(status.code());
+            }
+            if Instant::now() > deadline {
+                bail!("{} still runs; its log ends:\n{}", self.kind, tail(&self.log(), 40));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> Result<()> {
+        if let Process::Hosted(host) = &self.process {
+            host.stop()?;
+            self.process = Process::Stopped;
+            return Ok(());
+        }
         self.signal("TERM")?;
         let deadline = Instant::now() + STOP_LIMIT;
         while self.alive() {
@@ -276,15 +398,19 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        self.child = None;
+        self.process = Process::Stopped;
         Ok(())
     }
 
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) -> Result<()> {
-        let mut child = self.child.take().context("the server is not running")?;
+        let Process::Own(child) = &mut self.process else {
+            bail!("the server is not running in a process of its own");
+        };
         child.kill().context("send SIGKILL")?;
-        child.wait().context("wait for the killed server").map(drop)
+        child.wait().context("wait for the killed server")?;
+        self.process = Process::Stopped;
+        Ok(())
     }
 
     /// Freezes the process (SIGSTOP).
@@ -304,7 +430,9 @@ impl Server {
     }
 
     fn signal(&self, name: &str) -> Result<()> {
-        let child = self.child.as_ref().context("the server is not running")?;
+        let Process::Own(child) = &self.process else {
+            bail!("the server is not running in a process of its own");
+        };
         let mut command = Command::new("kill");
         artifacts::run(command.arg(format!("-{name}")).arg(child.id().to_string())).map(drop)
     }
@@ -312,10 +440,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // Already gone is as good as killed.
-            let _ = child.kill();
-            let _ = child.wait();
+        // Already gone is as good as killed.
+        match std::mem::replace(&mut self.process, Process::Stopped) {
+            Process::Stopped => {}
+            Process::Own(mut child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Process::Hosted(host) => drop(host.stop()),
         }
         if std::thread::panicking() {
             eprintln!("--- the log of {} ends:\n{}", self.kind, tail(&self.log(), 40));

@@ -4,53 +4,63 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::programs::tail;
-use crate::server::Kind;
+use crate::results::Case;
+use crate::server::{Kind, Server};
 use crate::wire::{Body, Client, Reply, op};
 use crate::{artifacts, compare};
 
-/// Whether whole systems and clients in other languages are to run at all: they take minutes, and what
-/// they are made of is fetched. Without `OXKEEPER_SYSTEMS` they are skipped, loudly.
-pub fn wanted(name: &str) -> bool {
-    let wanted = std::env::var_os("OXKEEPER_SYSTEMS").is_some();
-    if !wanted {
-        eprintln!("\n*** SKIPPED: {name} runs only with OXKEEPER_SYSTEMS=short, both or long ***\n");
+const LOG_LINES: usize = 40;
+
+/// How much of the systems is to run, from `OXKEEPER_SYSTEMS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing.
+    Off,
+    /// Few records, on the judged server.
+    Short,
+    /// Few records, on both servers.
+    Both,
+    /// Many records, more nodes and rounds, on both servers.
+    Long,
+}
+
+/// The form that is wanted; the short one if nothing is said.
+pub fn form() -> Result<Form> {
+    match std::env::var("OXKEEPER_SYSTEMS").as_deref() {
+        Err(_) | Ok("short") => Ok(Form::Short),
+        Ok("both") => Ok(Form::Both),
+        Ok("long") => Ok(Form::Long),
+        Ok("off") => Ok(Form::Off),
+        Ok(other) => bail!("OXKEEPER_SYSTEMS is short, both, long or off, not {other:?}"),
     }
-    wanted
-}
-
-/// Whether the long form of the systems' tests is wanted.
-pub fn long_form() -> bool {
-    std::env::var("OXKEEPER_SYSTEMS").is_ok_and(|form| form == "long")
-}
-
-/// Whether the reference is to run the system too: in the long form, and with `both`.
-pub fn both_servers() -> bool {
-    long_form() || std::env::var("OXKEEPER_SYSTEMS").is_ok_and(|form| form == "both")
 }
 
 /// Runs a system on the judged server, before that on the reference if asked to, and compares
 /// what was printed.
-pub fn on_the_servers(name: &str, run: impl Fn(Kind) -> Result<String>) -> Result<()> {
-    if !wanted(name) {
+pub fn on_the_servers(case: &Case, run: impl Fn(Kind, Form) -> Result<String>) -> Result<()> {
+    let form = form()?;
+    if form == Form::Off {
+        eprintln!("\n*** SKIPPED: {} is switched off by OXKEEPER_SYSTEMS ***\n", case.who);
         return Ok(());
     }
-    let _turn = alone();
-    let on = |kind: Kind| run(kind).with_context(|| format!("{name} on {kind}"));
-    let expected = if both_servers() { Some(on(Kind::Apache(artifacts::REFERENCE))?) } else { None };
-    let actual = on(compare::judged())?;
-    expected.map_or(Ok(()), |expected| compare::equal(name, &expected, &actual))
+    let _turn = alone()?;
+    let on = |kind: Kind| run(kind, form).with_context(|| format!("{} on {kind}", case.who));
+    let expected = (form != Form::Short).then(|| on(Kind::Apache(artifacts::REFERENCE)));
+    compare::verdict(case, expected, on(compare::judged()))
 }
 
-/// One system at a time: each takes several virtual machines.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// One system at a time: each takes several virtual machines. The lock is the kernel's, so that it
+/// also holds between test programs that run at once, and ends with the process.
+fn alone() -> Result<File> {
+    let path = artifacts::cache_dir()?.join("systems.lock");
+    let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    lock.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(lock)
 }
 
 /// A process of a system under test. Dropping it kills the process by its id.
@@ -121,8 +131,17 @@ impl Process {
 
     /// The end of what it printed.
     pub fn log_tail(&self) -> String {
-        tail(&self.log(), 40)
+        tail(&self.log(), LOG_LINES)
     }
+}
+
+/// The ends of the logs of a server and of the system on it: what a failure is shown with.
+pub fn logs<'a>(server: &Server, processes: impl IntoIterator<Item = &'a Process>) -> String {
+    let mut text = format!("the log of {} ends:\n{}", server.kind(), tail(&server.log(), LOG_LINES));
+    for process in processes {
+        text.push_str(&format!("\n--- the log of {} ends:\n{}", process.name, process.log_tail()));
+    }
+    text
 }
 
 impl Drop for Process {

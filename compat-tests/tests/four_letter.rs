@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::compare::{judged, side_by_side};
+use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server};
 use compat_tests::wire::{Body, Client, Reply, op};
 use compat_tests::{artifacts, four_letter};
@@ -139,31 +140,35 @@ fn every_word_answers_alike() -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {
         return Ok(());
     }
-    side_by_side("four-letter", &Options::default(), |server| {
-        // The questions asked while the server started are forgotten first.
-        server.ask("srst")?;
-        let visitors = visit(server.addr())?;
-        let mut transcript = String::new();
-        for word in WORDS {
-            if word == "mntr" {
-                continue; // compared by key, below
+    side_by_side(
+        &Case::new("four-letter", "four-letter words", "every word answers alike"),
+        &Options::default(),
+        |server| {
+            // The questions asked while the server started are forgotten first.
+            server.ask("srst")?;
+            let visitors = visit(server.addr())?;
+            let mut transcript = String::new();
+            for word in WORDS {
+                if word == "mntr" {
+                    continue; // compared by key, below
+                }
+                let answer = server.ask(word)?;
+                transcript.push_str(&format!(
+                    "> {word}\n{}<end>\n",
+                    normalise(word, &answer, server.addr().port(), &visitors)
+                ));
             }
-            let answer = server.ask(word)?;
+            let mask =
+                four_letter::ask_bytes(server.addr(), &[b"stmk".as_slice(), &306i64.to_be_bytes()].concat())?;
             transcript.push_str(&format!(
-                "> {word}\n{}<end>\n",
-                normalise(word, &answer, server.addr().port(), &visitors)
+                "> stmk\n{}<end>\n> gtmk\n{}<end>\n",
+                String::from_utf8_lossy(&mask),
+                server.ask("gtmk")?
             ));
-        }
-        let mask =
-            four_letter::ask_bytes(server.addr(), &[b"stmk".as_slice(), &306i64.to_be_bytes()].concat())?;
-        transcript.push_str(&format!(
-            "> stmk\n{}<end>\n> gtmk\n{}<end>\n",
-            String::from_utf8_lossy(&mask),
-            server.ask("gtmk")?
-        ));
-        ensure!(server.alive(), "the server died of a word");
-        Ok(transcript)
-    })
+            ensure!(server.alive(), "the server died of a word");
+            Ok(transcript)
+        },
+    )
 }
 
 #[test]
@@ -172,7 +177,8 @@ fn words_outside_the_whitelist_are_refused_alike() -> Result<()> {
         return Ok(());
     }
     let options = Options::default().line("4lw.commands.whitelist=conf, ruok,nope");
-    side_by_side("four-letter-whitelist", &options, |server| {
+    let case = Case::new("four-letter-whitelist", "four-letter words", "words outside the whitelist");
+    side_by_side(&case, &options, |server| {
         let visitors = visit(server.addr())?;
         let mut transcript = String::new();
         for word in WORDS {

@@ -9,9 +9,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, free_port};
-use compat_tests::systems::{Look, Process, long_form, on_the_servers, until};
-use compat_tests::{artifacts, bundles, programs};
+use compat_tests::systems::{Form, Look, Process, logs, on_the_servers, until};
+use compat_tests::{artifacts, bundles, programs, versions};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -35,25 +36,26 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(kind: Kind, size: usize) -> Result<Self> {
+    fn new(kind: Kind) -> Result<Self> {
         let server = Server::start(kind, &Options::default())?;
         let dir = tempfile::Builder::new().prefix("oxkeeper-hbase-").tempdir().context("make a directory")?;
         let class_path = bundles::class_path("hbase")?;
-        let mut cluster =
-            Self { server, dir, class_path, master: None, regions: Vec::new(), transcript: String::new() };
-        cluster.master = Some(cluster.process("master", "org.apache.hadoop.hbase.master.HMaster")?);
+        Ok(Self { server, dir, class_path, master: None, regions: Vec::new(), transcript: String::new() })
+    }
+
+    fn start_processes(&mut self, size: usize) -> Result<()> {
+        self.master = Some(self.process("master", "org.apache.hadoop.hbase.master.HMaster")?);
         for id in 1..=size {
             let main = "org.apache.hadoop.hbase.regionserver.HRegionServer";
-            let region = cluster.process(&format!("region{id}"), main)?;
-            cluster.regions.push(region);
+            let region = self.process(&format!("region{id}"), main)?;
+            self.regions.push(region);
         }
-        let mut look = Look::at(cluster.server.addr())?;
+        let mut look = Look::at(self.server.addr())?;
         until("the servers' nodes", LIMIT, || {
-            cluster.must_run()?;
+            self.must_run()?;
             Ok(look.children("/hbase/rs")?.filter(|names| names.len() == size))
-        })?;
-        drop(look);
-        Ok(cluster)
+        })
+        .map(drop)
     }
 
     fn must_run(&mut self) -> Result<()> {
@@ -123,13 +125,7 @@ impl Cluster {
     fn ask(&mut self, args: &[&str]) -> Result<String> {
         let site = self.configuration("client")?;
         let mut java = self.java("client", "-Xmx256m", "Tables")?;
-        programs::output(java.arg(site).args(args)).with_context(|| {
-            let log = |process: &Process| process.log_tail();
-            format!(
-                "task {args:?}; the master's log ends:\n{}",
-                self.master.as_ref().map(log).unwrap_or_default()
-            )
-        })
+        programs::output(java.arg(site).args(args)).with_context(|| format!("task {args:?}"))
     }
 
     fn task(&mut self, args: &[&str]) -> Result<()> {
@@ -164,10 +160,18 @@ impl Cluster {
     }
 }
 
-fn run(kind: Kind) -> Result<String> {
+fn run(kind: Kind, form: Form) -> Result<String> {
     let began = Instant::now();
-    let (rows, rounds) = if long_form() { (20_000, 3) } else { (2000, 1) };
-    let mut cluster = Cluster::start(kind, 2)?;
+    let mut cluster = Cluster::new(kind)?;
+    let result = live_through(&mut cluster, form);
+    eprintln!("{kind}: HBase took {:?}", began.elapsed());
+    result.with_context(|| logs(&cluster.server, cluster.master.iter().chain(&cluster.regions)))?;
+    Ok(cluster.transcript)
+}
+
+fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
+    let (rows, rounds) = if form == Form::Long { (20_000, 3) } else { (2000, 1) };
+    cluster.start_processes(2)?;
     cluster.task(&["ready", "2"])?;
     cluster.task(&["create"])?;
     cluster.task(&["put", "0", &rows.to_string()])?;
@@ -199,9 +203,7 @@ fn run(kind: Kind) -> Result<String> {
     cluster.task(&["scan", &total])?;
     ensure!(!cluster.transcript.contains("LOST"), "rows are lost");
     cluster.task(&["drop"])?;
-    cluster.must_run()?;
-    eprintln!("{kind}: HBase took {:?}", began.elapsed());
-    Ok(std::mem::take(&mut cluster.transcript))
+    cluster.must_run()
 }
 
 #[test]
@@ -209,5 +211,8 @@ fn hbase_keeps_its_rows_and_moves_its_regions() -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    on_the_servers("hbase", run)
+    let who = format!("HBase {}", versions::maven("hbase", "hbase-server")?);
+    let what = "put, split, spread, scan while the server is stopped and killed, a region server killed, \
+                zk_dump: no row lost, sessions kept, regions moved";
+    on_the_servers(&Case::new("hbase", &who, what), run)
 }

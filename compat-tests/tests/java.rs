@@ -4,6 +4,7 @@ use anyhow::Result;
 use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::compare::side_by_side;
 use compat_tests::programs;
+use compat_tests::results::Case;
 use compat_tests::server::Options;
 
 /// The digest of `super:secret`.
@@ -18,11 +19,12 @@ fn options() -> Options {
         .property("znode.container.checkIntervalMs", "3600000")
 }
 
-fn check(name: &str, options: &Options, sections: &[&str]) -> Result<()> {
+fn check(name: &str, what: &str, options: &Options, sections: &[&str]) -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    side_by_side(&format!("java-{name}"), options, |server| {
+    let who = format!("Apache's Java client {REFERENCE}");
+    side_by_side(&Case::new(&format!("java-{name}"), &who, what), options, |server| {
         let address = server.connect_string();
         let mut args = vec![address.as_str()];
         args.extend(sections);
@@ -32,57 +34,67 @@ fn check(name: &str, options: &Options, sections: &[&str]) -> Result<()> {
 
 #[test]
 fn nodes_and_their_stats() -> Result<()> {
-    check("nodes", &options(), &["nodes", "extras"])
+    check("nodes", "nodes of every mode and their stats", &options(), &["nodes", "extras"])
 }
 
 #[test]
 fn path_rules() -> Result<()> {
-    check("paths", &options(), &["paths"])
+    check("paths", "path rules", &options(), &["paths"])
 }
 
 #[test]
 fn acls_and_identities() -> Result<()> {
-    check("acls", &options(), &["acls"])
+    check("acls", "ACLs and identities", &options(), &["acls"])
 }
 
 #[test]
 fn transactions() -> Result<()> {
-    check("multi", &options(), &["multi"])
+    check("multi", "transactions", &options(), &["multi"])
 }
 
 #[test]
 fn watches_of_every_kind() -> Result<()> {
-    check("watches", &options(), &["watches"])
+    check("watches", "watches of every kind", &options(), &["watches"])
 }
 
 #[test]
 fn reconnecting_catches_up() -> Result<()> {
-    check("reconnect", &options(), &["reconnect"])
+    check("reconnect", "reconnecting catches up on watches", &options(), &["reconnect"])
 }
 
 #[test]
 fn sessions_expire_move_and_refuse() -> Result<()> {
-    check("sessions", &options(), &["sessions"])
+    check("sessions", "sessions expire, move and are refused", &options(), &["sessions"])
 }
 
 #[test]
 fn quotas_that_are_enforced() -> Result<()> {
-    check("quotas", &options(), &["quotas"])
+    check("quotas", "quotas that are enforced", &options(), &["quotas"])
 }
 
 #[test]
 fn quotas_that_only_warn() -> Result<()> {
-    check("quotas-soft", &options().property("zookeeper.enforceQuota", "false"), &["quotas"])
+    check(
+        "quotas-soft",
+        "quotas that only warn",
+        &options().property("zookeeper.enforceQuota", "false"),
+        &["quotas"],
+    )
 }
 
 #[test]
 fn containers_and_lifetimes() -> Result<()> {
-    check("lifetimes", &options().property("znode.container.checkIntervalMs", "300"), &["lifetimes"])
+    check(
+        "lifetimes",
+        "container and TTL nodes go",
+        &options().property("znode.container.checkIntervalMs", "300"),
+        &["lifetimes"],
+    )
 }
 
 #[test]
 fn everything_on_one_server() -> Result<()> {
-    check("all", &options(), &[])
+    check("all", "everything on one server", &options(), &[])
 }
 
 #[test]
@@ -90,18 +102,19 @@ fn without_extended_types() -> Result<()> {
     let plain = Options::default()
         .tick_time_ms(500)
         .property("zookeeper.DigestAuthenticationProvider.superDigest", SUPER);
-    check("plain", &plain, &["nodes", "multi", "quotas", "extras"])
+    check("plain", "without extended types", &plain, &["nodes", "multi", "quotas", "extras"])
 }
 
 #[test]
 fn with_reconfiguration_enabled() -> Result<()> {
-    check("reconfig", &options().line("reconfigEnabled=true"), &["reconfig"])
+    check("reconfig", "with reconfiguration enabled", &options().line("reconfigEnabled=true"), &["reconfig"])
 }
 
 #[test]
 fn with_acls_switched_off() -> Result<()> {
     check(
         "skip-acl",
+        "with ACLs switched off",
         &options().property("zookeeper.skipACL", "yes").line("reconfigEnabled=true"),
         &["acls", "multi", "reconfig"],
     )
@@ -113,7 +126,8 @@ fn the_client_of_3_4() -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    side_by_side("java-3.4", &options(), |server| {
+    let case = Case::new("java-3.4", "Apache's Java client 3.4.14", "every operation of 3.4, watches");
+    side_by_side(&case, &options(), |server| {
         programs::java("3.4.14", "old", "OldClient", &[], &[&server.connect_string()])
     })
 }

@@ -10,9 +10,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, free_port};
-use compat_tests::systems::{Look, Node, Process, long_form, on_the_servers, until};
-use compat_tests::{artifacts, bundles};
+use compat_tests::systems::{Form, Look, Node, Process, logs, on_the_servers, until};
+use compat_tests::{artifacts, bundles, versions};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -28,21 +29,20 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(kind: Kind, size: usize) -> Result<Self> {
+    fn new(kind: Kind, size: usize) -> Result<Self> {
         let server = Server::start(kind, &Options::default())?;
         let dir = tempfile::Builder::new().prefix("oxkeeper-kafka-").tempdir().context("make a directory")?;
         let ports = (0..size).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
         let class_path = bundles::class_path("kafka")?;
-        let mut cluster =
-            Self { server, dir, class_path, ports, brokers: Vec::new(), transcript: String::new() };
-        for id in 1..=size {
-            cluster.brokers.push(None);
-            cluster.start_broker(id)?;
+        Ok(Self { server, dir, class_path, ports, brokers: Vec::new(), transcript: String::new() })
+    }
+
+    fn start_brokers(&mut self) -> Result<()> {
+        for id in 1..=self.ports.len() {
+            self.brokers.push(None);
+            self.start_broker(id)?;
         }
-        for id in 1..=size {
-            cluster.wait_for_broker(id)?;
-        }
-        Ok(cluster)
+        (1..=self.ports.len()).try_for_each(|id| self.wait_for_broker(id).map(drop))
     }
 
     fn say(&mut self, line: &str) {
@@ -196,10 +196,19 @@ fn lasting(paths: Vec<String>) -> Vec<String> {
     paths.into_iter().filter(|path| !passing.iter().any(|part| path.contains(part))).collect()
 }
 
-fn run(kind: Kind) -> Result<String> {
+fn run(kind: Kind, form: Form) -> Result<String> {
     let began = Instant::now();
-    let (size, count, pace, rounds) = if long_form() { (3, 30_000, 200, 2) } else { (2, 4000, 80, 1) };
-    let mut cluster = Cluster::start(kind, size)?;
+    let mut cluster = Cluster::new(kind, if form == Form::Long { 3 } else { 2 })?;
+    let result = live_through(&mut cluster, form);
+    eprintln!("{kind}: Kafka with {} brokers took {:?}", cluster.ports.len(), began.elapsed());
+    result.with_context(|| logs(&cluster.server, cluster.brokers.iter().flatten()))?;
+    Ok(cluster.transcript)
+}
+
+fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
+    let (count, pace, rounds) = if form == Form::Long { (30_000, 200, 2) } else { (4000, 80, 1) };
+    let size = cluster.ports.len();
+    cluster.start_brokers()?;
     cluster.task(&["create", "load", "4", &size.to_string()])?;
 
     let acknowledged: PathBuf = cluster.dir.path().join("acknowledged");
@@ -212,7 +221,7 @@ fn run(kind: Kind) -> Result<String> {
     cluster.task(&["create", "passing", "1", "1"])?;
     cluster.task(&["grow", "passing", "3"])?;
     cluster.task(&["acl", "load"])?;
-    acl_command(&mut cluster)?;
+    acl_command(cluster)?;
     for _ in 0..rounds {
         cluster.controller_dies()?;
     }
@@ -232,8 +241,7 @@ fn run(kind: Kind) -> Result<String> {
     for id in 1..=size {
         cluster.broker(id)?.must_run()?;
     }
-    eprintln!("{kind}: Kafka with {size} brokers took {:?}", began.elapsed());
-    Ok(std::mem::take(&mut cluster.transcript))
+    Ok(())
 }
 
 /// Kafka's own tool, writing to the server past the brokers.
@@ -255,5 +263,8 @@ fn kafka_loses_nothing_and_keeps_its_sessions() -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    on_the_servers("kafka", run)
+    let who = format!("Kafka {} in ZooKeeper mode", versions::maven("kafka", "kafka_2.13")?);
+    let what = "acks=all while the server is stopped and killed, configuration, ACLs, the controller killed: \
+                no record lost, sessions kept, another controller";
+    on_the_servers(&Case::new("kafka", &who, what), run)
 }

@@ -1,32 +1,33 @@
 //! kazoo, the Python client, and its recipes against both servers.
 
 use anyhow::Result;
-use compat_tests::artifacts;
 use compat_tests::compare::side_by_side;
-use compat_tests::programs;
+use compat_tests::results::Case;
 use compat_tests::server::Options;
+use compat_tests::{artifacts, programs, versions};
 
-fn check(script: &str) -> Result<()> {
+fn check(script: &str, what: &str) -> Result<()> {
     if !artifacts::available(&["java", "mvn", "python3"])? {
         return Ok(());
     }
     let options = Options::default().tick_time_ms(500);
-    side_by_side(&format!("kazoo-{script}"), &options, |server| {
+    let who = format!("kazoo {}", versions::kazoo()?);
+    side_by_side(&Case::new(&format!("kazoo-{script}"), &who, what), &options, |server| {
         programs::python(script, &[&server.connect_string()])
     })
 }
 
 #[test]
 fn nodes_acls_transactions_and_watches() -> Result<()> {
-    check("basics.py")
+    check("basics.py", "nodes, ACLs, transactions, watches")
 }
 
 #[test]
 fn recipes() -> Result<()> {
-    check("recipes.py")
+    check("recipes.py", "locks, semaphores, elections, barriers, queues, counters, parties, leases, caches")
 }
 
 #[test]
 fn lost_connections_and_sessions() -> Result<()> {
-    check("sessions.py")
+    check("sessions.py", "lost connections and sessions")
 }

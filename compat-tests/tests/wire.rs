@@ -3,6 +3,7 @@
 use anyhow::Result;
 use compat_tests::artifacts;
 use compat_tests::compare::side_by_side;
+use compat_tests::results::Case;
 use compat_tests::server::{Options, Server};
 use compat_tests::wire::{Body, Client, Reply, op};
 
@@ -32,11 +33,11 @@ fn shown(reply: &Reply) -> String {
     format!("xid {} zxid {zxid} err {} body of {}", reply.xid, reply.err, reply.body.len())
 }
 
-fn check(name: &str, script: impl Fn(&Server) -> Result<String> + Sync) -> Result<()> {
+fn check(name: &str, what: &str, script: impl Fn(&Server) -> Result<String> + Sync) -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {
         return Ok(());
     }
-    side_by_side(name, &Options::default(), |server| {
+    side_by_side(&Case::new(name, "frames no client sends", what), &Options::default(), |server| {
         let transcript = script(server)?;
         anyhow::ensure!(server.alive(), "the server died of it");
         Ok(transcript)
@@ -45,7 +46,7 @@ fn check(name: &str, script: impl Fn(&Server) -> Result<String> + Sync) -> Resul
 
 #[test]
 fn every_op_code_with_an_empty_body() -> Result<()> {
-    check("wire-empty", |server| {
+    check("wire-empty", "every op code with an empty body", |server| {
         let mut transcript = String::new();
         for code in (-12..=23).chain(99..=108).chain([-100, 255, 1000, i32::MIN, i32::MAX]) {
             transcript.push_str(&outcome(server, &format!("op {code}"), code, &Body::new())?);
@@ -56,7 +57,7 @@ fn every_op_code_with_an_empty_body() -> Result<()> {
 
 #[test]
 fn broken_bodies() -> Result<()> {
-    check("wire-broken", |server| {
+    check("wire-broken", "broken bodies", |server| {
         let cut = |body: Body, length: usize| Body(body.0[..length].to_vec());
         let create = Body::create("/x", b"data", 0);
         let cases = [
@@ -122,7 +123,7 @@ fn broken_bodies() -> Result<()> {
 
 #[test]
 fn broken_frames_and_handshakes() -> Result<()> {
-    check("wire-frames", |server| {
+    check("wire-frames", "broken frames and handshakes", |server| {
         let mut transcript = String::new();
         let hello = |protocol: i32, zxid: i64, session: i64, password: &[u8]| {
             Body::new().int(protocol).long(zxid).int(10_000).long(session).buffer(password)
@@ -175,7 +176,7 @@ fn broken_frames_and_handshakes() -> Result<()> {
 
 #[test]
 fn close_session_answers_and_then_closes() -> Result<()> {
-    check("wire-close", |server| {
+    check("wire-close", "closing and what follows", |server| {
         let mut client = Client::connect(server.addr(), 10_000)?;
         client.call(1, op::CREATE2, &Body::create("/e", b"", 1))?;
         client.call(2, op::SYNC, &Body::new().string("/"))?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::compare::side_by_side;
 use compat_tests::programs::JVM;
+use compat_tests::results::Case;
 use compat_tests::server::{Options, Server};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -191,12 +192,16 @@ fn wait(child: &mut Child) -> Result<String> {
     bail!("the shell does not end after quit");
 }
 
+fn case(name: &str, what: &str) -> Case {
+    Case::new(name, &format!("zkCli.sh {REFERENCE}"), what)
+}
+
 #[test]
 fn every_command_of_the_shell() -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {
         return Ok(());
     }
-    side_by_side("zkcli", &options(), session)
+    side_by_side(&case("zkcli", "every command, in one session"), &options(), session)
 }
 
 /// Commands given as arguments: one command per process, and its exit status.
@@ -205,7 +210,7 @@ fn commands_as_arguments() -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {
         return Ok(());
     }
-    side_by_side("zkcli-arguments", &options(), |server| {
+    side_by_side(&case("zkcli-arguments", "commands given as arguments"), &options(), |server| {
         let port = server.addr().port().to_string();
         let mut transcript = String::new();
         for command in

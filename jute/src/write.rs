@@ -22,6 +22,7 @@ pub fn buffer(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None => int(out, -1),
         Some(bytes) => {
+            out.reserve(4 + bytes.len());
             int(out, length(bytes.len()));
             out.extend_from_slice(bytes);
         }
@@ -32,7 +33,7 @@ pub fn buffer(out: &mut Vec<u8>, value: Option<&[u8]>) {
 /// basic plane takes six bytes.
 pub fn ustring(out: &mut Vec<u8>, value: Option<&str>) {
     let Some(text) = value else { return int(out, -1) };
-    if !text.bytes().any(|byte| byte >= 0xF0) {
+    if text.is_ascii() || !text.bytes().any(|byte| byte >= 0xF0) {
         return buffer(out, Some(text.as_bytes()));
     }
     let start = out.len();

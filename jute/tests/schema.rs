@@ -1,7 +1,7 @@
 //! The records' names, field order and wire types are the reference's.
 //!
 //! `golden/schema.txt` holds the facts: what the reference's record classes themselves write, field by
-//! field. The IDL itself is not part of the published artifacts; whoever has it can compare it too.
+//! field. `compat-tests/tests/records.rs` has it written again and compared.
 
 mod common;
 
@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 
 use common::{KINDS, normalised, schemas};
 use nom::branch::alt;
-use nom::bytes::complete::{is_not, tag, take_until, take_while1};
-use nom::character::complete::{char, multispace1, space0};
-use nom::combinator::{all_consuming, recognize, value};
+use nom::bytes::complete::{is_not, tag, take_while1};
+use nom::character::complete::char;
+use nom::combinator::{all_consuming, recognize};
 use nom::multi::{many0, many1, separated_list1};
-use nom::sequence::{delimited, preceded, separated_pair, terminated};
+use nom::sequence::{preceded, separated_pair, terminated};
 use nom::{IResult, Parser};
 
 /// Record name with its module → fields in wire order, everything normalised.
@@ -62,34 +62,6 @@ fn table(input: &str) -> IResult<&str, Records> {
     Ok((rest, records.collect()))
 }
 
-/// The IDL: modules of classes of fields, with Java's comments anywhere between words.
-fn idl(input: &str) -> IResult<&str, Records> {
-    fn blank(input: &str) -> IResult<&str, ()> {
-        let line = recognize((tag("//"), is_not("\n")));
-        let block = recognize((tag("/*"), take_until("*/"), tag("*/")));
-        value((), many0(alt((multispace1, line, block)))).parse(input)
-    }
-    fn word<'a>(text: &'static str) -> impl Parser<&'a str, Output = (), Error = nom::error::Error<&'a str>> {
-        value((), delimited(blank, tag(text), blank))
-    }
-    fn field(input: &str) -> IResult<&str, (&str, &str)> {
-        let (rest, (wire, _, field)) =
-            terminated((wire_type, blank, name), (space0, word(";"))).parse(input)?;
-        Ok((rest, (field, wire)))
-    }
-    let class = (preceded(word("class"), name), delimited(word("{"), many0(field), word("}")));
-    let module = (preceded(word("module"), dotted), delimited(word("{"), many1(class), word("}")));
-    let (rest, modules) = all_consuming(many1(module)).parse(input)?;
-    let records = modules.into_iter().flat_map(|(module, classes)| {
-        let last = module.rsplit('.').next().unwrap_or(module);
-        classes.into_iter().map(move |(class, fields)| {
-            let fields = fields.into_iter().map(|(field, wire)| (normalised(field), unqualified(wire)));
-            (normalised(&format!("{last}.{class}")), fields.collect())
-        })
-    });
-    Ok((rest, records.collect()))
-}
-
 #[track_caller]
 fn check(ours: &Records, reference: &Records) {
     for (record, fields) in reference {
@@ -103,25 +75,6 @@ fn check(ours: &Records, reference: &Records) {
 fn records_have_the_references_fields_in_its_order() {
     let (_, reference) = table(include_str!("golden/schema.txt")).expect("golden/schema.txt is a table");
     check(&ours(), &reference);
-}
-
-#[test]
-#[ignore = "needs the reference's IDL: ZOOKEEPER_JUTE=path/to/zookeeper.jute"]
-fn records_have_the_fields_of_the_idl_in_its_order() {
-    let path = std::env::var("ZOOKEEPER_JUTE").expect("ZOOKEEPER_JUTE names the reference's IDL");
-    let text = std::fs::read_to_string(&path).expect("the IDL can be read");
-    let (_, reference) = idl(&text).expect("the IDL parses");
-    check(&ours(), &reference);
-}
-
-#[test]
-fn an_idl_with_comments_and_qualified_names_parses() {
-    let text = "/* head */ module org.apache.zookeeper.txn {\n class TxnA { // one\n int type; \n \
-                vector<org.apache.zookeeper.data.ACL> aclList; }\n class Empty { } }";
-    let (_, records) = idl(text).expect("it is an IDL");
-    let fields = [("type", "int"), ("acllist", "vector<acl>")].map(|(a, b)| (a.to_owned(), b.to_owned()));
-    assert_eq!(records.get("txn.txna"), Some(&fields.to_vec()));
-    assert_eq!(records.get("txn.empty"), Some(&vec![]));
 }
 
 #[test]

@@ -84,14 +84,13 @@ fn stat_field(index: usize) -> f64 {
 /// A name, perhaps with a label and its value, and the figure.
 type Sample = (&'static str, Option<(&'static str, &'static str)>, f64);
 
-/// Names dashboards expect of a Java server, with the nearest figure we have.
+/// Gauges that dashboards expect of a Java server, with the nearest figure we have.
 /// Reference: the default exports of Prometheus' Java client.
 pub(super) fn java_names() -> Vec<Sample> {
     let memory = Memory::of_this_process();
     let heap = Some(("area", "heap"));
     let nonheap = Some(("area", "nonheap"));
     vec![
-        ("process_cpu_seconds_total", None, cpu_seconds()),
         ("process_start_time_seconds", None, start_time_seconds()),
         ("process_open_fds", None, open_file_descriptors() as f64),
         ("process_max_fds", None, max_file_descriptors() as f64),

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::handles::Distribution;
 use super::java;
@@ -24,14 +24,13 @@ pub struct Exporter {
     metrics: Arc<Metrics>,
     gauges: Box<dyn Fn() -> Gauges + Send + Sync>,
     export_process: bool,
-    recorder: PrometheusRecorder,
-    handle: PrometheusHandle,
     windows: Mutex<HashMap<String, Window>>,
 }
 
 /// Earlier copies of a distribution with their time in milliseconds, oldest first.
 type Window = VecDeque<(u64, Distribution)>;
 
+const CPU_SECONDS: &str = "process_cpu_seconds_total";
 /// Observations count towards quantiles for this time.
 const WINDOW_MS: u64 = 600_000;
 /// Time between two copies.
@@ -45,33 +44,32 @@ impl Exporter {
         gauges: impl Fn() -> Gauges + Send + Sync + 'static,
         export_process: bool,
     ) -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        Self {
-            metrics,
-            gauges: Box::new(gauges),
-            export_process,
-            recorder,
-            handle,
-            windows: Mutex::default(),
-        }
+        Self { metrics, gauges: Box::new(gauges), export_process, windows: Mutex::default() }
     }
 
     /// One scrape: all metrics as text format 0.0.4. `now_ms` is a monotonic clock in milliseconds.
     pub fn render(&self, now_ms: u64) -> String {
         let gauges = (self.gauges)();
-        metrics::with_local_recorder(&self.recorder, || self.feed(&gauges));
-        let mut text = self.handle.render();
+        // A recorder of its own for each scrape: it would go on telling of a quota that is gone.
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || self.feed(&gauges));
+        let mut text = recorder.handle().render();
+        self.heads_without_samples(&mut text);
+        if self.export_process {
+            // A counter of fractions, which the facade does not have.
+            head(&mut text, CPU_SECONDS, "counter");
+            let _ = writeln!(text, "{CPU_SECONDS} {}", java::double(process::cpu_seconds()));
+        }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for entry in self.metrics.entries() {
             match entry {
                 Entry::Summary(name, detail, summary) => {
-                    head(&mut text, name);
+                    head(&mut text, name, "summary");
                     let recent = recent(windows.entry(name.to_owned()).or_default(), summary, now_ms);
                     write_summary(&mut text, name, "", detail, summary, &recent);
                 }
                 Entry::KeyedSummary(name, detail, keyed) => {
-                    head(&mut text, name);
+                    head(&mut text, name, "summary");
                     keyed.each(|key, summary| {
                         let window = windows.entry(format!("{name} {key}")).or_default();
                         let label = format!("key=\"{}\",", escaped(key));
@@ -95,6 +93,21 @@ impl Exporter {
             Some((key.replace(",}", "}"), java::double(value.parse().unwrap_or(f64::NAN))))
         };
         samples.filter_map(pair).collect()
+    }
+
+    /// What has a sample for each key, and no key yet, is named all the same: a scrape of the
+    /// reference tells every name. The facade knows only what has a sample.
+    fn heads_without_samples(&self, text: &mut String) {
+        let quotas = QUOTAS.map(|(name, _)| (name, "gauge"));
+        let keyed = self.metrics.entries().into_iter().filter_map(|entry| match entry {
+            Entry::KeyedCounter(name, _) => Some((name, "counter")),
+            _ => None,
+        });
+        for (name, kind) in quotas.into_iter().chain(keyed) {
+            if !text.contains(&format!("# TYPE {name} ")) {
+                head(text, name, kind);
+            }
+        }
     }
 
     fn feed(&self, gauges: &Gauges) {
@@ -152,8 +165,8 @@ fn recent(window: &mut Window, summary: &Summary, now_ms: u64) -> Distribution {
     recent
 }
 
-fn head(text: &mut String, name: &str) {
-    let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} summary");
+fn head(text: &mut String, name: &str, kind: &str) {
+    let _ = writeln!(text, "# HELP {name} {name}\n# TYPE {name} {kind}");
 }
 
 fn write_summary(
@@ -210,6 +223,30 @@ mod tests {
         assert!(text.contains("jvm_memory_bytes_used{area=\"heap\"} "));
         exporter.metrics.commit_count.add(1);
         has(&exporter.render(1), "commit_count 4");
+    }
+
+    #[test]
+    fn a_quota_that_is_gone_is_told_no_more() {
+        let quotas = [("app".to_owned(), QuotaGauges::default())].into();
+        let now = Arc::new(Mutex::new(Gauges { quotas, ..Gauges::default() }));
+        let seen = Arc::clone(&now);
+        let exporter = Exporter::new(Arc::default(), move || seen.lock().unwrap().clone(), false);
+        has(&exporter.render(0), "quota_count_usage_per_namespace{key=\"app\"} 0");
+        *now.lock().unwrap() = Gauges::default();
+        assert!(!exporter.render(1).contains("key=\"app\""));
+    }
+
+    #[test]
+    fn every_name_has_one_head_with_and_without_samples() {
+        let exporter = exporter();
+        for text in [exporter.render(0), exporter.render(1)] {
+            has(&text, "# TYPE quota_exceeded_error_per_namespace counter");
+            has(&text, "# TYPE quota_bytes_limit_per_namespace gauge");
+            has(&text, "# TYPE process_cpu_seconds_total counter");
+            let mut heads: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+            heads.sort_unstable();
+            assert!(heads.windows(2).all(|pair| pair[0] != pair[1]));
+        }
     }
 
     #[test]

@@ -5,19 +5,24 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use jute::records::Record;
-use jute::records::proto::{AuthPacket, ConnectRequest, RequestHeader};
+use jute::records::proto::{AuthPacket, RequestHeader};
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::meter::ReadMeter;
-use crate::request::client::Outbox;
+use crate::request::client::Socket;
+use crate::request::outbox::Outbox;
 use crate::request::read::Read;
 use crate::request::reply::short_name;
 use crate::request::stats::Tally;
@@ -31,7 +36,8 @@ const KEEP_BYTES: usize = 256 << 10;
 pub(super) struct Connection {
     shared: Arc<Shared>,
     client: Arc<Client>,
-    stream: TcpStream,
+    reader: OwnedReadHalf,
+    writer: Arc<OwnedWriteHalf>,
     input: Input,
     /// Being written; what was written of it is `sent`.
     output: Vec<u8>,
@@ -70,10 +76,14 @@ enum End {
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, stream: TcpStream) -> Self {
         let identities = client.identities();
+        let (reader, writer) = stream.into_split();
+        let writer = Arc::new(writer);
+        client.set_socket(Arc::new(DirectSocket(Arc::downgrade(&writer))));
         Self {
             shared,
             client,
-            stream,
+            reader,
+            writer,
             input: Input::default(),
             output: Vec::new(),
             sent: 0,
@@ -116,11 +126,11 @@ impl Connection {
     fn hang_up(&self) {
         let mut scrap = [0; 4096];
         for _ in 0..64 {
-            if !self.stream.try_read(&mut scrap).is_ok_and(|count| count > 0) {
+            if !self.reader.try_read(&mut scrap).is_ok_and(|count| count > 0) {
                 break;
             }
         }
-        if let Err(error) = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Both) {
+        if let Err(error) = rustix::net::shutdown(self.reader.as_ref(), rustix::net::Shutdown::Both) {
             tracing::trace!(peer = %self.client.peer, %error, "client was gone already");
         }
     }
@@ -157,7 +167,14 @@ impl Connection {
             let consumed = self.consume()?;
             let read = if self.may_read() { self.poll_read(cx)? } else { false };
             if wrote != Progress::Some && !consumed && !read {
-                return Poll::Pending;
+                if self.may_read() {
+                    return Poll::Pending;
+                }
+                // Looked at again after asking to be woken: what it waits for may have come in between.
+                self.client.outbox().require_wake();
+                if !self.may_go_on() {
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -191,13 +208,13 @@ impl Connection {
                 progress = Progress::Some;
                 continue;
             }
-            match self.stream.try_write(self.output.get(self.sent..).unwrap_or_default()) {
+            match self.writer.try_write(self.output.get(self.sent..).unwrap_or_default()) {
                 Ok(count) => {
                     self.sent += count;
                     progress = Progress::Some;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.stream.poll_write_ready(cx) {
+                    match self.writer.as_ref().as_ref().poll_write_ready(cx) {
                         Poll::Pending => return Ok(progress),
                         Poll::Ready(ready) => ready.map_err(End::Failed)?,
                     }
@@ -216,19 +233,18 @@ impl Connection {
             && self.output.len() - self.sent < limits.unsent_bytes_max
     }
 
+    /// Whether something can be done that could not a moment ago.
+    fn may_go_on(&self) -> bool {
+        self.may_read() || (self.phase == Phase::Connecting && self.client.in_flight() == 0)
+    }
+
+    /// A read that leaves room in the buffer has emptied the socket: no other is needed to see that.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        loop {
-            match self.input.fill(|buffer| self.stream.try_read_buf(buffer)) {
-                Ok(0) => return Err(End::Closed),
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.stream.poll_read_ready(cx) {
-                        Poll::Pending => return Ok(false),
-                        Poll::Ready(ready) => ready.map_err(End::Failed)?,
-                    }
-                }
-                Err(error) => return Err(End::Failed(error)),
-            }
+        match self.input.fill(|buffer| poll_read_buf(Pin::new(&mut self.reader), cx, buffer)) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => Err(End::Closed),
+            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Err(error)) => Err(End::Failed(error)),
         }
     }
 
@@ -400,15 +416,14 @@ impl Connection {
         let commands = self.shared.commands.clone();
         let wanted = commands.extra_bytes(word);
         while self.input.unread().len() < wanted {
-            let ready = tokio::time::timeout_at(deadline, self.stream.readable()).await;
-            ready
+            let more =
+                poll_fn(|cx| self.input.fill(|buffer| poll_read_buf(Pin::new(&mut self.reader), cx, buffer)));
+            let count = tokio::time::timeout_at(deadline, more)
+                .await
                 .map_err(|_| End::Refused("a four-letter word came without its argument".into()))?
                 .map_err(End::Failed)?;
-            match self.input.fill(|buffer| self.stream.try_read_buf(buffer)) {
-                Ok(0) => return Err(End::Closed),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(End::Failed(error)),
+            if count == 0 {
+                return Err(End::Closed);
             }
         }
         let extra = self.input.unread().get(..wanted).unwrap_or_default().to_vec();
@@ -420,6 +435,17 @@ impl Connection {
         outbox.close_after();
         self.phase = Phase::Ending;
         Ok(())
+    }
+}
+
+/// The socket as the writer thread may use it; it goes when the connection goes.
+#[derive(Debug)]
+struct DirectSocket(Weak<OwnedWriteHalf>);
+
+impl Socket for DirectSocket {
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        // An error shows again when the connection itself writes or reads.
+        self.0.upgrade().and_then(|writer| writer.try_write(bytes).ok()).unwrap_or(0)
     }
 }
 
@@ -463,25 +489,4 @@ fn answer_sasl(client: &Client, xid: i32, body: &[u8]) -> Result<(), End> {
         Ok(())
     });
     Ok(())
-}
-
-/// A connect request, with or without its last byte.
-fn decode_connect(frame: &[u8]) -> Option<(ConnectRequest, bool)> {
-    if let Ok(connect) = ConnectRequest::decode(&mut Reader::new(frame)) {
-        return Some((connect, true));
-    }
-    let mut completed = frame.to_vec();
-    completed.push(0);
-    ConnectRequest::decode(&mut Reader::new(&completed)).ok().map(|connect| (connect, false))
-}
-
-/// Names what came instead of a frame, where it can be recognised.
-fn describe_first_bytes(word: [u8; 4], length: i32) -> String {
-    match &word {
-        b"GET " | b"POST" | b"HEAD" | b"PUT " | b"OPTI" | b"HTTP" => {
-            "HTTP came on the client port; this port speaks ZooKeeper's protocol".into()
-        }
-        [0x16, 3, ..] => "TLS came on the plaintext client port".into(),
-        _ => format!("a frame of {length} bytes was announced before a session was asked for"),
-    }
 }

@@ -19,6 +19,7 @@
 mod accept;
 mod auth;
 mod connection;
+mod first_frame;
 #[doc(hidden)] // for the fuzz targets
 pub mod frame;
 mod meter;

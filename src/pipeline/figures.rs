@@ -3,11 +3,73 @@
 
 use jute::txn::TxnBody;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Summary};
+use crate::request::state::Fired;
 use crate::tree::path;
 
 /// Bytes the reference counts for the stat of a node that was read.
 pub const STAT_OVERHEAD_BYTES: usize = 68;
+
+/// One round of the pipeline, in milliseconds on the monotonic clock.
+pub(super) struct Round {
+    pub(super) began: i64,
+    /// Everything was prepared and appended.
+    pub(super) prepared: i64,
+    /// It was durable.
+    pub(super) synced: i64,
+}
+
+impl Round {
+    /// Counts the stages for each of its requests, given when they came, and its `txns` transactions, made
+    /// at `made` and durable at `durable` on the wall clock. The stages work on a whole round at once: the
+    /// time of one request is its share.
+    pub(super) fn count(
+        &self,
+        metrics: &Metrics,
+        received: impl ExactSizeIterator<Item = i64>,
+        txns: u64,
+        (made, durable): (i64, i64),
+    ) {
+        let requests = u32::try_from(received.len()).unwrap_or(u32::MAX);
+        let preparing = self.prepared - self.began;
+        metrics.prep_process_time.observe_many(preparing / i64::from(requests.max(1)), requests);
+        observe_runs(&metrics.prep_processor_queue_time_ms, received.map(|at| self.began - at));
+        let Ok(txns @ 1..) = u32::try_from(txns) else { return };
+        let syncing = self.synced - self.prepared;
+        metrics.sync_processor_queue_size.observe(txns.into());
+        metrics.sync_processor_queue_time_ms.observe_many(preparing, txns);
+        metrics.sync_processor_queue_flush_time_ms.observe_many(syncing, txns);
+        metrics.sync_processor_queue_and_flush_time_ms.observe_many(preparing + syncing, txns);
+        metrics.sync_process_time.observe_many(syncing / i64::from(txns), txns);
+        metrics.propagation_latency.observe_many(durable - made, txns);
+    }
+}
+
+/// Observes values of which neighbours are mostly equal.
+fn observe_runs(summary: &Summary, values: impl Iterator<Item = i64>) {
+    let mut run = (0, 0);
+    for value in values {
+        if value != run.0 {
+            summary.observe_many(run.0, run.1);
+            run = (value, 0);
+        }
+        run.1 += 1;
+    }
+    summary.observe_many(run.0, run.1);
+}
+
+/// Counts the watches that one change fired (reference: `WatchManager.triggerWatch`).
+pub(super) fn count_watches(metrics: &Metrics, fired: Fired) {
+    let of = |summary: &Summary, count: usize| {
+        if count > 0 {
+            summary.observe(count as i64);
+        }
+    };
+    of(&metrics.node_created_watch_count, fired.created);
+    of(&metrics.node_deleted_watch_count, fired.deleted);
+    of(&metrics.node_changed_watch_count, fired.changed);
+    of(&metrics.node_children_watch_count, fired.children);
+}
 
 /// Counts a node that was read.
 pub fn count_read(metrics: &Metrics, path: &str, bytes: usize) {

@@ -9,6 +9,7 @@ use jute::txn::TxnEntry;
 use jute::{Code, OpCode, SessionId, Zxid, write};
 
 use super::{Pipeline, figures};
+use crate::fault::{self, Fault};
 use crate::request::prepare::Prepared;
 use crate::request::read::Read;
 use crate::request::reply::{short_name, write_body};
@@ -22,6 +23,8 @@ use crate::zab::{Action, Event};
 
 /// Requests answered between two times the tree is let go, so that reads on other threads get in.
 const APPLY_SLICE: usize = 256;
+/// Connections that the writer answers itself instead of waking their tasks.
+const DIRECT_REPLIES_MAX: usize = 2;
 /// Requests in one sync.
 const ROUND_REQUESTS_MAX: usize = 8192;
 
@@ -82,7 +85,10 @@ impl Pipeline {
     /// Requests that the server makes itself: ends of expired sessions, removals of the sweep.
     pub(super) fn add_own_requests(&mut self, batch: &mut Vec<Request>) {
         let now = self.clock.now_ms();
-        let expired = self.state.sessions().expire(now);
+        let mut expired = self.state.sessions().expire(now);
+        if fault::is_on(Fault::NoExpiry) {
+            expired.clear();
+        }
         for session in expired {
             tracing::info!(%session, "session expired");
             self.metrics.stale_sessions_expired.increment();
@@ -104,8 +110,13 @@ impl Pipeline {
     pub(super) fn round(&mut self, batch: &mut Vec<Request>) -> Result<bool, LogError> {
         let mut appended = None;
         while !batch.is_empty() || appended.is_some() {
-            let Round { staged, txns, held } = self.prepare_and_append(appended.take(), batch)?;
+            let pending = self.preparer.changes();
+            let began = self.clock.now_ms();
+            let made = self.clock.wall_ms();
+            let Round { staged, txns, held } = self.prepare_and_append(appended.take(), batch, made)?;
             self.metrics.prep_processor_request_queued.add(staged.len() as u64);
+            let prepared = self.clock.now_ms();
+            self.metrics.outstanding_changes_queued.add((self.preparer.changes() - pending) as u64);
             if txns > 0 {
                 self.metrics.sync_processor_request_queued.add(txns);
                 self.metrics.sync_processor_batch_size.observe(txns.cast_signed());
@@ -115,6 +126,9 @@ impl Pipeline {
                     .observe(i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX));
                 self.zab.handle(Event::LogSynced(self.log.durable_zxid()));
             }
+            let stages = figures::Round { began, prepared, synced: self.clock.now_ms() };
+            let received = staged.iter().map(|staged| staged.request.received_ms);
+            stages.count(&self.metrics, received, txns, (made, self.clock.wall_ms()));
             let mut committed = self.state.tree().last_zxid();
             while let Some(Action::Commit(zxid)) = self.zab.poll() {
                 committed = zxid;
@@ -143,11 +157,11 @@ impl Pipeline {
         &mut self,
         appended: Option<Staged>,
         batch: &mut Vec<Request>,
+        wall: i64,
     ) -> Result<Round, LogError> {
         let rest = batch.split_off(batch.len().min(ROUND_REQUESTS_MAX));
         let mut requests = std::mem::replace(batch, rest).into_iter();
         self.metrics.prep_processor_queue_size.observe(requests.len() as i64);
-        let wall = self.clock.wall_ms();
         let now = self.clock.now_ms();
         let state = Arc::clone(&self.state);
         let mut sessions = state.sessions();
@@ -238,11 +252,19 @@ impl Pipeline {
             }
             drop(tree);
             state.stats.count_replies(tally);
+            // With few to answer, a write from here is cheaper than waking tasks; with many, the tasks
+            // write side by side.
+            let directly = woken.len() <= DIRECT_REPLIES_MAX;
             for client in woken.drain(..) {
-                client.outbox().wake();
+                let packets = client.deliver(directly);
+                state.stats.count_packets(packets);
+                self.metrics.response_bytes.add(packets.bytes - packets.event_bytes);
+                self.metrics.watch_bytes.add(packets.event_bytes);
             }
         }
+        let changes = self.preparer.changes();
         self.preparer.applied(committed);
+        self.metrics.outstanding_changes_removed.add((changes - self.preparer.changes()) as u64);
     }
 
     fn answer(
@@ -322,7 +344,10 @@ impl Pipeline {
         let TxnEntry { header, body, digest } = entry;
         assert!(follows(tree.last_zxid(), header.zxid), "{} applied after {}", header.zxid, tree.last_zxid());
         figures::count_writes(&self.metrics, &body);
-        let applied = self.state.apply(tree, &header, body, woken);
+        let metrics = &self.metrics;
+        let applied = self.state.apply(tree, &header, body, woken, &mut |fired| {
+            figures::count_watches(metrics, fired);
+        });
         if let Some(digest) = digest
             && digest.tree_digest.cast_unsigned() != tree.digest()
         {
@@ -448,7 +473,7 @@ fn peer(request: &Request) -> String {
 }
 
 fn note(
-    outbox: &mut crate::request::client::Outbox,
+    outbox: &mut crate::request::outbox::Outbox,
     request: &Request,
     zxid: Zxid,
     succeeded: bool,

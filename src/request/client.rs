@@ -3,31 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::task::Waker;
 
-use jute::{Code, Zxid, write};
-
+use super::outbox::{Outbox, Packets};
 use crate::session::SessionHandle;
 use crate::tree::Identity;
-use crate::watch::{EventType, WatcherId};
+use crate::watch::WatcherId;
 
-/// xid of watch notifications.
-const NOTIFICATION_XID: i32 = -1;
-/// Keeper state in notifications: connected.
-const SYNC_CONNECTED: i32 = 3;
-
-/// Bytes of text the reference sends at once.
-const TEXT_PACKET_BYTES: usize = 8192;
-/// The largest reply there can be.
-const REPLY_BYTES_MAX: usize = i32::MAX as usize;
-
-/// Bytes of events a client may leave unread.
-pub const EVENT_BYTES_MAX: usize = 32 << 20;
 /// Memory the watches of a connection may take: half a million of them and more. The reference has no
 /// bound but its memory.
 pub const WATCH_BYTES_MAX: usize = 128 << 20;
 /// Bytes of identities a connection may add.
 pub const IDENTITY_BYTES_MAX: usize = 1 << 20;
+
+/// A socket that takes bytes without waiting. What it does not take stays where it was.
+pub trait Socket: Send + Sync + std::fmt::Debug {
+    /// Writes what it can and returns how much that was.
+    fn write_now(&self, bytes: &[u8]) -> usize;
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -38,6 +30,7 @@ pub struct Client {
     pub peer: SocketAddr,
     /// When it came, in milliseconds since 1970.
     pub established_ms: i64,
+    socket: OnceLock<Arc<dyn Socket>>,
     session: OnceLock<Arc<SessionHandle>>,
     identities: RwLock<Arc<[Identity]>>,
     outbox: Mutex<Outbox>,
@@ -50,101 +43,6 @@ pub struct Client {
     knows_read_only: AtomicBool,
 }
 
-/// What is to be written to the socket, in order.
-#[derive(Debug)]
-pub struct Outbox {
-    bytes: Vec<u8>,
-    close: bool,
-    /// Why the connection must end, whatever is in here.
-    refusal: Option<&'static str>,
-    /// Replies put in since the connection last looked.
-    fresh: bool,
-    waker: Option<Waker>,
-    news: Packets,
-    /// What the connection has done.
-    pub stats: ClientStats,
-}
-
-/// What was put into an outbox since it was last counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Packets {
-    /// Replies, notifications and other packets.
-    pub count: u64,
-    /// Bytes of replies and notifications.
-    pub bytes: u64,
-    /// Bytes of notifications.
-    pub event_bytes: u64,
-    /// Size of the last reply, the smallest and the largest; 0 when there was none.
-    pub last: usize,
-    /// Smallest.
-    pub min: usize,
-    /// Largest.
-    pub max: usize,
-}
-
-/// Figures of one connection (reference: `ServerCnxn`). Latencies in milliseconds.
-#[derive(Clone, Debug)]
-pub struct ClientStats {
-    /// Requests received.
-    pub received: u64,
-    /// Replies and notifications sent.
-    pub sent: u64,
-    /// Last operation, in four letters.
-    pub last_op: &'static str,
-    /// Last xid that was not negative; -1 before.
-    pub last_cxid: i64,
-    /// Zxid of the last reply; -1 before.
-    pub last_zxid: i64,
-    /// When the last reply was made, on the monotonic clock.
-    pub last_response_ms: i64,
-    /// Latency of the last request.
-    pub last_latency: i64,
-    /// Smallest latency; `None` before the first reply.
-    pub min_latency: Option<i64>,
-    /// Largest latency.
-    pub max_latency: i64,
-    /// Sum of latencies.
-    pub total_latency: i64,
-    /// Number of latencies in the sum.
-    pub count: i64,
-}
-
-impl Default for ClientStats {
-    fn default() -> Self {
-        Self {
-            received: 0,
-            sent: 0,
-            last_op: "NA",
-            last_cxid: -1,
-            last_zxid: -1,
-            last_response_ms: 0,
-            last_latency: 0,
-            min_latency: None,
-            max_latency: 0,
-            total_latency: 0,
-            count: 0,
-        }
-    }
-}
-
-impl ClientStats {
-    /// Notes a reply.
-    pub fn replied(&mut self, op: &'static str, xid: i32, zxid: Zxid, received_ms: i64, now_ms: i64) {
-        if xid >= 0 {
-            self.last_cxid = xid.into();
-        }
-        let latency = now_ms - received_ms;
-        self.last_zxid = zxid.0;
-        self.last_op = op;
-        self.last_response_ms = now_ms;
-        self.last_latency = latency;
-        self.min_latency = Some(self.min_latency.map_or(latency, |least| least.min(latency)));
-        self.max_latency = self.max_latency.max(latency);
-        self.total_latency += latency;
-        self.count += 1;
-    }
-}
-
 impl Client {
     /// A connection that just came; the `ip` scheme identifies it by its address.
     #[must_use]
@@ -154,22 +52,33 @@ impl Client {
             id,
             peer,
             established_ms,
+            socket: OnceLock::new(),
             session: OnceLock::new(),
             identities: RwLock::new(Arc::new([ip])),
-            outbox: Mutex::new(Outbox {
-                bytes: Vec::new(),
-                close: false,
-                refusal: None,
-                fresh: false,
-                waker: None,
-                news: Packets::default(),
-                stats: ClientStats::default(),
-            }),
+            outbox: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             in_flight_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             over_watched: AtomicBool::new(false),
             knows_read_only: AtomicBool::new(true),
+        }
+    }
+
+    /// Lets others write to its socket when that is quicker than waking its task.
+    pub fn set_socket(&self, socket: Arc<dyn Socket>) {
+        let _set_once = self.socket.set(socket);
+    }
+
+    /// Sends what is in the outbox: straight to the socket if `directly` and nothing speaks against it, else
+    /// by waking the connection. What it sent itself, it returns for counting.
+    pub fn deliver(&self, directly: bool) -> Packets {
+        let mut outbox = self.outbox();
+        match self.socket.get().filter(|_| directly) {
+            Some(socket) => outbox.flush(|bytes| socket.write_now(bytes)),
+            None => {
+                outbox.wake();
+                Packets::default()
+            }
         }
     }
 
@@ -269,153 +178,77 @@ impl Client {
     /// Closes the connection once what is in the outbox has been written.
     pub fn close(&self) {
         let mut outbox = self.outbox();
-        outbox.close = true;
-        outbox.fresh = true;
+        outbox.close_after();
         outbox.wake();
     }
 }
 
-impl Outbox {
-    /// Appends a reply. A body that turns out to be an error is taken back: errors have none.
-    pub fn reply(
-        &mut self,
-        xid: i32,
-        zxid: Zxid,
-        body: impl FnOnce(&mut Vec<u8>) -> Result<(), Code>,
-    ) -> Code {
-        self.reply_whole(xid, zxid, |out| {
-            let start = out.len();
-            match body(out) {
-                Ok(()) => Code::OK,
-                Err(code) => {
-                    out.truncate(start);
-                    code
-                }
-            }
-        })
-    }
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
 
-    /// Appends a reply whose body stays also with an error.
-    pub fn reply_whole(&mut self, xid: i32, zxid: Zxid, body: impl FnOnce(&mut Vec<u8>) -> Code) -> Code {
-        let out = &mut self.bytes;
-        let start = write::begin_frame(out);
-        write::int(out, xid);
-        write::long(out, zxid.0);
-        let err = out.len();
-        write::int(out, 0);
-        let mut code = body(out);
-        if out.len() - start > REPLY_BYTES_MAX {
-            // The length in front would not hold it. No client takes this much.
-            out.truncate(err + 4);
-            code = Code::MARSHALLING_ERROR;
-        }
-        if let Some(place) = out.get_mut(err..err + 4) {
-            place.copy_from_slice(&code.0.to_be_bytes());
-        }
-        write::patch_length(out, start);
-        let size = out.len() - start - 4;
-        self.news.min = if self.news.last == 0 { size } else { self.news.min.min(size) };
-        self.news.max = self.news.max.max(size);
-        self.news.last = size;
-        self.news.bytes += size as u64;
-        self.count_packets(1);
-        code
-    }
+    use super::*;
 
-    fn count_packets(&mut self, count: u64) {
-        self.stats.sent += count;
-        self.news.count += count;
-        self.fresh = true;
-    }
+    /// Takes so many bytes.
+    #[derive(Debug)]
+    struct Room(AtomicUsize, Mutex<Vec<u8>>);
 
-    /// Takes the count of what was put in since the last time.
-    pub const fn take_packets(&mut self) -> Packets {
-        std::mem::replace(
-            &mut self.news,
-            Packets { count: 0, bytes: 0, event_bytes: 0, last: 0, min: 0, max: 0 },
-        )
-    }
-
-    /// Appends a watch notification. A client that does not read for so long that more would pile up
-    /// than [`EVENT_BYTES_MAX`] loses its connection, and with it its watches.
-    pub fn notify(&mut self, event: EventType, path: &str, zxid: Zxid) {
-        if self.bytes.len() > EVENT_BYTES_MAX {
-            self.bytes = Vec::new();
-            self.refuse("the client does not read its watch events");
-            return;
-        }
-        self.reply(NOTIFICATION_XID, zxid, |out| {
-            write::int(out, event as i32);
-            write::int(out, SYNC_CONNECTED);
-            write::ustring(out, Some(path));
-            Ok(())
-        });
-        self.news.event_bytes += self.news.last as u64;
-    }
-
-    /// Appends bytes that are not a reply: a connect response, a four-letter word's text. They count as
-    /// one packet for each [`TEXT_PACKET_BYTES`], as the reference sends them.
-    pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        let before = self.bytes.len();
-        append(&mut self.bytes);
-        self.count_packets((self.bytes.len() - before).div_ceil(TEXT_PACKET_BYTES) as u64);
-        self.fresh = true;
-    }
-
-    /// Asks for the connection to be closed after what is here.
-    pub const fn close_after(&mut self) {
-        self.close = true;
-        self.fresh = true;
-    }
-
-    /// Ends the connection without writing what is here.
-    pub const fn refuse(&mut self, why: &'static str) {
-        self.refusal = Some(why);
-        self.close_after();
-    }
-
-    /// Wakes the connection to write.
-    pub fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+    impl Socket for Arc<Room> {
+        fn write_now(&self, bytes: &[u8]) -> usize {
+            let count = bytes.len().min(self.0.swap(0, Ordering::Relaxed));
+            self.1.lock().expect("one thread").extend_from_slice(&bytes[..count]);
+            count
         }
     }
 
-    /// Takes what is to be written, if anything came since the last time, and leaves `spare` in its
-    /// place. Registers `waker` for what comes later.
-    pub fn collect(&mut self, spare: &mut Vec<u8>, waker: &Waker) -> bool {
-        if self.fresh {
-            self.fresh = false;
-            std::mem::swap(&mut self.bytes, spare);
-            return true;
-        }
-        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            self.waker = Some(waker.clone());
-        }
-        false
+    fn client(room: usize) -> (Client, Arc<Room>) {
+        let client = Client::new(1, ([127, 0, 0, 1], 1).into(), 0);
+        let socket = Arc::new(Room(AtomicUsize::new(room), Mutex::default()));
+        client.set_socket(Arc::new(Arc::clone(&socket)));
+        (client, socket)
     }
 
-    /// Whether the connection is to close after what is here.
-    #[must_use]
-    pub const fn is_closing(&self) -> bool {
-        self.close
+    /// What the connection finds when it looks.
+    fn collected(client: &Client) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        client.outbox().collect(&mut bytes, Waker::noop()).then_some(bytes)
     }
 
-    /// Why the connection must end at once, if it must.
-    #[must_use]
-    pub const fn refusal(&self) -> Option<&'static str> {
-        self.refusal
+    #[test]
+    fn what_is_delivered_directly_is_not_written_again() {
+        let (client, socket) = client(100);
+        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        assert_eq!(client.deliver(true).count, 1);
+        assert_eq!(*socket.1.lock().unwrap(), b"reply");
+        assert_eq!(collected(&client), None);
     }
 
-    /// Whether something came that the connection has not looked at: then it is awake, or about to be.
-    #[must_use]
-    pub const fn has_news(&self) -> bool {
-        self.fresh
+    #[test]
+    fn what_the_socket_does_not_take_is_left_to_the_connection() {
+        let (client, socket) = client(2);
+        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        client.deliver(true);
+        assert_eq!(*socket.1.lock().unwrap(), b"re");
+        assert_eq!(collected(&client).as_deref(), Some(&b"ply"[..]));
     }
 
-    /// Bytes not yet taken by the connection.
-    #[must_use]
-    pub const fn waiting(&self) -> usize {
-        self.bytes.len()
+    #[test]
+    fn nothing_overtakes_what_the_connection_is_writing() {
+        let (client, socket) = client(100);
+        client.outbox().raw(|out| out.extend_from_slice(b"first"));
+        assert_eq!(collected(&client).as_deref(), Some(&b"first"[..]));
+        client.outbox().raw(|out| out.extend_from_slice(b"second"));
+        client.deliver(true);
+        assert!(socket.1.lock().unwrap().is_empty());
+        assert_eq!(collected(&client).as_deref(), Some(&b"second"[..]));
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_more_than_bytes_is_woken() {
+        let (client, socket) = client(100);
+        client.outbox().require_wake();
+        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        client.deliver(true);
+        assert!(socket.1.lock().unwrap().is_empty());
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod client;
 mod op;
+pub mod outbox;
 pub mod outstanding;
 pub mod prepare;
 #[cfg(test)]

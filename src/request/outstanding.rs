@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jute::records::data::{Acl, StatPersisted};
 use jute::{SessionId, Zxid};
 
+use crate::fault::{self, Fault};
 use crate::tree::{Tree, digest};
 
 /// A node as it will be: as much of it as later requests depend on.
@@ -130,7 +131,7 @@ impl Outstanding {
 
     /// Takes the group back.
     pub fn take_back(&mut self) {
-        let Some(undo) = self.undo.take() else { return };
+        let Some(undo) = self.undo.take().filter(|_| !fault::is_on(Fault::MultiNotTakenBack)) else { return };
         self.queue.truncate(undo.queue_length);
         for (_, session, bytes) in self.created.split_off(undo.created_length) {
             self.uncount(session, bytes);
@@ -142,6 +143,12 @@ impl Outstanding {
                 None => drop(self.by_path.remove(&path)),
             }
         }
+    }
+
+    /// How many changes these are; a path changed twice counts twice.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.queue.len()
     }
 
     /// Forgets what the tree now holds.

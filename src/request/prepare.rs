@@ -70,6 +70,12 @@ impl Preparer {
         self.outstanding.applied(zxid);
     }
 
+    /// Changes prepared and not yet applied.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.outstanding.changes()
+    }
+
     /// Checks a write and turns it into a transaction. `time` is the wall clock in milliseconds.
     pub fn prepare(
         &mut self,

@@ -4,6 +4,7 @@
 //! together with the tree. Whoever applies holds the tree alone,
 //! so a read never sees a change whose events are not yet in the outboxes.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -137,13 +138,14 @@ impl State {
     }
 
     /// Applies a transaction and queues the events it causes. The caller holds the tree; events are in
-    /// the outboxes before it lets go.
+    /// the outboxes before it lets go. `fired` hears of the watches each change fired.
     pub fn apply(
         &self,
         tree: &mut Tree,
         header: &TxnHeader,
         body: TxnBody,
         woken: &mut Vec<Arc<Client>>,
+        fired: &mut dyn FnMut(Fired),
     ) -> Applied {
         let mut watches = self.watches();
         if watches.is_empty() {
@@ -152,7 +154,9 @@ impl State {
         }
         let clients = self.registry();
         let rules = self.options.acl;
+        let counts = Cell::new(Fired::default());
         let mut tell = |watcher, event, path: &str, list: &[jute::records::data::Acl]| {
+            counts.set(counts.get().and(event));
             let Some(client) = clients.get(&watcher) else { return };
             if acl::permits(list, perms::READ, &client.identities(), rules) {
                 let mut outbox = client.outbox();
@@ -162,22 +166,60 @@ impl State {
                 outbox.notify(event, path, header.zxid);
             }
         };
-        tree.apply(header, body, &mut |change| match change {
-            Change::Created { path, acl, parent_acl } => {
-                let parent = path::parent_for_events(path);
-                watches.created(path, parent, |watcher, event, at| {
-                    tell(watcher, event, at, if event == EventType::NodeCreated { acl } else { parent_acl });
-                });
+        tree.apply(header, body, &mut |change| {
+            match change {
+                Change::Created { path, acl, parent_acl } => {
+                    let parent = path::parent_for_events(path);
+                    watches.created(path, parent, |watcher, event, at| {
+                        tell(
+                            watcher,
+                            event,
+                            at,
+                            if event == EventType::NodeCreated { acl } else { parent_acl },
+                        );
+                    });
+                }
+                Change::Deleted { path, acl, parent_acl } => {
+                    let parent = path::parent_for_events(path);
+                    watches.deleted(path, parent, |watcher, event, at| {
+                        tell(
+                            watcher,
+                            event,
+                            at,
+                            if event == EventType::NodeDeleted { acl } else { parent_acl },
+                        );
+                    });
+                }
+                Change::DataChanged { path, acl } => {
+                    watches.data_changed(path, |watcher, event, at| tell(watcher, event, at, acl));
+                }
             }
-            Change::Deleted { path, acl, parent_acl } => {
-                let parent = path::parent_for_events(path);
-                watches.deleted(path, parent, |watcher, event, at| {
-                    tell(watcher, event, at, if event == EventType::NodeDeleted { acl } else { parent_acl });
-                });
-            }
-            Change::DataChanged { path, acl } => {
-                watches.data_changed(path, |watcher, event, at| tell(watcher, event, at, acl));
-            }
+            fired(counts.take());
         })
+    }
+}
+
+/// Watches fired by one change.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fired {
+    /// On the creation of the node.
+    pub created: usize,
+    /// On its deletion.
+    pub deleted: usize,
+    /// On new data.
+    pub changed: usize,
+    /// On another child of its parent, or one less.
+    pub children: usize,
+}
+
+impl Fired {
+    const fn and(mut self, event: EventType) -> Self {
+        match event {
+            EventType::NodeCreated => self.created += 1,
+            EventType::NodeDeleted => self.deleted += 1,
+            EventType::NodeDataChanged => self.changed += 1,
+            EventType::NodeChildrenChanged => self.children += 1,
+        }
+        self
     }
 }

@@ -270,7 +270,8 @@ impl Source for Reporter {
             MetricsProvider::Default => self.facts.metrics.mntr_entries(&gauges),
             MetricsProvider::Null => Vec::new(),
             MetricsProvider::Prometheus => {
-                let exporter = Exporter::new(self.facts.metrics.clone(), move || gauges.clone(), false);
+                let process = self.facts.config.metrics_export_jvm_info;
+                let exporter = Exporter::new(self.facts.metrics.clone(), move || gauges.clone(), process);
                 exporter.mntr_entries(self.facts.clock.now_ms().cast_unsigned())
             }
         }

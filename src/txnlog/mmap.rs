@@ -18,10 +18,16 @@ use rustix::io::Errno;
 
 use crate::disk::{DiskError, LogMem, Result};
 
+/// The smallest page there is; the kernel's may be larger, and then more is present than is noted.
+const PAGE_BYTES: usize = 4096;
+
 /// A shared, writable map of the first bytes of a file.
 pub(super) struct Mapped {
     map: MmapRaw,
     path: PathBuf,
+    /// Pages brought in by the last store, as offsets in the map; none after a sync, which makes them
+    /// read-only again.
+    present: Range<usize>,
 }
 
 impl Mapped {
@@ -33,7 +39,7 @@ impl Mapped {
         // Without this the kernel sees a file read in sequence and caches it in folios of a megabyte,
         // each of which is written whole when one record in it is synced: twenty times the bytes.
         map.advise(Advice::Random).map_err(failed)?;
-        Ok(Self { map, path: path.to_owned() })
+        Ok(Self { map, path: path.to_owned(), present: 0..0 })
     }
 
     fn check(&self, operation: &'static str, offset: u64, count: usize) -> Result<usize> {
@@ -49,7 +55,11 @@ impl Mapped {
 impl Mapped {
     /// Has the kernel bring the pages in, all at once. It reports as an error what the store itself
     /// would meet as SIGBUS. Kernels before 5.14 cannot; then the store faults the pages in.
-    fn populate(&self, start: usize, offset: u64, count: usize) -> Result<()> {
+    fn populate(&mut self, start: usize, offset: u64, count: usize) -> Result<()> {
+        let end = start + count;
+        if self.present.start <= start && end <= self.present.end {
+            return Ok(());
+        }
         match self.map.advise_range(Advice::PopulateWrite, start, count) {
             // The store would have met SIGBUS.
             Err(source) if source.raw_os_error() == Some(Errno::FAULT.raw_os_error()) => {
@@ -60,7 +70,10 @@ impl Mapped {
             Err(source) if source.kind() != io::ErrorKind::InvalidInput => {
                 Err(DiskError::at("bring in a mapped page", &self.path, offset, source))
             }
-            _ => Ok(()),
+            _ => {
+                self.present = start / PAGE_BYTES * PAGE_BYTES..end.next_multiple_of(PAGE_BYTES);
+                Ok(())
+            }
         }
     }
 }
@@ -82,6 +95,7 @@ impl LogMem for Mapped {
     fn sync(&mut self, range: Range<u64>) -> Result<()> {
         let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         let start = self.check("sync", range.start, count)?;
+        self.present = 0..0;
         self.map
             .flush_range(start, count)
             .map_err(|source| DiskError::at("sync", &self.path, range.start, source))

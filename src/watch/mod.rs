@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use crate::fault::{self, Fault};
+
 pub use self::table::{Mode, Table, WatcherId};
 
 /// What happened to a path (reference: `Watcher.Event.EventType`).
@@ -146,7 +148,9 @@ impl Watches {
                 tell(watcher, EventType::NodeDeleted, path);
             }
         });
-        self.child.trigger(parent, |watcher| tell(watcher, EventType::NodeChildrenChanged, parent));
+        if !fault::is_on(Fault::MissingEvent) {
+            self.child.trigger(parent, |watcher| tell(watcher, EventType::NodeChildrenChanged, parent));
+        }
     }
 
     /// A node's data changed.

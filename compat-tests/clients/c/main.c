@@ -8,6 +8,7 @@
 #include <zookeeper/zookeeper.h>
 
 #define LIMIT_MS 20000
+#define RESTART_MS 60000
 
 struct events {
     pthread_mutex_t lock;
@@ -199,7 +200,13 @@ int main(int argc, char **argv) {
     FILE *file = fopen(argv[2], "w");
     if (!file) return 3;
     fclose(file);
-    for (int waited = 0; access(argv[3], F_OK) && waited < LIMIT_MS; waited += 10) usleep(10000);
+    for (int waited = 0; access(argv[3], F_OK); waited += 10) {
+        if (waited > RESTART_MS) {
+            fprintf(stderr, "the server was not restarted\n");
+            return 1;
+        }
+        usleep(10000);
+    }
     await(&mine, &mine.connected, 2);
     await(&others, &others.connected, 2);
     mine.count = 0; /* watchers also hear of the connection */
@@ -209,8 +216,13 @@ int main(int argc, char **argv) {
     zoo_create(other, "/c/later", "", 0, &ZOO_OPEN_ACL_UNSAFE, 0, NULL, 0);
     print_events(&mine, 1);
     show("the ephemeral is still there", zoo_exists(other, "/c/e", 0, &stat), &stat);
-    zookeeper_close(zh);
-    show("and goes with its session", zoo_exists(other, "/c/e", 0, &stat), &stat);
+    zookeeper_close(zh); /* says farewell, but does not wait for the answer */
+    int code = ZOK;
+    for (int waited = 0; code == ZOK && waited < LIMIT_MS; waited += 10) {
+        code = zoo_exists(other, "/c/e", 0, &stat);
+        if (code == ZOK) usleep(10000);
+    }
+    show("and goes with its session", code, &stat);
     zookeeper_close(other);
     return 0;
 }

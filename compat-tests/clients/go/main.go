@@ -17,6 +17,9 @@ import (
 
 const limit = 20 * time.Second
 
+// restart is how long a restart of the server may take.
+const restart = 60 * time.Second
+
 var guid = regexp.MustCompile(`_c_[0-9a-f]{32}-`)
 
 type quiet struct{}
@@ -191,7 +194,17 @@ func oldDates(address string) (string, error) {
 	return listener.Addr().String(), nil
 }
 
-func words(address string) {
+// pinged tells whether the last thing a session did was a ping, which comes when it wants.
+func pinged(cons *zk.ServerClients) bool {
+	for _, client := range cons.Clients {
+		if client.LastOperation == "PING" {
+			return true
+		}
+	}
+	return false
+}
+
+func words(c, other *zk.Conn, address string) {
 	servers := []string{address}
 	show("ruok", zk.FLWRuok(servers, limit))
 	stats, ok := zk.FLWSrvr(servers, limit)
@@ -202,10 +215,21 @@ func words(address string) {
 		return
 	}
 	stats, ok = zk.FLWSrvr([]string{old}, limit)
+	for deadline := time.Now().Add(limit); ok && stats[0].Connections != 3 && time.Now().Before(deadline); {
+		// The session that was closed before goes from the list a moment after its answer.
+		if old, err = oldDates(address); err == nil {
+			stats, ok = zk.FLWSrvr([]string{old}, limit)
+		}
+	}
 	s := stats[0]
 	show("srvr with the date of old", ok, s.Error, s.Mode.String(), s.NodeCount, s.Connections, s.Outstanding, s.Epoch, s.Counter > 0,
 		s.Received > 0, s.Sent > 0, s.MaxLatency >= s.MinLatency, s.BuildTime.Year() > 2020, s.Version != "")
 	cons, ok := zk.FLWCons(servers, limit)
+	for deadline := time.Now().Add(limit); pinged(cons[0]) && time.Now().Before(deadline); {
+		c.Exists("/")
+		other.Exists("/")
+		cons, ok = zk.FLWCons(servers, limit)
+	}
 	var rows []string
 	for _, client := range cons[0].Clients {
 		rows = append(rows, fmt.Sprint(client.LastOperation, " timeout=", client.Timeout, " session=",
@@ -229,15 +253,16 @@ func main() {
 	show("lock", lock.Lock())
 	show("unlock", lock.Unlock())
 	kept := watches(c, other)
-	words(address)
+	words(c, other, address)
 
 	session := c.SessionID()
 	os.WriteFile(os.Args[2], nil, 0o644)
-	for i := 0; i < 2000; i++ {
-		if _, err := os.Stat(os.Args[3]); err == nil {
-			break
+	restarted := func() bool { _, err := os.Stat(os.Args[3]); return err == nil }
+	for deadline := time.Now().Add(restart); !restarted(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			fmt.Fprintln(os.Stderr, "the server was not restarted")
+			os.Exit(1)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	answers(c)
 	answers(other)

@@ -1,6 +1,6 @@
 // What node-zookeeper-client can ask. Argument: the server's address. Connections are cut by the
 // client's own hand and not by a restart: it sets no limit to the wait for an answer to its
-// greeting, and was seen to hang after a restart of the reference.
+// greeting, and the reference loses some of the connections that are made while it starts.
 'use strict';
 const zookeeper = require('node-zookeeper-client');
 

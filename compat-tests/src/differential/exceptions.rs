@@ -55,6 +55,13 @@ impl Exceptions {
         self.met.get_mut(name).map(|count| *count += 1).is_some()
     }
 
+    /// Adds what another run met.
+    pub fn add(&mut self, other: &Self) {
+        for (name, count) in &other.met {
+            *self.met.entry(name.clone()).or_default() += count;
+        }
+    }
+
     /// Entries that never occurred.
     #[must_use]
     pub fn unmet(&self) -> Vec<&str> {

@@ -13,7 +13,7 @@ use super::script::{Field, Hello, Password, Step, Whose, op};
 pub const SLOTS: usize = 4;
 
 /// Words whose answers are compared in the middle of a run.
-const WORDS: [&str; 7] = ["ruok", "srvr", "isro", "wchs", "wchp", "mntr", "dump"];
+const WORDS: [&str; 9] = ["ruok", "srvr", "isro", "wchs", "wchp", "wchc", "mntr", "dump", "gtmk"];
 
 struct Generator {
     random: Random,
@@ -23,6 +23,7 @@ struct Generator {
     quotas: bool,
     bursts: usize,
     connections: usize,
+    expiries: usize,
     xid: i32,
 }
 
@@ -34,8 +35,9 @@ pub fn script(seed: u64, ops: usize) -> Vec<Step> {
     let mut generator = Generator {
         slots: 2 + random.below(SLOTS - 1),
         taste: Taste { odd_acls: random.pick(&[0, 5, 5, 25]), spoiled: random.pick(&[0, 1, 1, 5]) },
-        bursts: if quotas { 0 } else { random.pick(&[0, 5, 20]) },
+        bursts: if quotas { 0 } else { random.pick(&[0, 30, 120]) },
         connections: random.pick(&[0, 1, 1, 4]),
+        expiries: random.pick(&[0, 1]),
         quotas,
         random,
         steps: Vec::with_capacity(ops + 64),
@@ -43,6 +45,9 @@ pub fn script(seed: u64, ops: usize) -> Vec<Step> {
     };
     let restart =
         if generator.random.chance(15) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
+    for asked in requests::known_differences() {
+        generator.send(0, false, asked);
+    }
     while generator.steps.len() < ops {
         let before = generator.steps.len();
         generator.more();
@@ -65,11 +70,10 @@ impl Generator {
             2,
             quota * 10,
             2 * self.connections,
+            self.expiries,
+            6,
         ]) {
-            0 => {
-                let asked = self.anything();
-                self.send(at, false, asked);
-            }
+            0 => self.reads_and_a_write(at),
             1 => {
                 let word = self.random.pick(&WORDS).to_owned();
                 self.steps.push(Step::Word { word });
@@ -82,8 +86,34 @@ impl Generator {
                     self.send(at, false, asked);
                 }
             }
-            _ => self.send(at, false, (op("closeSession"), vec![])),
+            6 => self.send(at, false, (op("closeSession"), vec![])),
+            7 => self.expiry(),
+            _ => {
+                for asked in requests::permissions(&mut self.random) {
+                    self.send(at, false, asked);
+                }
+            }
         }
+    }
+
+    /// What follows a read need not wait for its answer: it would be the same.
+    fn reads_and_a_write(&mut self, at: usize) {
+        let mut asked = self.anything();
+        while requests::is_read(asked.0) && self.random.chance(75) {
+            let next = self.anything();
+            // The reference answers some of the others ahead of what waits.
+            self.send(at, requests::is_ordinary(next.0), asked);
+            asked = next;
+        }
+        self.send(at, false, asked);
+    }
+
+    /// One session or several end for their silence.
+    fn expiry(&mut self) {
+        let first = self.random.below(self.slots);
+        let count = 1 + self.random.below(self.slots);
+        let slots = (0..count).map(|next| (first + next) % self.slots).collect();
+        self.steps.push(Step::Expire { slots, hang_up: self.random.chance(50) });
     }
 
     fn send(&mut self, at: usize, more: bool, (op, body): Asked) {
@@ -178,7 +208,7 @@ impl Generator {
             hello.seen = Some(random.pick(&[-5, 0, 1000, 1_000_000, i64::MAX / 2]));
         }
         if random.chance(10) {
-            hello.timeout_ms = random.pick(&[-1, 0, 1, 1_000_000, 30_000_000, i32::MAX, i32::MIN]);
+            hello.timeout_ms = random.pick(&[900_001, 1_000_000, 30_000_000, i32::MAX]);
         }
         hello.read_only = random.pick(&[Some(false), Some(false), Some(false), Some(true), None]);
         if random.chance(3) {

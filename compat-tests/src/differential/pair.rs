@@ -1,19 +1,31 @@
 //! Both servers, side by side, and the playing of a script on them in lock step.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::coverage::Coverage;
 use super::generate::SLOTS;
 use super::script::{Field, Hello, OPS, Step, Whose, op};
 use super::side::{Item, Side, request};
 use crate::artifacts::REFERENCE;
 use crate::compare::judged;
+use crate::host::Host;
 use crate::server::{Kind, Options, Server};
 
 /// Requests between two looks at all connections for events.
 const SWEEP_EVERY: usize = 40;
+/// Sessions end at multiples of this.
+const TICK_MS: u32 = 50;
+/// The shortest timeout a session can have.
+const EXPIRY_MS: i32 = 200;
+/// How much later the next of several sessions expires: more than a tick, so that their order is certain.
+const EXPIRY_STEP_MS: i32 = 100;
+/// How much later than it should a session may expire on a busy machine.
+const EXPIRY_LIMIT: Duration = Duration::from_secs(3);
 /// `super:admin`.
 const SUPER_DIGEST: &str = "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=";
 
@@ -30,6 +42,8 @@ pub struct Pair {
     closes: Vec<i64>,
     /// Requests played since the start.
     pub played: u64,
+    /// What they were, and how they were answered.
+    pub coverage: Coverage,
 }
 
 /// Where the two servers parted.
@@ -41,10 +55,40 @@ pub struct Mismatch {
     pub story: String,
 }
 
-/// What both servers are configured with: nothing happens by itself, so that zxids stay comparable.
-pub fn options(kind: Kind) -> Options {
+/// Who is compared, and how both are started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    kinds: [Kind; 2],
+    options: [Options; 2],
+}
+
+impl Setup {
+    /// The reference, in a host of its own, and the server under judgement.
+    pub fn new() -> Result<Self> {
+        let kinds = [Kind::Apache(REFERENCE), judged()];
+        let mut options = kinds.map(options);
+        options[0].host = Some(Host::start(&options[0].properties)?);
+        Ok(Self { kinds, options })
+    }
+
+    /// Judges another build of Oxkeeper, with one fault switched on.
+    #[must_use]
+    pub fn with_fault(&self, program: &Path, fault: &str) -> Self {
+        let mut setup = self.clone();
+        setup.kinds[1] = Kind::Oxkeeper;
+        setup.options[1] = options(Kind::Oxkeeper);
+        setup.options[1].program = Some(program.to_owned());
+        setup.options[1].environment = vec![("OXKEEPER_FAULT".to_owned(), fault.to_owned())];
+        setup
+    }
+}
+
+/// What both servers are configured with: nothing happens by itself, so that zxids stay comparable. Only
+/// a session that asks for a short timeout expires; it is then alone.
+fn options(kind: Kind) -> Options {
     let options = Options::default()
-        .line("minSessionTimeout=900000")
+        .tick_time_ms(TICK_MS)
+        .line(&format!("minSessionTimeout={EXPIRY_MS}"))
         .line("maxSessionTimeout=3600000")
         .line("maxClientCnxns=0")
         .line("reconfigEnabled=true")
@@ -61,14 +105,22 @@ pub fn options(kind: Kind) -> Options {
 
 impl Pair {
     /// Starts both.
-    pub fn start() -> Result<Self> {
-        let start = |kind: Kind| Side::new(Server::start(kind, &options(kind))?);
+    pub fn start(setup: &Setup) -> Result<Self> {
+        let start = |at: usize| Side::new(Server::start(setup.kinds[at], &setup.options[at])?);
         let (reference, other) = std::thread::scope(|scope| {
-            let reference = scope.spawn(|| start(Kind::Apache(REFERENCE)));
-            (reference.join(), start(judged()))
+            let reference = scope.spawn(|| start(0));
+            let other = start(1);
+            (reference.join(), other)
         });
         let reference = reference.map_err(|_| anyhow::anyhow!("the start panicked"))??;
-        Ok(Self { sides: [reference, other?], base: 0, last: 1, closes: Vec::new(), played: 0 })
+        Ok(Self {
+            sides: [reference, other?],
+            base: 0,
+            last: 1,
+            closes: Vec::new(),
+            played: 0,
+            coverage: Coverage::default(),
+        })
     }
 
     /// Plays a script from where the servers stand. `closely` looks for events after every step.
@@ -108,6 +160,7 @@ impl Pair {
             }
             Step::Bytes { at, bytes } => self.nonsense(*at, bytes, &mut came)?,
             Step::Connect { at, hello } => self.connect(*at, hello, &mut came)?,
+            Step::Expire { slots, hang_up } => self.expire(slots, *hang_up, &mut came)?,
             Step::Drop { at } => self.sides.iter_mut().try_for_each(|side| side.hang_up(*at))?,
             Step::Restart => {
                 for (side, items) in self.sides.iter_mut().zip(came.iter_mut()) {
@@ -148,6 +201,7 @@ impl Pair {
                 side.receive(at, kind, items);
             }
             let reply = came[0].last().cloned();
+            self.coverage.note(kind, reply.as_ref());
             if let Some(Item::Reply { zxid, .. }) = &reply {
                 self.last = self.last.max(*zxid);
                 if kind == op("closeSession") {
@@ -185,12 +239,19 @@ impl Pair {
             Whose::Of(slot) => Some(slot),
             _ => None,
         };
+        if whose.is_some() {
+            // The reference may drop what it has not yet sent on the connection that it closes.
+            for (items, swept) in came.iter_mut().zip(self.sweep()) {
+                items.extend(swept);
+            }
+        }
         for (side, items) in self.sides.iter_mut().zip(came) {
             let before = whose.map(|slot| side.sharing(slot)).unwrap_or_default();
             if !before.contains(&at) {
                 side.hang_up(at)?;
             }
             let old: Vec<_> = before.iter().filter_map(|slot| Some((*slot, side.take(*slot)?))).collect();
+            let from = items.len();
             let answer = side.connect(at, hello, self.last)?;
             // A request that is turned away before the session is looked at takes nothing over.
             let refused = answer == Item::Closed;
@@ -202,14 +263,49 @@ impl Pair {
                     side.drain(&mut connection, items);
                 }
             }
+            unordered(&self.closes, &mut items[from..]);
         }
+        Ok(())
+    }
+
+    /// Sessions end because nothing is heard of them. Each is first given a short timeout; the later one
+    /// is given a longer one after the earlier, so that they end in this order.
+    fn expire(&mut self, slots: &[usize], hang_up: bool, came: &mut [Vec<Item>; 2]) -> Result<()> {
+        let before = self.sides[0].zxid()?;
+        let mut expiring = Vec::new();
+        for (slot, delay_ms) in slots.iter().zip((0..).step_by(EXPIRY_STEP_MS as usize)) {
+            if !self.sides[0].is_open(*slot) {
+                continue;
+            }
+            let timeout_ms = if delay_ms == 0 { 0 } else { EXPIRY_MS + delay_ms };
+            let hello = Hello { whose: Whose::Of(*slot), timeout_ms, ..Hello::default() };
+            self.connect(*slot, &hello, came)?;
+            expiring.push(*slot);
+        }
+        expiring.retain(|slot| self.sides[0].is_open(*slot) && self.sides[1].is_open(*slot));
+        let expected = before + expiring.len() as i64;
+        self.closes.extend(before + 1..=expected);
+        for (side, items) in self.sides.iter_mut().zip(came) {
+            let mut left: Vec<_> = expiring.iter().filter_map(|slot| side.take(*slot)).collect();
+            if hang_up {
+                left.clear();
+            }
+            items.push(side.await_zxid(expected, EXPIRY_LIMIT)?);
+            // What happens to itself a session may hear of or not while its connection goes.
+            for mut connection in left {
+                let mut last = Vec::new();
+                side.drain(&mut connection, &mut last);
+                items.extend(last.pop());
+            }
+        }
+        self.last = expected;
         Ok(())
     }
 
     /// Asks both, more than once if need be: what a lost connection leaves is cleared away in time.
     pub fn word(&mut self, word: &str) -> Result<[Vec<Item>; 2]> {
         let mut answers = [String::new(), String::new()];
-        for _ in 0..100 {
+        for _ in 0..50 {
             for (side, answer) in self.sides.iter_mut().zip(answers.iter_mut()) {
                 let text =
                     side.server.ask(word).with_context(|| format!("{word} to {}", side.server.kind()))?;

@@ -1,6 +1,9 @@
 //! Bodies for every kind of request.
 
-use super::parts::{acl, data, digest_credentials, flag, maybe_null, odd_path, path, path_to_write, version};
+use super::parts::{
+    DIGESTS, acl, data, digest_credentials, flag, good_path, maybe_null, odd_path, path, path_to_write,
+    version,
+};
 use super::random::Random;
 use super::script::{Field, op};
 
@@ -125,6 +128,51 @@ pub(super) fn watch(random: &mut Random) -> Asked {
     }
 }
 
+/// Whether a request of this kind changes nothing but watches, and takes its turn behind others.
+pub(super) fn is_read(kind: i32) -> bool {
+    const READS: [&str; 16] = [
+        "exists",
+        "getData",
+        "getChildren",
+        "getChildren2",
+        "getACL",
+        "getAllChildrenNumber",
+        "getEphemerals",
+        "sync",
+        "ping",
+        "whoAmI",
+        "addWatch",
+        "checkWatches",
+        "removeWatches",
+        "setWatches",
+        "setWatches2",
+        "multiRead",
+    ];
+    READS.iter().any(|name| op(name) == kind)
+}
+
+/// Whether a request of this kind is a read or one of the usual writes.
+pub(super) fn is_ordinary(kind: i32) -> bool {
+    const WRITES: [&str; 8] =
+        ["create", "create2", "createContainer", "createTTL", "delete", "setData", "setACL", "multi"];
+    is_read(kind) || WRITES.iter().any(|name| op(name) == kind)
+}
+
+/// One of each difference that `exceptions.toml` knows, so that an entry that does not occur is one that
+/// no longer does.
+pub(super) fn known_differences() -> [Asked; 2] {
+    let create = |path: &str, id: Field| {
+        let mut part = vec![Field::Text(path.into()), Field::Null, Field::Int(1), Field::Int(31)];
+        part.extend([Field::Text("world".into()), id, Field::Int(0)]);
+        part
+    };
+    let header = || vec![Field::Int(op("create")), Field::Byte(0), Field::Int(-1)];
+    let good = create("/never-there", Field::Text("anyone".into()));
+    let multi = [header(), good.clone(), header(), create("/nor-this", Field::Null), end_of_multi()].concat();
+    let undecodable = [good, vec![Field::Cut(3)]].concat();
+    [(op("multi"), multi), (op("create"), undecodable)]
+}
+
 /// What a client sends after a reconnect.
 pub(super) fn set_watches(random: &mut Random) -> Asked {
     let second = random.chance(60);
@@ -201,8 +249,12 @@ fn header(random: &mut Random, kind: i32) -> Vec<Field> {
 
 fn end(random: &mut Random, body: &mut Vec<Field>) {
     if random.below(150) > 0 {
-        body.extend([Field::Int(-1), Field::Byte(1), Field::Int(-1)]);
+        body.extend(end_of_multi());
     }
+}
+
+fn end_of_multi() -> Vec<Field> {
+    vec![Field::Int(-1), Field::Byte(1), Field::Int(-1)]
 }
 
 /// Who one is.
@@ -245,6 +297,46 @@ fn reconfig(random: &mut Random) -> Asked {
     let mut body = vec![member(), member(), member()];
     body.push(Field::Long(random.pick(&[-1, 0, 1])));
     (op("reconfig"), body)
+}
+
+/// A node with few permissions, and everything that asks for one of them. It is opened again, if that is
+/// permitted, and swept away.
+pub(super) fn permissions(random: &mut Random) -> Vec<Asked> {
+    let home = format!("{}/p", good_path(random, 1));
+    let (child, other) = (format!("{home}/k"), format!("{home}/l"));
+    let list = |perms: i32, scheme: &str, id: &str| {
+        vec![Field::Int(1), Field::Int(perms), Field::Text(scheme.into()), Field::Text(id.into())]
+    };
+    let of = |path: &str, kind: &str, rest: Vec<Field>| {
+        (op(kind), [vec![Field::Text(path.to_owned())], rest].concat())
+    };
+    let create = |path: &str| {
+        let rest = [vec![Field::Null], list(31, "world", "anyone"), vec![Field::Int(0)]].concat();
+        of(path, "create", rest)
+    };
+    let any = || vec![Field::Int(-1)];
+    let set_list = |list: Vec<Field>| of(&home, "setACL", [list, any()].concat());
+    let (scheme, id) =
+        random.pick(&[("world", "anyone"), ("world", "anyone"), ("digest", DIGESTS[0]), ("ip", "127.0.0.1")]);
+    let mut all = vec![create(&home), create(&child), set_list(list(random.below(32) as i32, scheme, id))];
+    let watch = || vec![Field::Byte(1)];
+    let mut asking = vec![
+        create(&other),
+        of(&child, "delete", any()),
+        of(&home, "setData", [vec![Field::Null], any()].concat()),
+        of(&home, "getData", watch()),
+        of(&home, "getChildren", watch()),
+        of(&home, "getChildren2", watch()),
+        of(&home, "exists", watch()),
+        of(&home, "getACL", vec![]),
+        of(&home, "getAllChildrenNumber", vec![]),
+    ];
+    while !asking.is_empty() {
+        all.push(asking.swap_remove(random.below(asking.len())));
+    }
+    all.push(set_list(list(31, "world", "anyone")));
+    all.extend([&child, &other, &home].map(|path| of(path, "delete", any())));
+    all
 }
 
 /// Quota nodes as the command line's `setquota` and `delquota` make them.

@@ -11,6 +11,7 @@
 //! frame 0 0001                      # a frame of any content
 //! bytes 0 ffffffff                  # bytes without a length
 //! drop 0
+//! expire gone 1 0                   # or silent: the connections stay open
 //! word srvr
 //! restart
 //! ```
@@ -210,6 +211,13 @@ pub enum Step {
         /// Which.
         at: usize,
     },
+    /// The sessions of these slots are not heard of until they end, in this order.
+    Expire {
+        /// Whose.
+        slots: Vec<usize>,
+        /// Their connections are closed first.
+        hang_up: bool,
+    },
     /// Both servers stop and start again. All connections are lost.
     Restart,
     /// A four-letter word on a connection of its own.
@@ -266,6 +274,10 @@ impl fmt::Display for Step {
             Self::Bytes { at, bytes } => write!(f, "bytes {at} {}", hex(bytes)),
             Self::Connect { at, hello } => write!(f, "connect {at} {hello}"),
             Self::Drop { at } => write!(f, "drop {at}"),
+            Self::Expire { slots, hang_up } => {
+                write!(f, "expire {}", if *hang_up { "gone" } else { "silent" })?;
+                slots.iter().try_for_each(|slot| write!(f, " {slot}"))
+            }
             Self::Restart => write!(f, "restart"),
             Self::Word { word } => write!(f, "word {word}"),
         }
@@ -363,6 +375,11 @@ pub fn parse_line(line: &str) -> Result<Option<Step>> {
     }
     if verb == "word" {
         return Ok(Some(Step::Word { word: words.next().context("which word?")?.to_owned() }));
+    }
+    if verb == "expire" {
+        let hang_up = words.next().context("gone or silent?")? == "gone";
+        let slots = words.map(|slot| slot.parse().context("a slot's number")).collect::<Result<_>>()?;
+        return Ok(Some(Step::Expire { slots, hang_up }));
     }
     let at: usize = words.next().context("on which connection?")?.parse().context("a slot's number")?;
     Ok(Some(match verb {

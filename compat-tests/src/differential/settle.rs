@@ -17,8 +17,12 @@ const WORDS: [&str; 6] = ["srvr", "mntr", "wchs", "wchp", "dump", "isro"];
 const NODES_MAX: usize = 200_000;
 
 impl Pair {
-    /// Compares words, the whole tree and the ends of all sessions, and removes what a script left.
+    /// Compares the whole tree, words and the ends of all sessions, and removes what a script left.
     pub fn settle(&mut self, step: usize) -> Result<Option<Mismatch>> {
+        let (paths, mismatch) = self.compare_tree(step)?;
+        if mismatch.is_some() {
+            return Ok(mismatch);
+        }
         for word in WORDS {
             let came = self.word(word)?;
             if came[0] != came[1] {
@@ -30,10 +34,6 @@ impl Pair {
         let mispredicted = own.lines().find(|line| line.starts_with("zk_digest_mismatches_count"));
         if mispredicted.is_some_and(|line| !line.ends_with("\t0")) && judged() == Kind::Oxkeeper {
             return Ok(Some(Mismatch { step, story: format!("at the end: {mispredicted:?}\n") }));
-        }
-        let (paths, mismatch) = self.compare_tree(step)?;
-        if mismatch.is_some() {
-            return Ok(mismatch);
         }
         self.sweep_away(&paths, step)
     }

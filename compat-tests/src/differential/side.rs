@@ -179,6 +179,26 @@ impl Side {
         Ok(())
     }
 
+    /// Where the server stands.
+    pub fn zxid(&self) -> Result<i64> {
+        let answer = self.server.ask("srvr")?;
+        let zxid =
+            answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).context("srvr without Zxid")?;
+        i64::from_str_radix(zxid, 16).with_context(|| format!("not a zxid: {zxid}"))
+    }
+
+    /// Waits until the server stands at a zxid, and tells where it stands then.
+    pub fn await_zxid(&mut self, zxid: i64, limit: Duration) -> Result<Item> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let at = self.zxid()?;
+            if at >= zxid || Instant::now() > deadline {
+                return Ok(Item::Text(format!("at zxid {at}")));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Gives a connection back to its slot, unless that has a new one.
     pub fn put_back(&mut self, at: usize, connection: Connection) {
         self.slots[at].connection.get_or_insert(connection);

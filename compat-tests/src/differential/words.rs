@@ -23,11 +23,14 @@ pub(super) fn comparable(word: &str, answer: &str) -> String {
                 .any(|key| line.starts_with(key))
         }),
         "mntr" => keep(answer, |line| line.split_whitespace().next().is_some_and(|key| MNTR.contains(&key))),
-        "wchp" => groups(answer),
+        "wchp" => groups(answer, |line| !line.starts_with('\t')),
+        // A path may hold the end of a line, so a heading is known by the session it names.
+        "wchc" => groups(&keep(answer, |line| !line.is_empty()), |line| line.starts_with("0x")),
         "dump" => {
             let ephemerals = answer.split_once("ephemeral nodes dump:").map_or(answer, |(_, rest)| rest);
             groups(
                 ephemerals.split_once("Connections dump:").map_or(ephemerals, |(ephemerals, _)| ephemerals),
+                |line| !line.starts_with('\t'),
             )
         }
         _ => answer.to_owned(),
@@ -38,11 +41,11 @@ fn keep(answer: &str, wanted: impl Fn(&str) -> bool) -> String {
     answer.lines().filter(|line| wanted(line)).map(|line| format!("{line}\n")).collect()
 }
 
-/// Headings with indented lines below them, both without an order.
-fn groups(answer: &str) -> String {
+/// Headings with lines below them, both without an order.
+fn groups(answer: &str, is_heading: impl Fn(&str) -> bool) -> String {
     let mut groups: Vec<Vec<&str>> = vec![Vec::new()];
     for line in answer.lines() {
-        if !line.starts_with('\t') {
+        if is_heading(line) {
             groups.push(Vec::new());
         }
         groups.last_mut().expect("one group at least").push(line);

@@ -326,7 +326,7 @@ impl World {
     fn apply(&self, tree: &mut Tree, entry: TxnEntry) -> oxkeeper::tree::Applied {
         let TxnEntry { header, body, digest } = entry;
         let shown = format!("{body:?}");
-        let applied = self.state.apply(tree, &header, body, &mut Vec::new());
+        let applied = self.state.apply(tree, &header, body, &mut Vec::new(), &mut |_| {});
         if let Some(digest) = digest {
             assert_eq!(digest.tree_digest.cast_unsigned(), tree.digest(), "after {shown}");
         }

@@ -1,0 +1,56 @@
+//! Which process listens on a port, as the kernel tells it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// The state of a listening socket in the kernel's tables.
+const LISTEN: &str = "0A";
+
+/// Whether the process `pid` holds a socket that listens on the TCP port.
+pub fn listens(pid: u32, port: u16) -> Result<bool> {
+    let mut inodes = Vec::new();
+    // A Java server listens on an IPv6 socket that takes IPv4, too.
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        if Path::new(table).exists() {
+            let text = fs::read_to_string(table).with_context(|| format!("read {table}"))?;
+            inodes.extend(text.lines().filter_map(|line| inode_of_listener(line, port)));
+        }
+    }
+    let dir = format!("/proc/{pid}/fd");
+    for entry in fs::read_dir(&dir).with_context(|| format!("list {dir}"))? {
+        // A descriptor may be closed while the list is read.
+        let Ok(target) = fs::read_link(entry.context("read a directory entry")?.path()) else { continue };
+        let target = target.display().to_string();
+        if inodes.iter().any(|inode| target == format!("socket:[{inode}]")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode …`, addresses in hexadecimal.
+fn inode_of_listener(line: &str, port: u16) -> Option<u64> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (_, local) = fields.get(1)?.rsplit_once(':')?;
+    let found = fields.get(3) == Some(&LISTEN) && u16::from_str_radix(local, 16) == Ok(port);
+    found.then(|| fields.get(9)?.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn this_process_listens_where_it_says() -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        assert!(listens(std::process::id(), port)?);
+        drop(listener);
+        assert!(!listens(std::process::id(), port)?);
+        Ok(())
+    }
+}

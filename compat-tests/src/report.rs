@@ -1,0 +1,125 @@
+//! `docs/compatibility.md`, written from what ran: rows of the results file, the outcome that each
+//! test program told, and the list of known differences. Nothing in it is written by hand, and no
+//! date is in it, so that the same outcome gives the same file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::artifacts::{self, REFERENCE};
+use crate::results::Row;
+
+/// Where the report lies.
+pub fn path() -> PathBuf {
+    artifacts::package_dir().join("../docs/compatibility.md")
+}
+
+/// How many tests of each program passed, and the names of those that did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suites {
+    suites: BTreeMap<String, (usize, Vec<String>)>,
+}
+
+impl Suites {
+    /// From what `cargo test` prints: a program's name before its tests, a line for each test.
+    pub fn of(output: &str) -> Self {
+        let mut suites = Self::default();
+        let mut current = String::new();
+        for line in output.lines() {
+            let running = line.trim_start().strip_prefix("Running tests/");
+            if let Some(name) = running.and_then(|rest| rest.split(".rs").next()) {
+                current = name.to_owned();
+            } else if let Some((name, outcome)) = test_line(line) {
+                let (passed, failed) = suites.suites.entry(current.clone()).or_default();
+                if outcome == "ok" {
+                    *passed += 1;
+                } else {
+                    failed.push(name.to_owned());
+                }
+            }
+        }
+        suites
+    }
+
+    /// Whether there are tests, and all passed.
+    #[must_use]
+    pub fn good(&self) -> bool {
+        !self.suites.is_empty() && self.suites.values().all(|(_, failed)| failed.is_empty())
+    }
+}
+
+/// `test <name> ... <outcome>`. What a test prints past libtest's own capture may stand before it.
+fn test_line(line: &str) -> Option<(&str, &str)> {
+    let (name, outcome) = line.rsplit_once(" ... ")?;
+    let name = name.rsplit_once("test ")?.1;
+    ["ok", "FAILED", "ignored"].contains(&outcome).then_some((name, outcome))
+}
+
+/// The whole report. `made_by` is the command, `runtimes` tells of the machine's programs.
+pub fn render(made_by: &str, runtimes: &[String], rows: &[Row], suites: &Suites) -> Result<String> {
+    let mut text = format!(
+        "# Compatibility\n\n\
+         Written by `{made_by}`, which runs the whole of `compat-tests`: nothing here is written by hand.\n\
+         Clients and systems are unmodified; both servers are standalone, on one machine. [compat-tests/README.md](../compat-tests/README.md)\n\
+         tells what each run does. Runtimes: {}.\n\n\
+         ## Clients and systems\n\n\
+         A script is run against Apache ZooKeeper {REFERENCE} and against Oxkeeper. *Compared* gives the number of lines\n\
+         it printed (results, errors, stats, events) and whether they were equal on both.\n\n\
+         | Client or system | What it did | Apache ZooKeeper | Oxkeeper | Compared |\n|---|---|---|---|---|\n",
+        runtimes.join(", ")
+    );
+    for row in rows {
+        let cells = [&row.who, &row.what, &row.reference, &row.judged, &row.compared];
+        writeln!(text, "| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))?;
+    }
+    text.push_str("\n## Tests\n\n| Program | Passed | Failed |\n|---|---|---|\n");
+    for (name, (passed, failed)) in &suites.suites {
+        let failed = if failed.is_empty() { "none".to_owned() } else { failed.join(", ") };
+        writeln!(text, "| `{name}` | {passed} | {failed} |")?;
+    }
+    text.push_str(&known_differences()?);
+    Ok(text)
+}
+
+/// The section that lists `exceptions.toml`.
+pub fn known_differences() -> Result<String> {
+    let path = artifacts::package_dir().join("exceptions.toml");
+    let list = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let mut text = "\n## Known differences\n\n\
+         From `compat-tests/exceptions.toml`. A *difference* is met by the differential run, which fails when it no longer\n\
+         occurs; what is *excluded* would stop the reference or depends on its timing, and is never sent.\n\n\
+         | Name | Kind | In the reference | Why |\n|---|---|---|---|\n"
+        .to_owned();
+    for table in list.split("[[exception]]").skip(1) {
+        let value = |key: &str| {
+            let line = table.lines().find_map(|line| line.strip_prefix(&format!("{key} = \"")));
+            let value = line.and_then(|rest| rest.strip_suffix('"'));
+            value
+                .map(|value| value.replace("\\\"", "\"").replace('|', "\\|"))
+                .with_context(|| format!("no {key} in{table}"))
+        };
+        let cells = [value("name")?, value("kind")?, value("reference")?, value("reason")?];
+        writeln!(text, "| {} |", cells.join(" | "))?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_read_from_what_cargo_prints() {
+        let output = "     Running tests/wire.rs (target/debug/deps/wire-1)\n\nrunning 2 tests\n\
+                      test a ... ok\n*** SKIPPED: x ***test b ... FAILED\ntest a has been running for over 60 seconds\n\
+                      test result: FAILED. 1 passed; 1 failed\n";
+        let suites = Suites::of(output);
+        assert_eq!(suites.suites["wire"], (1, vec!["b".to_owned()]));
+        assert!(!suites.good());
+        assert!(!Suites::of("").good());
+        assert!(Suites::of("     Running tests/wire.rs (x)\ntest a ... ok\n").good());
+    }
+}

@@ -1,0 +1,206 @@
+//! SolrCloud 9: nodes as processes of their own, coordinated by either server.
+//!
+//! Solr leans on what the other systems hardly touch: a new leader for each shard by ephemeral
+//! sequence nodes, a work queue of its own in the tree, the state of each replica changed by
+//! transactions, and a page that reads the server's four-letter words and configuration node.
+//! Documents are added while the server is stopped, killed and started and while a node is killed;
+//! none that was acknowledged may be lost.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use compat_tests::results::Case;
+use compat_tests::server::{Kind, Options, Server, free_port};
+use compat_tests::systems::{Form, Look, Node, Process, logs, on_the_servers, until};
+use compat_tests::{artifacts, bundles, programs, versions};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(90);
+/// The `zkClientTimeout` of `solr.xml`.
+const SESSION: Duration = Duration::from_secs(8);
+const JVM: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+
+struct Cluster {
+    server: Server,
+    dir: TempDir,
+    class_path: String,
+    ports: Vec<u16>,
+    nodes: Vec<Option<Process>>,
+    transcript: String,
+}
+
+impl Cluster {
+    fn new(kind: Kind, size: usize) -> Result<Self> {
+        let server = Server::start(kind, &Options::default())?;
+        let dir = tempfile::Builder::new().prefix("oxkeeper-solr-").tempdir().context("make a directory")?;
+        let class_path = bundles::class_path("solr")?;
+        let ports = (0..size).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
+        Ok(Self { server, dir, class_path, ports, nodes: Vec::new(), transcript: String::new() })
+    }
+
+    fn start_nodes(&mut self) -> Result<()> {
+        for index in 0..self.ports.len() {
+            self.nodes.push(None);
+            self.start_node(index)?;
+            // The first makes what they share.
+            self.live_node(index)?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, line: &str) {
+        eprintln!("{}: {line}", self.server.kind());
+        self.transcript.push_str(line);
+        self.transcript.push('\n');
+    }
+
+    fn zookeeper(&self) -> String {
+        format!("{}/solr", self.server.connect_string())
+    }
+
+    /// `level` is that of the lines it logs.
+    fn java(&self, heap: &str, level: &str) -> Command {
+        let mut java = Command::new("java");
+        java.arg(heap).args(JVM).arg(format!("-Dlog4j2.level={level}"));
+        java.args(["-DcreateZkChroot=true", "-cp", &self.class_path]);
+        java
+    }
+
+    fn start_node(&mut self, index: usize) -> Result<()> {
+        let home = self.dir.path().join(format!("node{index}"));
+        fs::create_dir_all(&home).with_context(|| format!("create {}", home.display()))?;
+        let xml = home.join("solr.xml");
+        fs::copy(source("solr.xml"), &xml).with_context(|| format!("write {}", xml.display()))?;
+        let port = self.ports[index].to_string();
+        let mut java = self.java("-Xmx512m", "WARN");
+        java.arg(format!("-DhostPort={port}"));
+        java.arg("Node").arg(&home).args([&port, &self.zookeeper()]);
+        self.nodes[index] = Some(Process::start(&format!("node{index}"), self.dir.path(), &mut java)?);
+        Ok(())
+    }
+
+    fn must_run(&mut self) -> Result<()> {
+        self.nodes.iter_mut().flatten().try_for_each(Process::must_run)
+    }
+
+    /// The ephemeral node by which a Solr node of this test, known by its port, says that it lives.
+    fn live_node(&mut self, index: usize) -> Result<Node> {
+        let path = format!("/solr/live_nodes/127.0.0.1:{}_solr", self.ports[index]);
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let process = self.nodes[index].as_mut().context("the node is not running")?;
+            process.must_run()?;
+            if let Some(node) = Look::at(self.server.addr())?.node(&path)? {
+                ensure!(node.owner != 0, "{path} belongs to no session");
+                return Ok(node);
+            }
+            ensure!(Instant::now() < deadline, "node {index} does not register:\n{}", process.log_tail());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn task(&mut self, args: &[&str]) -> Result<()> {
+        let mut java = self.java("-Xmx256m", "OFF");
+        java.args(["Books", &self.zookeeper()]).args(args);
+        let printed = programs::output(&mut java).with_context(|| format!("task {args:?}"))?;
+        self.say(printed.trim_end());
+        Ok(())
+    }
+
+    /// The server goes away and comes back; the nodes keep their sessions.
+    fn server_returns(&mut self, kill: bool) -> Result<()> {
+        let live = |cluster: &mut Self| -> Result<Vec<Node>> {
+            (0..cluster.nodes.len()).map(|index| cluster.live_node(index)).collect()
+        };
+        let before = live(self)?;
+        if kill {
+            self.server.kill()?;
+            self.server.launch()?;
+        } else {
+            self.server.restart()?;
+        }
+        // Longer than a session lives without its client.
+        std::thread::sleep(SESSION + Duration::from_secs(3));
+        self.must_run()?;
+        ensure!(live(self)? == before, "a node registered anew");
+        self.say(&format!("server {}: every session was kept", if kill { "killed" } else { "restarted" }));
+        Ok(())
+    }
+
+    /// The node that runs the overseer dies: the other takes over its work and its shards.
+    fn overseer_dies(&mut self) -> Result<()> {
+        let server = self.server.addr();
+        let overseer = || -> Result<Option<String>> {
+            let leader = Look::at(server)?.node("/solr/overseer_elect/leader")?;
+            Ok(leader.map(|node| String::from_utf8_lossy(&node.data).into_owned()))
+        };
+        let told = until("an overseer", LIMIT, overseer)?;
+        let port = |port: &u16| told.contains(&format!(":{port}_solr"));
+        let index = self.ports.iter().position(port).with_context(|| format!("the overseer is {told}"))?;
+        self.nodes[index].as_mut().context("the overseer is not running")?.kill()?;
+        self.nodes[index] = None;
+        until("another overseer", LIMIT, || Ok(overseer()?.filter(|now| *now != told)))?;
+        self.say("overseer killed: another took over");
+        self.task(&["ready", "1"])?;
+        self.start_node(index)?;
+        self.live_node(index)?;
+        self.task(&["ready", "2"])
+    }
+}
+
+fn source(name: &str) -> PathBuf {
+    artifacts::package_dir().join("clients/java/solr").join(name)
+}
+
+fn run(kind: Kind, form: Form) -> Result<String> {
+    let began = Instant::now();
+    let mut cluster = Cluster::new(kind, 2)?;
+    let result = live_through(&mut cluster, form);
+    eprintln!("{kind}: Solr took {:?}", began.elapsed());
+    result.with_context(|| logs(&cluster.server, cluster.nodes.iter().flatten()))?;
+    Ok(cluster.transcript)
+}
+
+fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
+    let (count, pause_ms, rounds) = if form == Form::Long { (1500, 60, 2) } else { (300, 100, 1) };
+    cluster.start_nodes()?;
+    cluster.task(&["upload", &source("conf").display().to_string()])?;
+    cluster.task(&["create"])?;
+    cluster.task(&["status"])?;
+
+    let acknowledged = cluster.dir.path().join("acknowledged").display().to_string();
+    let mut java = cluster.java("-Xmx256m", "OFF");
+    let (count, pause_ms) = (count.to_string(), pause_ms.to_string());
+    java.args(["Books", &cluster.zookeeper(), "produce", "0", &count, &pause_ms, &acknowledged]);
+    let mut producer = Process::start("producer", cluster.dir.path(), &mut java)?;
+    for _ in 0..rounds {
+        cluster.server_returns(false)?;
+        cluster.server_returns(true)?;
+        cluster.overseer_dies()?;
+    }
+    producer.must_succeed(Duration::from_secs(200))?;
+    cluster.say(producer.log().trim_end().lines().last().unwrap_or_default());
+    cluster.task(&["check", &acknowledged])?;
+    ensure!(cluster.transcript.contains(" 0 missing"), "acknowledged documents are lost");
+    cluster.task(&["manage"])?;
+    cluster.task(&["check", &acknowledged])?;
+    cluster.task(&["status"])?;
+    cluster.task(&["delete"])?;
+    let left = Look::at(cluster.server.addr())?.children("/solr/collections")?;
+    ensure!(left.as_ref().is_some_and(Vec::is_empty), "the collection is still there: {left:?}");
+    cluster.must_run()
+}
+
+#[test]
+fn solr_loses_nothing_and_finds_new_leaders() -> Result<()> {
+    if !artifacts::available(&["java", "javac", "mvn"])? {
+        return Ok(());
+    }
+    let who = format!("Solr {}", versions::maven("solr", "solr-test-framework")?);
+    let what = "documents added while the server is stopped and killed and the overseer killed, collection \
+                operations, ZooKeeper status page: none lost, sessions kept, leaders elected";
+    on_the_servers(&Case::new("solr", &who, what), run)
+}
