@@ -151,8 +151,7 @@ impl Server {
     /// Starts a server and returns when it serves, or has ended: then with its exit code and what it said.
     pub fn try_start(kind: Kind, options: &Options) -> Result<Started> {
         let mut server = Self::prepare(kind, options)?;
-        server.begin()?;
-        match server.wait_until_serving() {
+        match server.launch() {
             Ok(()) => Ok(Started::Serves(Box::new(server))),
             Err(error) => match server.ended()? {
                 Some(status) => Ok(Started::Ended(status.code(), server.log())),
@@ -197,19 +196,6 @@ impl Server {
             process: Process::Stopped,
             wrapper: Vec::new(),
         })
-    }
-
-    /// Waits for the process to end by itself; its exit code, if no signal ended it.
-    pub fn wait_for_end(&mut self) -> Result<Option<i32>> {
-        let deadline = Instant::now() + STOP_LIMIT;
-        while Instant::now() < deadline {
-            if let Some(status) = self.ended()? {
-                self.process = Process::Stopped;
-                return Ok(status.code());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        bail!("{} still runs; its log ends:\n{}", self.kind, tail(&self.log(), 40))
     }
 
     /// Where clients connect.
@@ -319,12 +305,6 @@ impl Server {
 
     /// Starts the process again on the same port and directory.
     pub fn launch(&mut self) -> Result<()> {
-        self.begin()?;
-        self.wait_until_serving()
-    }
-
-    /// Starts the process and does not wait.
-    fn begin(&mut self) -> Result<()> {
         if self.alive() {
             bail!("{} is already running", self.kind);
         }
@@ -336,7 +316,7 @@ impl Server {
             }
             _ => Process::Own(self.spawn(&config)?),
         };
-        Ok(())
+        self.wait_until_serving()
     }
 
     fn spawn(&self, config: &Path) -> Result<Child> {
@@ -374,15 +354,7 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if !self.alive() {
-                let state = match &self.process {
-                    Process::Hosted(host) => host.state()?,
-                    _ => String::new(),
-                };
-                bail!(
-                    "{} exited while starting; {state}; its log ends:\n{}",
-                    self.kind,
-                    tail(&self.log(), 40)
-                );
+                bail!("{} exited while starting; its log ends:\n{}", self.kind, tail(&self.log(), 40));
             }
             if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());
@@ -390,6 +362,21 @@ impl Server {
             std::thread::sleep(START_POLL);
         }
         bail!("{} does not serve after {START_LIMIT:?}; its log ends:\n{}", self.kind, tail(&self.log(), 40));
+    }
+
+    /// Waits for the process to end by itself; its exit code, if no signal ended it.
+    pub fn wait_for_end(&mut self) -> Result<Option<i32>> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        loop {
+            if let Some(status) = self.ended()? {
+                self.process = Process::Stopped;
+                return Ok(status.code());
+            }
+            if Instant::now() > deadline {
+                bail!("{} still runs; its log ends:\n{}", self.kind, tail(&self.log(), 40));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// SIGTERM, and waits for the end.

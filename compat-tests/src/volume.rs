@@ -61,7 +61,7 @@ impl Volume {
     pub fn fill_to(&self, blocks: u64) -> Result<()> {
         // Blocks that describe the file itself are not known beforehand: come close, then exact.
         let (mut length, mut step_max) = (0, u64::MAX);
-        for _ in 0..200 {
+        for _ in 0..1000 {
             let free = self.free_blocks()?;
             if free == blocks {
                 return Ok(());
@@ -71,7 +71,7 @@ impl Volume {
                 let mut fallocate = Command::new("fallocate");
                 fallocate.args(["-o", &length.to_string(), "-l", &step.to_string()]).arg(self.filler());
                 match run(&mut fallocate) {
-                    Ok(_) => length += step,
+                    Ok(_) => (length, step_max) = (length + step, u64::MAX),
                     // A last block that the file cannot have is as good as none.
                     Err(_) if step == BLOCK => return Ok(()),
                     Err(_) => step_max = (step / 2).next_multiple_of(BLOCK),

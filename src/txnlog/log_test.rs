@@ -214,7 +214,7 @@ fn a_gap_stops_the_server_before_it_is_on_disk() {
 }
 
 #[test]
-fn a_gap_is_an_error_unless_it_is_allowed() {
+pub(super) fn a_gap_is_an_error_unless_it_is_allowed() {
     in_both_modes(|directory, io| {
         for zxid in [1, 3] {
             let mut log = log(directory, io, zxid - 1);

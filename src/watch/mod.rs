@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-pub use self::table::{Mode, Table, WatcherId};
-
 use crate::fault::{self, Fault};
+
+pub use self::table::{Mode, Table, WatcherId};
 
 /// What happened to a path (reference: `Watcher.Event.EventType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
