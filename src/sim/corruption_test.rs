@@ -11,11 +11,13 @@ use super::disk::{SECTOR, SimDisk};
 use super::slow::{self, Slow};
 use super::world::Step::{self, *};
 use super::world::{DATA, Setup, World};
+use crate::disk::Disk;
+use crate::disk::mutant::{self, Mutant};
 use crate::server::testing::recover;
 use crate::snapshot::Compression;
 use crate::txnlog::Io;
 
-/// Two snapshots, the second fuzzy, and a log file before, between and after them.
+/// Two snapshots, the second fuzzy, and log files before, between and after them.
 const DIRECTORY: &[Step] = &[
     Append(7),
     SnapshotBegin,
@@ -26,7 +28,11 @@ const DIRECTORY: &[Step] = &[
     Append(4),
     Sync,
     SnapshotEnd,
-    Append(5),
+    Append(2),
+    Roll,
+    Append(2),
+    Roll,
+    Append(3),
     Sync,
 ];
 
@@ -130,11 +136,11 @@ impl Truth {
     }
 }
 
-fn check(io: Io, compression: Compression, full: bool) -> Counts {
+fn check(io: Io, compression: Compression, full: bool) -> Result<Counts, String> {
     let (disk, history) = directory(io, compression);
     let truth = Truth::new(&disk, &history);
     let mut counts = Counts::default();
-    truth.judge(&disk, "", &mut counts).unwrap();
+    truth.judge(&disk, "", &mut counts)?;
     let mut random = Random::new(1);
     // A log is the same beside every kind of snapshot.
     let snapshots_only = !full && compression != Compression::None;
@@ -148,17 +154,20 @@ fn check(io: Io, compression: Compression, full: bool) -> Counts {
             let tried: Vec<Damage> = if full { all.collect() } else { one.to_vec() };
             for damage in tried {
                 let (old, new) = (byte(&disk, inode, at), damage.of(byte(&disk, inode, at)));
-                if old == new {
-                    continue;
-                }
-                let copy = damaged(&disk, inode, at, new);
-                if let Err(error) = truth.judge(&copy, &name, &mut counts) {
-                    panic!("{io:?}, {compression:?}, {name} at {at}, {damage:?}: {error}");
+                if old != new {
+                    let judged = truth.judge(&damaged(&disk, inode, at, new), &name, &mut counts);
+                    judged.map_err(|error| format!("{name} at {at}, {damage:?}: {error}"))?;
                 }
             }
         }
+        // Nothing tells of a newest log that is not there.
+        if name != truth.newest_log {
+            let copy = disk.after_kill();
+            copy.remove(&Path::new(DATA).join(&name)).unwrap();
+            truth.judge(&copy, &name, &mut counts).map_err(|error| format!("without {name}: {error}"))?;
+        }
     }
-    counts
+    Ok(counts)
 }
 
 #[test]
@@ -170,8 +179,17 @@ fn a_damaged_byte_anywhere_in_a_directory_is_found_or_harmless() {
                 continue;
             }
             let counts = check(io, compression, full);
+            let counts = counts.unwrap_or_else(|error| panic!("{io:?}, {compression:?}: {error}"));
             println!("{io:?}, {compression:?}: {counts:?}");
             assert_eq!(counts.starts, counts.found + counts.torn + counts.harmless);
         }
+    }
+}
+
+#[test]
+fn a_recovery_that_overlooks_damage_is_noticed() {
+    for fault in [Mutant::DamageIsTheEnd, Mutant::ReplayPastGap, Mutant::IgnoreChecksums] {
+        let noticed = mutant::with(Some(fault), || check(Io::Mapped, Compression::None, false));
+        println!("{fault:?}: {}", noticed.expect_err("the fault is noticed"));
     }
 }

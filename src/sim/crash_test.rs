@@ -130,6 +130,23 @@ pub(super) const TRUNCATE: &[Step] = &[
     Sync,
 ];
 
+/// A snapshot begins before the cut and ends after it; an older one does.
+pub(super) const TRUNCATE_INTO_A_SNAPSHOT: &[Step] = &[
+    Append(3),
+    Sync,
+    SnapshotBegin,
+    SnapshotSlice(1),
+    Append(5),
+    Sync,
+    SnapshotEnd,
+    Append(2),
+    Sync,
+    Truncate(4),
+    Append(2),
+    Sync,
+    Restart,
+];
+
 pub(super) const KILLS: &[Step] = &[
     Append(3),
     Sync,
@@ -269,6 +286,7 @@ fn purging_survives_every_power_cut() {
 #[test]
 fn truncation_survives_every_power_cut() {
     check("truncation", TRUNCATE, |_| {});
+    check("truncation into a snapshot", TRUNCATE_INTO_A_SNAPSHOT, |_| {});
 }
 
 #[test]

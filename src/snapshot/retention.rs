@@ -62,7 +62,9 @@ pub fn purge(
 /// state must come as a snapshot from the leader. Else as the disk reports.
 pub fn discard_newer(disk: &dyn Disk, directory: &Path, zxid: Zxid) -> Result<Vec<PathBuf>, SnapshotError> {
     let old_enough = |snapshot: &Candidate| {
-        snapshot.zxid <= zxid && last_held(disk, &snapshot.path).is_some_and(|last| last <= zxid)
+        snapshot.zxid <= zxid
+            && (mutant::is_on(Mutant::DiscardByName)
+                || last_held(disk, &snapshot.path).is_some_and(|last| last <= zxid))
     };
     // They were written one after the other, so those before this one are old enough too.
     let Some(kept) = candidates(disk, directory, usize::MAX)?.into_iter().find(old_enough) else {
