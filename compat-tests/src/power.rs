@@ -78,7 +78,8 @@ impl DiskImage {
 
     fn format(&self) -> Result<()> {
         let mut mkfs = Command::new("mkfs.ext4");
-        mkfs.args(["-q", "-F", "-m", "0", "-O", "has_journal"]).arg(self.home.path().join("image"));
+        mkfs.args(["-q", "-F", "-m", "0", "-b", "4096", "-O", "has_journal"])
+            .arg(self.home.path().join("image"));
         run(&mut mkfs).map(drop)
     }
 

@@ -146,3 +146,12 @@ odd = [
 for number, text in enumerate(odd):
     for selector in (0, 1, 2):
         write("config", f"odd_{number}_{selector}", bytes([selector]) + text)
+
+# Every word, allowed and refused, of servers of every kind, with facts that hold odd characters.
+commands = (here / ".." / ".." / "src" / "admin" / "commands.rs").read_text()
+facts = b"\0".join([b"/a", b"/b\n/c", b"\xff\xfe", b"\t=,", b"zk_x", b"/\xc3\xbc", bytes(range(1, 40))])
+for word in re.findall(r'b"(\w{4})"', commands) + ["stmk", "none"]:
+    for flags in (0x00, 0x3F, 0x4D, 0x9A, 0xFF):
+        write("four_letter", f"{word}_{flags:02x}", bytes([flags]) + word.encode() + b"mask-012" + facts)
+write("four_letter", "telnet_close", b"\0\xff\xf4\xff\xfd" + facts)
+write("four_letter", "trace_mask_cut_short", b"\0stmk1234567")

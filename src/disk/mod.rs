@@ -14,6 +14,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
+pub(crate) mod damage;
+#[cfg(test)]
 pub(crate) mod faulty;
 pub(crate) mod mutant;
 pub mod real;

@@ -18,6 +18,8 @@ pub(crate) enum Mutant {
     IgnoreChecksums,
     /// The log counts as synced when it is stored.
     SyncIsStore,
+    /// A truncation looks at the names of snapshots only, and not at what came while they were written.
+    DiscardByName,
     /// Old logs go although an old snapshot needs them.
     PurgeTooMuch,
 }

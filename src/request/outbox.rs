@@ -259,12 +259,6 @@ impl Outbox {
         false
     }
 
-    /// Ends the connection, whether what is here was written or not.
-    pub const fn refuse(&mut self, why: &'static str) {
-        self.refusal = Some(why);
-        self.close_after();
-    }
-
     /// The connection waits for something that replies may bring besides their bytes: it must be woken.
     pub const fn require_wake(&mut self) {
         self.must_wake = true;

@@ -1,7 +1,11 @@
 //! The scripts, cut at every change.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
 use super::check::{Checker, Counts, Depth, say};
-use super::crash::Fresh;
+use super::crash::{Fresh, Random};
 use super::world::Setup;
 use super::world::Step::{self, *};
 use crate::snapshot::Compression;
@@ -126,6 +130,23 @@ pub(super) const TRUNCATE: &[Step] = &[
     Sync,
 ];
 
+/// A snapshot begins before the cut and ends after it; an older one does.
+pub(super) const TRUNCATE_INTO_A_SNAPSHOT: &[Step] = &[
+    Append(3),
+    Sync,
+    SnapshotBegin,
+    SnapshotSlice(1),
+    Append(5),
+    Sync,
+    SnapshotEnd,
+    Append(2),
+    Sync,
+    Truncate(4),
+    Append(2),
+    Sync,
+    Restart,
+];
+
 pub(super) const KILLS: &[Step] = &[
     Append(3),
     Sync,
@@ -142,6 +163,88 @@ pub(super) const KILLS: &[Step] = &[
     Append(2),
     Sync,
 ];
+
+/// Images of random scripts in the long form.
+const RANDOM_IMAGES: u64 = 1_000_000;
+
+/// A script and a setup nobody thought of.
+fn random_case(random: &mut Random) -> (Setup, Fresh, Vec<Step>) {
+    let one_of = |random: &mut Random, of: &[i64]| of[random.below(of.len() as u64) as usize];
+    let mut setup = Setup::new(if random.below(2) == 0 { Io::Mapped } else { Io::Plain });
+    setup.prealloc_bytes = one_of(random, &[0, 5000, 8 << 10]);
+    setup.size_limit_bytes = (random.below(4) == 0).then_some(600);
+    setup.compression = match random.below(8) {
+        0 => Compression::Gzip,
+        1 => Compression::Snappy,
+        _ => Compression::None,
+    };
+    setup.split = random.below(3) == 0;
+    let fresh = if random.below(2) == 0 { Fresh::Recycled } else { Fresh::Unwritten };
+    // What a leader may ask to truncate to is not purged.
+    let truncates = random.below(2) == 0;
+    let (mut durable, mut snapshot, mut epoch) = (0, false, 0);
+    let mut script = Vec::new();
+    while script.len() < 14 {
+        let step = match random.below(12) {
+            0..4 => Append(1 + random.below(6) as usize),
+            4 => Sync,
+            5 => Roll,
+            6 => Spare,
+            7 if !snapshot => SnapshotBegin,
+            7 => SnapshotEnd,
+            8 if snapshot => SnapshotSlice(1 + random.below(4) as usize),
+            9 if truncates && durable > 1 => Truncate(1 + random.below(durable - 1) as usize),
+            9 if !truncates => Purge,
+            10 => Kill,
+            11 if random.below(2) == 0 => Restart,
+            _ => {
+                epoch += 1;
+                Epoch(epoch)
+            }
+        };
+        match step {
+            // What is appended and not synced a kill may lose, so it does not count here.
+            Append(count) if random.below(2) == 0 => {
+                script.extend([step, Sync]);
+                durable += count as u64;
+                continue;
+            }
+            Truncate(back) => (durable, snapshot) = (durable - back as u64, false),
+            SnapshotBegin => snapshot = true,
+            SnapshotEnd | Restart | Kill => snapshot = false,
+            _ => {}
+        }
+        script.push(step);
+    }
+    script.push(Append(3));
+    (setup, fresh, script)
+}
+
+/// Scripts by seed, on every core, until there are images enough.
+#[test]
+fn random_scripts_survive_every_power_cut() {
+    let wanted = if Depth::is_full() { RANDOM_IMAGES } else { 4000 };
+    let first = std::env::var("OXKEEPER_CRASH_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let next = AtomicU64::new(first);
+    let total = Mutex::new(Counts::default());
+    let began = Instant::now();
+    let run = || {
+        while total.lock().unwrap().images < wanted {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let (setup, fresh, script) = random_case(&mut Random::new(seed));
+            let mut checker = Checker::new(setup, fresh, Depth::chosen());
+            if let Err(error) = checker.every_cut(&script) {
+                panic!("OXKEEPER_CRASH_SEED={seed}, {setup:?}, {fresh:?}, {script:?}: {error}");
+            }
+            *total.lock().unwrap() += checker.counts;
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..std::thread::available_parallelism().map_or(1, usize::from)).for_each(|_| drop(scope.spawn(run)));
+    });
+    let scripts = next.into_inner() - first;
+    say(&format!("{scripts} random scripts, {:.1?}", began.elapsed()), *total.lock().unwrap());
+}
 
 #[test]
 fn batches_survive_every_power_cut() {
@@ -183,6 +286,7 @@ fn purging_survives_every_power_cut() {
 #[test]
 fn truncation_survives_every_power_cut() {
     check("truncation", TRUNCATE, |_| {});
+    check("truncation into a snapshot", TRUNCATE_INTO_A_SNAPSHOT, |_| {});
 }
 
 #[test]

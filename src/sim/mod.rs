@@ -13,6 +13,7 @@ mod file;
 mod slow;
 mod world;
 
+mod corruption_test;
 mod crash_test;
 mod fault_test;
 mod mutant_test;

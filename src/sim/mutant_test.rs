@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::check::{Checker, Depth};
 use super::crash::Fresh;
-use super::crash_test::{BATCHES, KILLS, PURGE, ROLLS, SNAPSHOT_WHILE_APPENDING, TRUNCATE};
+use super::crash_test::{
+    BATCHES, KILLS, PURGE, ROLLS, SNAPSHOT_WHILE_APPENDING, TRUNCATE, TRUNCATE_INTO_A_SNAPSHOT,
+};
 use super::disk::Forgotten::{self, Remove, SetLength, Sync, SyncDirectory, Write};
 use super::world::{DATA, LOG, Setup, Step};
 use crate::disk::mutant::{self, Mutant};
@@ -79,6 +81,7 @@ fn every_fault_put_in_on_purpose_is_noticed() {
             adjust: |setup| setup.keeps_newer_snapshots = true,
             ..forgets("", TRUNCATE, &[])
         },
+        has("truncates and looks at names only", TRUNCATE_INTO_A_SNAPSHOT, Mutant::DiscardByName),
         has("does not make durable what it recovered", KILLS, Mutant::RecoveredStaysUnsynced),
         Fault {
             adjust: SPLIT,

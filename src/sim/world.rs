@@ -330,9 +330,17 @@ impl World {
         self.sync()?;
         let keep = self.promise.history.len() - back;
         let zxid = self.promise.history.get(keep - 1).map_or(Zxid::ZERO, |entry| entry.header.zxid);
-        self.promise.floor = keep;
+        let floor = std::mem::replace(&mut self.promise.floor, keep);
         if !self.setup.keeps_newer_snapshots {
-            retention::discard_newer(&self.disk, Path::new(DATA), zxid).map_err(said)?;
+            match retention::discard_newer(&self.disk, Path::new(DATA), zxid) {
+                Ok(_) => {}
+                // The leader sends a snapshot instead; here nothing is cut.
+                Err(SnapshotError::NoneLeft { .. }) if !self.disk.is_stopped() => {
+                    self.promise.floor = floor;
+                    return Ok(());
+                }
+                Err(error) => return Err(said(error)),
+            }
         }
         self.live().log.truncate(zxid).map_err(said)?;
         self.promise.history.truncate(keep);

@@ -76,7 +76,7 @@ impl fmt::Display for SnapshotError {
             }
             Self::NoneLeft { directory, zxid } => write!(
                 f,
-                "{}: every snapshot is newer than transaction {zxid}; the state must come from the leader",
+                "{}: every snapshot may hold more than transaction {zxid}; the state must come from the leader",
                 directory.display()
             ),
         }

@@ -6,10 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
-use jute::Zxid;
+use jute::records::data::{Acl, StatPersisted};
+use jute::{SessionId, Zxid};
 
 use super::SnapshotError;
-use super::find::{candidates, snapshots};
+use super::find::{Candidate, candidates, snapshots};
+use super::loader::{FIELD_BYTES_MAX, Visitor, load};
 use crate::disk::Disk;
 use crate::disk::mutant::{self, Mutant};
 use crate::txnlog::format as log_format;
@@ -49,24 +51,54 @@ pub fn purge(
     Ok(removed)
 }
 
-/// Removes every snapshot that holds more than `zxid`, durably: before the log is cut back to it
+/// Removes every snapshot that may hold more than `zxid`, durably: before the log is cut back to it
 /// ([`Log::truncate`](crate::txnlog::Log::truncate)), so that no start loads what was cut. Newest first,
 /// and each removal is durable before the next, so that what a crash leaves is still of one history.
+///
+/// The name is not enough: transactions go on while a snapshot is written, and it holds some of them.
 ///
 /// # Errors
 /// [`SnapshotError::NoneLeft`] when no whole snapshot is old enough; nothing was removed then, and the
 /// state must come as a snapshot from the leader. Else as the disk reports.
 pub fn discard_newer(disk: &dyn Disk, directory: &Path, zxid: Zxid) -> Result<Vec<PathBuf>, SnapshotError> {
-    let whole = candidates(disk, directory, usize::MAX)?;
-    if !whole.iter().any(|snapshot| snapshot.zxid <= zxid) {
+    let old_enough = |snapshot: &Candidate| {
+        snapshot.zxid <= zxid
+            && (mutant::is_on(Mutant::DiscardByName)
+                || last_held(disk, &snapshot.path).is_some_and(|last| last <= zxid))
+    };
+    // They were written one after the other, so those before this one are old enough too.
+    let Some(kept) = candidates(disk, directory, usize::MAX)?.into_iter().find(old_enough) else {
         return Err(SnapshotError::NoneLeft { directory: directory.to_owned(), zxid });
-    }
+    };
     let mut removed = Vec::new();
-    let newer = snapshots(disk, directory)?.into_iter().rev().filter(|snapshot| snapshot.zxid > zxid);
+    let newer = snapshots(disk, directory)?.into_iter().rev().take_while(|snapshot| *snapshot != kept);
     for snapshot in newer {
         removed.extend(remove_all(disk, directory, std::iter::once(snapshot.path))?);
     }
     Ok(removed)
+}
+
+/// The last transaction a snapshot can hold; `None` if it is damaged or does not say.
+fn last_held(disk: &dyn Disk, path: &Path) -> Option<Zxid> {
+    let loaded = load(disk, path, FIELD_BYTES_MAX, &mut Unseen).ok()?;
+    loaded.digest.map(|(zxid, ..)| zxid)
+}
+
+/// Looks at nothing.
+struct Unseen;
+
+impl Visitor for Unseen {
+    fn session(&mut self, _id: SessionId, _timeout_ms: i32) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn acl(&mut self, _id: i64, _acl: Vec<Acl>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn node(&mut self, _: &str, _: Option<&[u8]>, _: i64, _: StatPersisted) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Oldest first, so that what a crash leaves is still the newest part.

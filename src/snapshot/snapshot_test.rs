@@ -8,8 +8,9 @@ use jute::records::data::{Acl, Id, StatPersisted};
 use jute::{SessionId, Zxid, write};
 use proptest::prelude::*;
 
-use super::retention::purge;
+use super::retention::{discard_newer, purge};
 use super::*;
+use crate::disk::damage::Damager;
 use crate::disk::faulty::FaultyDisk;
 use crate::disk::{Disk, RealDisk};
 
@@ -160,7 +161,7 @@ fn a_flip_of_any_byte_is_found_in_every_kind_of_file() {
         let path = save(directory.path(), &sample(), compression).path;
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
-            for flip in [0x01, 0x80] {
+            for flip in [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xFF] {
                 let mut bytes = whole.clone();
                 bytes[at] ^= flip;
                 fs::write(&path, &bytes).unwrap();
@@ -171,6 +172,32 @@ fn a_flip_of_any_byte_is_found_in_every_kind_of_file() {
                 }
             }
         }
+    }
+}
+
+/// Bits, lost sectors and sectors of elsewhere.
+#[test]
+fn random_damage_of_large_snapshots_is_found_in_every_kind_of_file() {
+    let mut content = sample();
+    let stat = StatPersisted { czxid: Zxid(3), ..StatPersisted::default() };
+    content.nodes.extend((0..4000).map(|i| (format!("/n{i}"), Some(vec![i as u8; 70]), 1, stat.clone())));
+    let rounds = Damager::rounds(90);
+    for compression in COMPRESSIONS {
+        let directory = tempfile::tempdir().unwrap();
+        let path = save(directory.path(), &content, compression).path;
+        let whole = fs::read(&path).unwrap();
+        let (mut damager, mut found) = (Damager::new(), 0);
+        for round in 0..rounds {
+            fs::write(&path, damager.damaged(&whole)).unwrap();
+            match read(&path) {
+                Ok((read, loaded)) => {
+                    assert!((&read, loaded.digest) == (&content, Some(DIGEST)), "round {round}");
+                }
+                Err(_) => found += 1,
+            }
+        }
+        println!("{compression:?}: {rounds} rounds, found in {found}");
+        assert!(found > rounds / 2);
     }
 }
 
@@ -305,6 +332,28 @@ fn a_purge_keeps_what_a_start_from_the_oldest_kept_snapshot_needs() {
     let removed = purge(&RealDisk, directory.path(), directory.path(), 3).unwrap();
     let names: Vec<_> = removed.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["snapshot.10", "snapshot.20", "snapshot.30", "log.18", "log.28"]);
+}
+
+#[test]
+fn a_snapshot_that_went_on_past_the_cut_is_discarded_although_it_began_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let put = |began: i64, ended: Option<i64>| {
+        let mut writer = Writer::create(&disk(), directory.path(), Zxid(began), Compression::None).unwrap();
+        writer.begin(&[], &[]).unwrap();
+        writer.finish(ended.map(|zxid| (Zxid(zxid), 2, 0)), None).unwrap();
+    };
+    let left = || RealDisk.list(directory.path()).unwrap();
+    put(0x10, Some(0x12));
+    put(0x20, Some(0x28));
+    put(0x30, None);
+    assert_eq!(discard_newer(&RealDisk, directory.path(), Zxid(0x50)).unwrap().len(), 1, "it does not say");
+    assert_eq!(left(), ["snapshot.10", "snapshot.20"]);
+    assert!(discard_newer(&RealDisk, directory.path(), Zxid(0x28)).unwrap().is_empty());
+    assert_eq!(discard_newer(&RealDisk, directory.path(), Zxid(0x27)).unwrap().len(), 1);
+    assert_eq!(left(), ["snapshot.10"]);
+    let error = discard_newer(&RealDisk, directory.path(), Zxid(0x11)).unwrap_err();
+    assert!(matches!(error, SnapshotError::NoneLeft { zxid: Zxid(0x11), .. }), "{error}");
+    assert_eq!(left(), ["snapshot.10"]);
 }
 
 proptest! {

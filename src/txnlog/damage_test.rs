@@ -8,6 +8,7 @@ use jute::Zxid;
 
 use super::testing::*;
 use super::*;
+use crate::disk::damage::Damager;
 use crate::disk::mutant::{self, Mutant};
 
 /// Writes transactions 1 to `count`, one sync each, ends the file, and returns it with the offsets at
@@ -68,7 +69,7 @@ fn a_flip_of_any_byte_is_found_unless_it_harms_nothing() {
     let records_end = *offsets.last().unwrap();
     let last_begins = offsets[offsets.len() - 2];
     for at in 0..records_end + 100 {
-        for flip in [0x01, 0xFF] {
+        for flip in [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xFF] {
             let mut bytes = whole.clone();
             bytes[at] ^= flip;
             fs::write(&path, &bytes).unwrap();
@@ -91,6 +92,59 @@ fn a_flip_of_any_byte_is_found_unless_it_harms_nothing() {
             }
         }
     }
+}
+
+/// Bits, sectors that are lost or were swapped, anywhere in files of many records.
+#[test]
+fn random_damage_of_large_logs_is_found_unless_it_harms_nothing() {
+    const COUNT: i64 = 3000;
+    /// As many records as one sector can damage.
+    const SECTOR_RECORDS: usize = 8;
+    let zeros =
+        |bytes: &[u8]| bytes.chunks(512).filter(|sector| sector.iter().all(|byte| *byte == 0)).count();
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(directory.path(), Io::Plain, 0);
+    for zxid in 1..=COUNT {
+        log.append(&entry(zxid)).unwrap();
+        if zxid % 1000 == 0 && zxid < COUNT {
+            log.roll().unwrap();
+        }
+    }
+    log.sync().unwrap();
+    drop(log);
+    let newest = directory.path().join(format::file_name(Zxid(COUNT / 3 * 2 + 1)));
+    let expected: Vec<_> = (1..=COUNT).map(entry).collect();
+    assert_eq!(read_all(directory.path(), 0).unwrap().0, expected);
+    let (rounds, mut found) = (Damager::rounds(150), 0);
+    let mut damager = Damager::new();
+    for round in 0..rounds {
+        let first = 1 + COUNT / 3 * damager.below(3) as i64;
+        let path = directory.path().join(format::file_name(Zxid(first)));
+        let whole = fs::read(&path).unwrap();
+        let bytes = damager.damaged(&whole);
+        fs::write(&path, &bytes).unwrap();
+        match read_all(directory.path(), 0) {
+            Err(error) => {
+                assert!(error.to_string().contains(directory.path().to_str().unwrap()), "{error}");
+                found += 1;
+            }
+            Ok((read, recovered)) => {
+                let missing = expected.len() - read.len();
+                assert_eq!(read, expected[..read.len()], "round {round}");
+                assert!(missing == 0 || recovered.torn.is_some(), "round {round}: what is left out is told");
+                // Near the end of the newest file a sector of zeros looks like one that was never written, and
+                // the last record like one that was being written.
+                let may_lack = if zeros(&bytes) > zeros(&whole) { expected.len() } else { SECTOR_RECORDS };
+                assert!(
+                    missing == 0 || path == newest && missing <= may_lack,
+                    "round {round}: {missing} are missing"
+                );
+            }
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    println!("{rounds} rounds, found in {found}");
+    assert!(found > rounds / 3);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod common;
 mod meter;
 
 mod config;
+mod four_letter;
 mod frames;
 mod log_file;
 mod memory_disk;
@@ -19,6 +20,7 @@ mod txn_entry;
 mod world;
 
 pub use config::config;
+pub use four_letter::four_letter;
 pub use frames::frames;
 pub use log_file::log_file;
 pub use multi_request::multi_request;
@@ -34,6 +36,7 @@ pub type Target = fn(&[u8]);
 /// Every target by name, which is also the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
+    ("four_letter", four_letter),
     ("frames", frames),
     ("log_file", log_file),
     ("multi_request", multi_request),

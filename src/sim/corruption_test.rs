@@ -1,0 +1,195 @@
+//! Every byte of a small data directory is damaged, one at a time: a start finds it, or it does no harm.
+//! What a start never does is serve something else than what was written.
+
+use std::path::Path;
+
+use jute::txn::TxnEntry;
+
+use super::check::disk_of;
+use super::crash::{Choice, Fresh, Random, after};
+use super::disk::{SECTOR, SimDisk};
+use super::slow::{self, Slow};
+use super::world::Step::{self, *};
+use super::world::{DATA, Setup, World};
+use crate::disk::Disk;
+use crate::disk::mutant::{self, Mutant};
+use crate::server::testing::recover;
+use crate::snapshot::Compression;
+use crate::txnlog::Io;
+
+/// Two snapshots, the second fuzzy, and log files before, between and after them.
+const DIRECTORY: &[Step] = &[
+    Append(7),
+    SnapshotBegin,
+    SnapshotEnd,
+    Append(5),
+    SnapshotBegin,
+    SnapshotSlice(3),
+    Append(4),
+    Sync,
+    SnapshotEnd,
+    Append(2),
+    Roll,
+    Append(2),
+    Roll,
+    Append(3),
+    Sync,
+];
+
+/// Bytes of padding that are damaged too, after a file's last byte that is not zero.
+const PADDING: u64 = 48;
+
+/// What is done to a byte.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Flip(u8),
+    Zero,
+}
+
+impl Damage {
+    const fn of(self, byte: u8) -> u8 {
+        match self {
+            Self::Flip(bits) => byte ^ bits,
+            Self::Zero => 0,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    starts: u64,
+    found: u64,
+    /// The last record of the newest file, which looks like one that was being written.
+    torn: u64,
+    harmless: u64,
+}
+
+/// The directory, all of it durable, and what was written.
+fn directory(io: Io, compression: Compression) -> (SimDisk, Vec<TxnEntry>) {
+    let setup = Setup { compression, ..Setup::new(io) };
+    let disk = SimDisk::with(&[Path::new(DATA)]);
+    let mut world = World::new(&disk, setup);
+    world.run(DIRECTORY).unwrap();
+    let history = std::mem::take(&mut world.promise.history);
+    drop(world);
+    (after(&disk, Fresh::Recycled, Choice::Everything), history)
+}
+
+/// Names and inodes.
+fn files(disk: &SimDisk) -> Vec<(String, usize)> {
+    let names = disk.inner().directories[Path::new(DATA)].durable.clone();
+    names.into_iter().filter(|(name, _)| name.starts_with("log.") || name.starts_with("snapshot.")).collect()
+}
+
+fn byte(disk: &SimDisk, inode: usize, at: u64) -> u8 {
+    disk.inner().inodes[inode].sector(at / SECTOR)[(at % SECTOR) as usize]
+}
+
+fn damaged(disk: &SimDisk, inode: usize, at: u64, byte: u8) -> SimDisk {
+    let copy = disk.after_kill();
+    let mut inner = copy.inner();
+    let file = &mut inner.inodes[inode];
+    let mut sector = *file.sector(at / SECTOR);
+    sector[(at % SECTOR) as usize] = byte;
+    file.durable.insert(at / SECTOR, sector.into());
+    drop(inner);
+    copy
+}
+
+/// The trees a start may give: the true one, and that without the last transaction.
+struct Truth {
+    whole: Slow,
+    without_last: Slow,
+    newest_log: String,
+}
+
+impl Truth {
+    fn new(disk: &SimDisk, history: &[TxnEntry]) -> Self {
+        let logs = files(disk).into_iter().map(|(name, _)| name).filter(|name| name.starts_with("log."));
+        // The names are of hexadecimal numbers.
+        let newest_log = logs.max_by_key(|name| (name.len(), name.clone())).unwrap();
+        let without_last = slow::replay(&history[..history.len() - 1]);
+        Self { whole: slow::replay(history), without_last, newest_log }
+    }
+
+    /// Judges a start from a directory of which one file is damaged.
+    fn judge(&self, disk: &SimDisk, file: &str, counts: &mut Counts) -> Result<(), String> {
+        counts.starts += 1;
+        match recover(&disk_of(disk)) {
+            Err(error) => {
+                counts.found += 1;
+                let text = error.to_string();
+                if text.contains(DATA) { Ok(()) } else { Err(format!("names no file: {text}")) }
+            }
+            Ok((tree, sessions, _)) => {
+                let found = Slow::of(&tree, &sessions);
+                if found == self.whole {
+                    counts.harmless += 1;
+                } else if file == self.newest_log && found == self.without_last {
+                    counts.torn += 1;
+                } else {
+                    return Err(format!("serves another tree, at {}", tree.last_zxid()));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn check(io: Io, compression: Compression, full: bool) -> Result<Counts, String> {
+    let (disk, history) = directory(io, compression);
+    let truth = Truth::new(&disk, &history);
+    let mut counts = Counts::default();
+    truth.judge(&disk, "", &mut counts)?;
+    let mut random = Random::new(1);
+    // A log is the same beside every kind of snapshot.
+    let snapshots_only = !full && compression != Compression::None;
+    for (name, inode) in files(&disk).into_iter().filter(|(name, _)| !snapshots_only || name.starts_with("s"))
+    {
+        let len = disk.inner().inodes[inode].len();
+        let used = (0..len).rev().find(|at| byte(&disk, inode, *at) != 0).map_or(0, |at| at + 1);
+        for at in 0..len.min(used + PADDING) {
+            let one = [Damage::Flip(1 << random.below(8))];
+            let all = (0..8).map(|bit| Damage::Flip(1 << bit)).chain([Damage::Flip(0xFF), Damage::Zero]);
+            let tried: Vec<Damage> = if full { all.collect() } else { one.to_vec() };
+            for damage in tried {
+                let (old, new) = (byte(&disk, inode, at), damage.of(byte(&disk, inode, at)));
+                if old != new {
+                    let judged = truth.judge(&damaged(&disk, inode, at, new), &name, &mut counts);
+                    judged.map_err(|error| format!("{name} at {at}, {damage:?}: {error}"))?;
+                }
+            }
+        }
+        // Nothing tells of a newest log that is not there.
+        if name != truth.newest_log {
+            let copy = disk.after_kill();
+            copy.remove(&Path::new(DATA).join(&name)).unwrap();
+            truth.judge(&copy, &name, &mut counts).map_err(|error| format!("without {name}: {error}"))?;
+        }
+    }
+    Ok(counts)
+}
+
+#[test]
+fn a_damaged_byte_anywhere_in_a_directory_is_found_or_harmless() {
+    let full = std::env::var_os("OXKEEPER_CORRUPTION_FULL").is_some();
+    for io in [Io::Mapped, Io::Plain] {
+        for compression in [Compression::None, Compression::Gzip, Compression::Snappy] {
+            if io == Io::Plain && !full {
+                continue;
+            }
+            let counts = check(io, compression, full);
+            let counts = counts.unwrap_or_else(|error| panic!("{io:?}, {compression:?}: {error}"));
+            println!("{io:?}, {compression:?}: {counts:?}");
+            assert_eq!(counts.starts, counts.found + counts.torn + counts.harmless);
+        }
+    }
+}
+
+#[test]
+fn a_recovery_that_overlooks_damage_is_noticed() {
+    for fault in [Mutant::DamageIsTheEnd, Mutant::ReplayPastGap, Mutant::IgnoreChecksums] {
+        let noticed = mutant::with(Some(fault), || check(Io::Mapped, Compression::None, false));
+        println!("{fault:?}: {}", noticed.expect_err("the fault is noticed"));
+    }
+}
