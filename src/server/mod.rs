@@ -13,6 +13,7 @@ pub(crate) mod testing;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -102,7 +103,8 @@ impl Server {
         };
         if recovered.snapshot.is_none() {
             // The first snapshot proves that the directory was initialised: it comes before any log.
-            job.take(Cursor::new(&state.tree())).map_err(ServerError::FirstSnapshot)?;
+            job.take(Cursor::new(&state.tree()), &AtomicBool::new(true))
+                .map_err(ServerError::FirstSnapshot)?;
         }
         let mut taker = SnapshotTaker::new(job);
         if recovered.snapshot.is_some_and(|zxid| zxid < last_zxid) {

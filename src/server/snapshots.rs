@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jute::Zxid;
 
@@ -17,7 +17,10 @@ use crate::snapshot::{Compression, SnapshotError, Writer, format};
 use crate::tree::{Cursor, digest};
 
 /// Nodes handed over under one hold of the tree.
-const SLICE_NODES: usize = 512;
+const SLICE_NODES: usize = 256;
+/// Rest after a piece of work, in lengths of that work, while clients are served: neither the cores nor the
+/// disk are ever a snapshot's alone.
+const REST: u32 = 2;
 /// How long a full disk is left alone before the next attempt.
 const RETRY_MS: i64 = 60_000;
 /// No attempt is to be repeated.
@@ -49,6 +52,8 @@ pub(super) struct SnapshotTaker {
     /// When one that failed for want of space is tried again, on the monotonic clock.
     retry_ms: Arc<AtomicI64>,
     thread: Option<JoinHandle<()>>,
+    /// The server stops: what is under way need not leave room for others.
+    stopping: Arc<AtomicBool>,
 }
 
 /// What one snapshot needs.
@@ -74,6 +79,7 @@ impl SnapshotTaker {
             running: Arc::default(),
             retry_ms: Arc::new(AtomicI64::new(NEVER)),
             thread: None,
+            stopping: Arc::default(),
         };
         taker.draw();
         taker
@@ -123,8 +129,9 @@ impl Snapshots for SnapshotTaker {
         let cursor = Cursor::new(&self.job.state.tree());
         let (job, running, retry_ms) = (self.job.clone(), self.running.clone(), self.retry_ms.clone());
         retry_ms.store(NEVER, Ordering::Release);
+        let stopping = self.stopping.clone();
         let spawned = std::thread::Builder::new().name("snapshot".into()).spawn(move || {
-            match job.take(cursor) {
+            match job.take(cursor, &stopping) {
                 Ok(()) => {}
                 Err(error) if error.is_full() => {
                     tracing::error!(
@@ -155,6 +162,7 @@ impl Snapshots for SnapshotTaker {
 impl Drop for SnapshotTaker {
     /// A stopping server waits for the snapshot that is under way.
     fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _reported_by_itself = thread.join();
         }
@@ -165,8 +173,8 @@ impl Drop for SnapshotTaker {
 const SNAPSHOT_FAILED_EXIT_CODE: i32 = 10;
 
 impl Job {
-    /// Writes a snapshot of what `cursor` walks over.
-    pub(super) fn take(&self, mut cursor: Cursor) -> Result<(), SnapshotError> {
+    /// Writes a snapshot of what `cursor` walks over, as fast as it can once `hurry` is set.
+    pub(super) fn take(&self, mut cursor: Cursor, hurry: &AtomicBool) -> Result<(), SnapshotError> {
         let began = self.clock.now_ms();
         let zxid = cursor.began_at();
         let sessions = self.state.sessions().committed();
@@ -177,6 +185,7 @@ impl Job {
         let mut buffer = Vec::new();
         let mut nodes = 0;
         loop {
+            let slice_began = Instant::now();
             buffer.clear();
             let written = cursor.slice(&self.state.tree(), SLICE_NODES, &mut |path, data, acl, stat| {
                 format::put_node(&mut buffer, path, data, acl, stat);
@@ -186,6 +195,9 @@ impl Job {
             }
             nodes += written;
             writer.raw_nodes(&buffer)?;
+            if !hurry.load(Ordering::Relaxed) {
+                std::thread::sleep(slice_began.elapsed() * REST);
+            }
         }
         let (at, tree_digest) = {
             let tree = self.state.tree();

@@ -33,7 +33,7 @@ const SNAPPY_BLOCK_BYTES: usize = 32 << 10;
 /// The largest block read. Writers choose the size; more than this no writer is known to choose.
 const SNAPPY_BLOCK_BYTES_MAX: usize = 8 << 20;
 /// A long snapshot is synced in steps, so that its last sync does not hold up the log's.
-const SYNC_STEP_BYTES: u64 = 32 << 20;
+const SYNC_STEP_BYTES: u64 = 4 << 20;
 /// Compressed bytes are collected up to this before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 
