@@ -2,6 +2,7 @@
 
 mod grid;
 mod memory;
+mod recovery;
 mod server;
 mod snapshot;
 
@@ -48,7 +49,10 @@ struct Options {
     /// Instead of the grid: latency with and without snapshots being taken of --nodes nodes.
     #[arg(long)]
     snapshot_latency: bool,
-    /// Nodes of the two scenarios above, of 100 bytes each.
+    /// Instead of the grid: CPU time of starts from a log and from a snapshot of --nodes nodes.
+    #[arg(long, conflicts_with_all = ["memory", "snapshot_latency"])]
+    recovery: bool,
+    /// Nodes of the scenarios above, of 100 bytes each.
     #[arg(long, default_value_t = 1_000_000)]
     nodes: u32,
     /// Every run's report as a line of JSON on standard error.
@@ -63,11 +67,15 @@ fn main() -> Result<()> {
         .servers
         .iter()
         .copied()
-        .filter(|kind| *kind != Kind::Echo || !(options.memory || options.snapshot_latency))
+        .filter(|kind| {
+            *kind != Kind::Echo || !(options.memory || options.snapshot_latency || options.recovery)
+        })
         .collect();
     ensure!(!servers.is_empty(), "no server to run");
     if options.memory {
         memory::compare(&launcher, &servers, options.nodes)
+    } else if options.recovery {
+        recovery::compare(&launcher, &servers, options.nodes)
     } else if options.snapshot_latency {
         snapshot::compare(&launcher, &servers, &options)
     } else {

@@ -34,6 +34,8 @@ mod damage_test;
 #[cfg(test)]
 mod fault_test;
 #[cfg(test)]
+mod group_commit_test;
+#[cfg(test)]
 mod log_test;
 #[cfg(test)]
 mod testing;
