@@ -8,8 +8,13 @@ use anyhow::{Context, Result};
 /// The state of a listening socket in the kernel's tables.
 const LISTEN: &str = "0A";
 
-/// Whether the process `pid` holds a socket that listens on the TCP port.
-pub fn listens(pid: u32, port: u16) -> Result<bool> {
+/// Whether anybody listens on the TCP port.
+pub fn is_taken(port: u16) -> Result<bool> {
+    Ok(!inodes_of_listeners(port)?.is_empty())
+}
+
+/// The sockets that listen on the TCP port, by their inodes.
+fn inodes_of_listeners(port: u16) -> Result<Vec<u64>> {
     let mut inodes = Vec::new();
     // A Java server listens on an IPv6 socket that takes IPv4, too.
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -18,6 +23,12 @@ pub fn listens(pid: u32, port: u16) -> Result<bool> {
             inodes.extend(text.lines().filter_map(|line| inode_of_listener(line, port)));
         }
     }
+    Ok(inodes)
+}
+
+/// Whether the process `pid` holds a socket that listens on the TCP port.
+pub fn listens(pid: u32, port: u16) -> Result<bool> {
+    let inodes = inodes_of_listeners(port)?;
     let dir = format!("/proc/{pid}/fd");
     for entry in fs::read_dir(&dir).with_context(|| format!("list {dir}"))? {
         // A descriptor may be closed while the list is read.

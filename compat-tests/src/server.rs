@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -354,7 +354,15 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if !self.alive() {
-                bail!("{} exited while starting; its log ends:\n{}", self.kind, tail(&self.log(), 40));
+                let state = match &self.process {
+                    Process::Hosted(host) => host.state()?,
+                    _ => String::new(),
+                };
+                bail!(
+                    "{} exited while starting; {state}; its log ends:\n{}",
+                    self.kind,
+                    tail(&self.log(), 40)
+                );
             }
             if self.answer_of_its_own("srvr", "Mode: ", STARTING_ANSWER_LIMIT).is_ok() {
                 return Ok(());
@@ -461,7 +469,8 @@ pub fn free_port() -> Result<u16> {
     let spread = (std::process::id() % 97) as u16 * 113;
     for _ in 0..1000 {
         let port = 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        // Not by binding it: a program started meanwhile by another thread would hold the port for a moment.
+        if !owner::is_taken(port)? {
             return Ok(port);
         }
     }

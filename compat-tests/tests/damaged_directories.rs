@@ -98,7 +98,10 @@ fn opened(setup: &Setup, made: &Path, variants: [Option<&Variant>; 2]) -> Result
             (Taken::Same, pair.compare()?.map(|mismatch| mismatch.story))
         }
         (Ok(_), Err(_)) => (Taken::OnlyTheReference, None),
-        (Err(_), Ok(_)) => (Taken::OnlyOurs, None),
+        (Err(refusal), Ok(_)) => {
+            println!("the reference refuses: {refusal:#}");
+            (Taken::OnlyOurs, None)
+        }
         (Err(_), Err(_)) => (Taken::BothRefuse, None),
     })
 }
