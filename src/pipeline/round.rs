@@ -256,10 +256,11 @@ impl Pipeline {
             // write side by side.
             let directly = woken.len() <= DIRECT_REPLIES_MAX;
             for client in woken.drain(..) {
-                let packets = client.deliver(directly);
-                state.stats.count_packets(packets);
-                self.metrics.response_bytes.add(packets.bytes - packets.event_bytes);
-                self.metrics.watch_bytes.add(packets.event_bytes);
+                client.deliver(directly, |packets| {
+                    state.stats.count_packets(packets);
+                    self.metrics.response_bytes.add(packets.bytes - packets.event_bytes);
+                    self.metrics.watch_bytes.add(packets.event_bytes);
+                });
             }
         }
         let changes = self.preparer.changes();

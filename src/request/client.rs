@@ -70,15 +70,16 @@ impl Client {
     }
 
     /// Sends what is in the outbox: straight to the socket if `directly` and nothing speaks against it, else
-    /// by waking the connection. What it sent itself, it returns for counting.
-    pub fn deliver(&self, directly: bool) -> Packets {
+    /// by waking the connection. What it may send itself it counts first: whoever has a reply and then asks
+    /// for the server's figures finds it there.
+    pub fn deliver(&self, directly: bool, count: impl FnOnce(Packets)) {
         let mut outbox = self.outbox();
         match self.socket.get().filter(|_| directly) {
-            Some(socket) => outbox.flush(|bytes| socket.write_now(bytes)),
-            None => {
-                outbox.wake();
-                Packets::default()
+            Some(socket) => {
+                count(outbox.take_packets());
+                outbox.flush(|bytes| socket.write_now(bytes));
             }
+            None => outbox.wake(),
         }
     }
 
@@ -218,7 +219,9 @@ mod tests {
     fn what_is_delivered_directly_is_not_written_again() {
         let (client, socket) = client(100);
         client.outbox().raw(|out| out.extend_from_slice(b"reply"));
-        assert_eq!(client.deliver(true).count, 1);
+        let mut counted = 0;
+        client.deliver(true, |packets| counted = packets.count);
+        assert_eq!(counted, 1);
         assert_eq!(*socket.1.lock().unwrap(), b"reply");
         assert_eq!(collected(&client), None);
     }
@@ -227,7 +230,7 @@ mod tests {
     fn what_the_socket_does_not_take_is_left_to_the_connection() {
         let (client, socket) = client(2);
         client.outbox().raw(|out| out.extend_from_slice(b"reply"));
-        client.deliver(true);
+        client.deliver(true, drop);
         assert_eq!(*socket.1.lock().unwrap(), b"re");
         assert_eq!(collected(&client).as_deref(), Some(&b"ply"[..]));
     }
@@ -238,7 +241,7 @@ mod tests {
         client.outbox().raw(|out| out.extend_from_slice(b"first"));
         assert_eq!(collected(&client).as_deref(), Some(&b"first"[..]));
         client.outbox().raw(|out| out.extend_from_slice(b"second"));
-        client.deliver(true);
+        client.deliver(true, drop);
         assert!(socket.1.lock().unwrap().is_empty());
         assert_eq!(collected(&client).as_deref(), Some(&b"second"[..]));
     }
@@ -248,7 +251,7 @@ mod tests {
         let (client, socket) = client(100);
         client.outbox().require_wake();
         client.outbox().raw(|out| out.extend_from_slice(b"reply"));
-        client.deliver(true);
+        client.deliver(true, drop);
         assert!(socket.1.lock().unwrap().is_empty());
     }
 }

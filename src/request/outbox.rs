@@ -216,18 +216,17 @@ impl Outbox {
     }
 
     /// Writes what is here with `write`, which returns how much it took, unless the connection must see it
-    /// or holds earlier bytes; then, or when some is left, wakes it. What was sent whole is returned.
-    pub(super) fn flush(&mut self, write: impl FnOnce(&[u8]) -> usize) -> Packets {
+    /// or holds earlier bytes; then, or when some is left, wakes it.
+    pub(super) fn flush(&mut self, write: impl FnOnce(&[u8]) -> usize) {
         if !(self.writing || self.must_wake || self.close) {
             let sent = write(&self.bytes);
             self.bytes.drain(..sent);
             if self.bytes.is_empty() {
                 self.fresh = false;
-                return self.take_packets();
+                return;
             }
         }
         self.wake();
-        Packets::default()
     }
 
     /// Ends the connection without writing what is here.
