@@ -20,6 +20,8 @@ use crate::check_can_be_loaded;
 use crate::peer::{Peer, decode_connect};
 use crate::script::framed;
 
+/// The default of `jute.maxbuffer` and its extra size together.
+const TXN_BYTES_MAX: usize = 2 * 0xF_FFFF;
 /// Connections at a time.
 pub(crate) const CONNECTIONS: usize = 3;
 const TICK_MS: i64 = 2000;
@@ -58,6 +60,7 @@ impl World {
             digest: true,
             close_session_lists: !on(4),
             reconfig: on(5),
+            txn_bytes_max: TXN_BYTES_MAX,
         };
         let tree = Tree::new(OwnerRules { extended_types: on(2), emulate_353: on(6) });
         let state = Arc::new(State::new(tree, Sessions::new(TICK_MS, 1, 0), options));
