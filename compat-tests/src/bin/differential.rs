@@ -22,7 +22,7 @@ usage: differential [--ops N] [--seeds A..B | --seed S] [--pairs N] [--per-pair 
   --faults        switch faults on, one at a time, and see each caught";
 
 /// Enough for a script of some thousand steps.
-const SHRINK_LIMIT: Duration = Duration::from_secs(120);
+const SHRINK_TRIES_MAX: usize = 400;
 
 fn main() -> Result<()> {
     let mut plan = Plan {
@@ -56,7 +56,7 @@ fn main() -> Result<()> {
                 plan.limit = Some(Duration::from_secs(60 * value()?.parse::<u64>().context("--minutes")?))
             }
             "--keep-going" => plan.failures_max = value()?.parse().context("--keep-going")?,
-            "--shrink" => plan.shrink = Some(SHRINK_LIMIT),
+            "--shrink" => plan.shrink = Some(SHRINK_TRIES_MAX),
             "--faults" => return catch_faults(),
             "--print" => print = true,
             "--replay" => replay = Some(value()?),
@@ -85,7 +85,7 @@ fn main() -> Result<()> {
 }
 
 fn catch_faults() -> Result<()> {
-    let caught = faults::run(SHRINK_LIMIT)?;
+    let caught = faults::run(SHRINK_TRIES_MAX)?;
     for fault in &caught {
         println!(
             "# {}\n{}# {}\n",

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -69,8 +69,8 @@ pub fn build() -> Result<PathBuf> {
 }
 
 /// Switches each fault on and plays until it is caught; a fault that is not is an error. Each script is
-/// made short in about `limit`.
-pub fn run(limit: Duration) -> Result<Vec<Caught>> {
+/// made short in `tries_max` tries.
+pub fn run(tries_max: usize) -> Result<Vec<Caught>> {
     let program = build()?;
     let setup = Setup::new()?;
     let names = names();
@@ -78,7 +78,7 @@ pub fn run(limit: Duration) -> Result<Vec<Caught>> {
     let mut caught = Vec::new();
     for (name, what) in names {
         let begun = Instant::now();
-        caught.push(catch(&setup, &program, name, what, limit)?);
+        caught.push(catch(&setup, &program, name, what, tries_max)?);
         if let Some(last) = caught.last() {
             println!("{} caught and made short in {:.1} s", last.name, begun.elapsed().as_secs_f64());
         }
@@ -86,7 +86,7 @@ pub fn run(limit: Duration) -> Result<Vec<Caught>> {
     Ok(caught)
 }
 
-fn catch(setup: &Setup, program: &Path, name: String, what: String, limit: Duration) -> Result<Caught> {
+fn catch(setup: &Setup, program: &Path, name: String, what: String, tries_max: usize) -> Result<Caught> {
     let faulty = setup.with_fault(program, &name);
     let mut pair = Pair::start(&faulty)?;
     for seed in 1..=SEEDS_MAX {
@@ -100,7 +100,7 @@ fn catch(setup: &Setup, program: &Path, name: String, what: String, limit: Durat
         ensure!(pair.sides[1].server.alive(), "{name}: the faulty server has died: {}", mismatch.story);
         let ops = pair.played;
         drop(pair);
-        let (short, mismatch) = shrink::shrink(&faulty, &steps[..mismatch.step], limit, |_, _| {})
+        let (short, mismatch) = shrink::shrink(&faulty, &steps[..mismatch.step], tries_max, |_, _| {})
             .with_context(|| format!("{name}: seed {seed} does not part fresh servers"))?;
         let read_back = script::parse(&script::print(&short))?;
         ensure!(play_alone(&faulty, &read_back)?.is_some(), "{name}: the short script shows nothing again");

@@ -33,8 +33,8 @@ pub struct Plan {
     pub pairs: usize,
     /// So many seeds on one pair of servers.
     pub seeds_per_pair: usize,
-    /// How long a failing script is made short; none for not at all.
-    pub shrink: Option<Duration>,
+    /// In how many tries a failing script is made short; none for not at all.
+    pub shrink: Option<usize>,
     /// No new seed is begun after this long.
     pub limit: Option<Duration>,
     /// Seeds that fail are told and passed over, up to so many.
@@ -191,8 +191,8 @@ impl Run<'_> {
             mismatch.story,
             hint.unwrap_or_default()
         ));
-        if let Some(limit) = self.plan.shrink {
-            print_short(setup, seed, &steps, limit);
+        if let Some(tries_max) = self.plan.shrink {
+            print_short(setup, seed, &steps, tries_max);
         }
         Ok(false)
     }
@@ -236,9 +236,9 @@ fn compare_files(pair: &mut Pair, exceptions: &mut Exceptions) -> Result<(usize,
     logs::compare(dirs, [&mut reference.normal, &mut other.normal], exceptions)
 }
 
-fn print_short(setup: &Setup, seed: u64, steps: &[Step], limit: Duration) {
+fn print_short(setup: &Setup, seed: u64, steps: &[Step], tries_max: usize) {
     let tell = |tries: usize, left: usize| eprintln!("  try {tries}: {left} steps left");
-    match shrink::shrink(setup, steps, limit, tell) {
+    match shrink::shrink(setup, steps, tries_max, tell) {
         Some((short, mismatch)) => println!(
             "# seed {seed}, {} steps; play it again with --replay\n{}# {}",
             short.len(),

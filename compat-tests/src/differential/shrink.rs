@@ -1,7 +1,5 @@
 //! A failing script made short: parts are left out as long as the servers still part ways.
 
-use std::time::{Duration, Instant};
-
 use super::pair::{Mismatch, Setup};
 use super::play_alone;
 use super::script::Step;
@@ -14,24 +12,24 @@ fn parts(setup: &Setup, steps: &[Step]) -> Option<Mismatch> {
         .unwrap_or_else(|error| Some(Mismatch { step: steps.len(), story: format!("{error:#}\n") }))
 }
 
-/// Leaves out what is not needed to make the servers part, in about `limit`. Returns the shortest script found and its story; `None` if the whole script does not
-/// fail again.
+/// Leaves out what is not needed to make the servers part, in at most `tries_max` tries: a count and no
+/// time, so that a slow machine gets as far as a fast one. Returns the shortest script found and its story;
+/// `None` if the whole script does not fail again.
 pub fn shrink(
     setup: &Setup,
     steps: &[Step],
-    limit: Duration,
+    tries_max: usize,
     mut tell: impl FnMut(usize, usize),
 ) -> Option<(Vec<Step>, Mismatch)> {
-    let begun = Instant::now();
     let mut mismatch = parts(setup, steps)?;
     let mut tried = 1;
     let mut best = steps[..mismatch.step.min(steps.len())].to_vec();
     let mut chunk = best.len().div_ceil(2).max(1);
-    while begun.elapsed() < limit {
+    while tried < tries_max {
         let mut shorter = false;
         // From the end: what is needed last is mostly close to it, and goes with what led to it.
         let mut end = best.len();
-        while end > 0 && begun.elapsed() < limit {
+        while end > 0 && tried < tries_max {
             let start = end.saturating_sub(chunk);
             let candidate = [&best[..start], &best[end..]].concat();
             if candidate.is_empty() {
