@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use jute::records::Record;
@@ -21,6 +21,7 @@ use super::Shared;
 use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::meter::ReadMeter;
+use crate::request::client::Socket;
 use crate::request::outbox::Outbox;
 use crate::request::read::Read;
 use crate::request::reply::short_name;
@@ -36,7 +37,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     client: Arc<Client>,
     reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    writer: Arc<OwnedWriteHalf>,
     input: Input,
     /// Being written; what was written of it is `sent`.
     output: Vec<u8>,
@@ -76,6 +77,8 @@ impl Connection {
     pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, stream: TcpStream) -> Self {
         let identities = client.identities();
         let (reader, writer) = stream.into_split();
+        let writer = Arc::new(writer);
+        client.set_socket(Arc::new(DirectSocket(Arc::downgrade(&writer))));
         Self {
             shared,
             client,
@@ -164,7 +167,14 @@ impl Connection {
             let consumed = self.consume()?;
             let read = if self.may_read() { self.poll_read(cx)? } else { false };
             if wrote != Progress::Some && !consumed && !read {
-                return Poll::Pending;
+                if self.may_read() {
+                    return Poll::Pending;
+                }
+                // Looked at again after asking to be woken: what it waits for may have come in between.
+                self.client.outbox().require_wake();
+                if !self.may_go_on() {
+                    return Poll::Pending;
+                }
             }
         }
     }
@@ -204,7 +214,7 @@ impl Connection {
                     progress = Progress::Some;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.writer.as_ref().poll_write_ready(cx) {
+                    match self.writer.as_ref().as_ref().poll_write_ready(cx) {
                         Poll::Pending => return Ok(progress),
                         Poll::Ready(ready) => ready.map_err(End::Failed)?,
                     }
@@ -221,6 +231,11 @@ impl Connection {
             && self.client.in_flight() < limits.requests_max
             && self.client.in_flight_bytes() < limits.request_bytes_max
             && self.output.len() - self.sent < limits.unsent_bytes_max
+    }
+
+    /// Whether something can be done that could not a moment ago.
+    fn may_go_on(&self) -> bool {
+        self.may_read() || (self.phase == Phase::Connecting && self.client.in_flight() == 0)
     }
 
     /// A read that leaves room in the buffer has emptied the socket: no other is needed to see that.
@@ -420,6 +435,17 @@ impl Connection {
         outbox.close_after();
         self.phase = Phase::Ending;
         Ok(())
+    }
+}
+
+/// The socket as the writer thread may use it; it goes when the connection goes.
+#[derive(Debug)]
+struct DirectSocket(Weak<OwnedWriteHalf>);
+
+impl Socket for DirectSocket {
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        // An error shows again when the connection itself writes or reads.
+        self.0.upgrade().and_then(|writer| writer.try_write(bytes).ok()).unwrap_or(0)
     }
 }
 

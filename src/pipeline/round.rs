@@ -23,6 +23,8 @@ use crate::zab::{Action, Event};
 
 /// Requests answered between two times the tree is let go, so that reads on other threads get in.
 const APPLY_SLICE: usize = 256;
+/// Connections that the writer answers itself instead of waking their tasks.
+const DIRECT_REPLIES_MAX: usize = 2;
 /// Requests in one sync.
 const ROUND_REQUESTS_MAX: usize = 8192;
 
@@ -250,8 +252,15 @@ impl Pipeline {
             }
             drop(tree);
             state.stats.count_replies(tally);
+            // With few to answer, a write from here is cheaper than waking tasks; with many, the tasks
+            // write side by side.
+            let directly = woken.len() <= DIRECT_REPLIES_MAX;
             for client in woken.drain(..) {
-                client.outbox().wake();
+                client.deliver(directly, |packets| {
+                    state.stats.count_packets(packets);
+                    self.metrics.response_bytes.add(packets.bytes - packets.event_bytes);
+                    self.metrics.watch_bytes.add(packets.event_bytes);
+                });
             }
         }
         let changes = self.preparer.changes();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Packets};
 use crate::session::SessionHandle;
 use crate::tree::Identity;
 use crate::watch::WatcherId;
@@ -15,6 +15,12 @@ pub const WATCH_BYTES_MAX: usize = 128 << 20;
 /// Bytes of identities a connection may add.
 pub const IDENTITY_BYTES_MAX: usize = 1 << 20;
 
+/// A socket that takes bytes without waiting. What it does not take stays where it was.
+pub trait Socket: Send + Sync + std::fmt::Debug {
+    /// Writes what it can and returns how much that was.
+    fn write_now(&self, bytes: &[u8]) -> usize;
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
@@ -24,6 +30,7 @@ pub struct Client {
     pub peer: SocketAddr,
     /// When it came, in milliseconds since 1970.
     pub established_ms: i64,
+    socket: OnceLock<Arc<dyn Socket>>,
     session: OnceLock<Arc<SessionHandle>>,
     identities: RwLock<Arc<[Identity]>>,
     outbox: Mutex<Outbox>,
@@ -45,6 +52,7 @@ impl Client {
             id,
             peer,
             established_ms,
+            socket: OnceLock::new(),
             session: OnceLock::new(),
             identities: RwLock::new(Arc::new([ip])),
             outbox: Mutex::default(),
@@ -53,6 +61,25 @@ impl Client {
             closed: AtomicBool::new(false),
             over_watched: AtomicBool::new(false),
             knows_read_only: AtomicBool::new(true),
+        }
+    }
+
+    /// Lets others write to its socket when that is quicker than waking its task.
+    pub fn set_socket(&self, socket: Arc<dyn Socket>) {
+        let _set_once = self.socket.set(socket);
+    }
+
+    /// Sends what is in the outbox: straight to the socket if `directly` and nothing speaks against it, else
+    /// by waking the connection. What it may send itself it counts first: whoever has a reply and then asks
+    /// for the server's figures finds it there.
+    pub fn deliver(&self, directly: bool, count: impl FnOnce(Packets)) {
+        let mut outbox = self.outbox();
+        match self.socket.get().filter(|_| directly) {
+            Some(socket) => {
+                count(outbox.take_packets());
+                outbox.flush(|bytes| socket.write_now(bytes));
+            }
+            None => outbox.wake(),
         }
     }
 
@@ -154,5 +181,77 @@ impl Client {
         let mut outbox = self.outbox();
         outbox.close_after();
         outbox.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes so many bytes.
+    #[derive(Debug)]
+    struct Room(AtomicUsize, Mutex<Vec<u8>>);
+
+    impl Socket for Arc<Room> {
+        fn write_now(&self, bytes: &[u8]) -> usize {
+            let count = bytes.len().min(self.0.swap(0, Ordering::Relaxed));
+            self.1.lock().expect("one thread").extend_from_slice(&bytes[..count]);
+            count
+        }
+    }
+
+    fn client(room: usize) -> (Client, Arc<Room>) {
+        let client = Client::new(1, ([127, 0, 0, 1], 1).into(), 0);
+        let socket = Arc::new(Room(AtomicUsize::new(room), Mutex::default()));
+        client.set_socket(Arc::new(Arc::clone(&socket)));
+        (client, socket)
+    }
+
+    /// What the connection finds when it looks.
+    fn collected(client: &Client) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        client.outbox().collect(&mut bytes, Waker::noop()).then_some(bytes)
+    }
+
+    #[test]
+    fn what_is_delivered_directly_is_not_written_again() {
+        let (client, socket) = client(100);
+        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        let mut counted = 0;
+        client.deliver(true, |packets| counted = packets.count);
+        assert_eq!(counted, 1);
+        assert_eq!(*socket.1.lock().unwrap(), b"reply");
+        assert_eq!(collected(&client), None);
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_left_to_the_connection() {
+        let (client, socket) = client(2);
+        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        client.deliver(true, drop);
+        assert_eq!(*socket.1.lock().unwrap(), b"re");
+        assert_eq!(collected(&client).as_deref(), Some(&b"ply"[..]));
+    }
+
+    #[test]
+    fn nothing_overtakes_what_the_connection_is_writing() {
+        let (client, socket) = client(100);
+        client.outbox().raw(|out| out.extend_from_slice(b"first"));
+        assert_eq!(collected(&client).as_deref(), Some(&b"first"[..]));
+        client.outbox().raw(|out| out.extend_from_slice(b"second"));
+        client.deliver(true, drop);
+        assert!(socket.1.lock().unwrap().is_empty());
+        assert_eq!(collected(&client).as_deref(), Some(&b"second"[..]));
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_more_than_bytes_is_woken() {
+        let (client, socket) = client(100);
+        client.outbox().require_wake();
+        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        client.deliver(true, drop);
+        assert!(socket.1.lock().unwrap().is_empty());
     }
 }

@@ -29,6 +29,10 @@ pub struct Outbox {
     refusal: Option<&'static str>,
     /// Replies put in since the connection last looked.
     fresh: bool,
+    /// The connection holds bytes it took from here and has not written yet.
+    writing: bool,
+    /// The connection waits for more than replies: for room, for its session.
+    must_wake: bool,
     waker: Option<Waker>,
     news: Packets,
     /// What the connection has done.
@@ -211,6 +215,20 @@ impl Outbox {
         self.fresh = true;
     }
 
+    /// Writes what is here with `write`, which returns how much it took, unless the connection must see it
+    /// or holds earlier bytes; then, or when some is left, wakes it.
+    pub(super) fn flush(&mut self, write: impl FnOnce(&[u8]) -> usize) {
+        if !(self.writing || self.must_wake || self.close) {
+            let sent = write(&self.bytes);
+            self.bytes.drain(..sent);
+            if self.bytes.is_empty() {
+                self.fresh = false;
+                return;
+            }
+        }
+        self.wake();
+    }
+
     /// Ends the connection without writing what is here.
     pub const fn refuse(&mut self, why: &'static str) {
         self.refusal = Some(why);
@@ -227,6 +245,8 @@ impl Outbox {
     /// Takes what is to be written, if anything came since the last time, and leaves `spare` in its
     /// place. Registers `waker` for what comes later.
     pub fn collect(&mut self, spare: &mut Vec<u8>, waker: &Waker) -> bool {
+        self.writing = self.fresh;
+        self.must_wake = false;
         if self.fresh {
             self.fresh = false;
             std::mem::swap(&mut self.bytes, spare);
@@ -236,6 +256,11 @@ impl Outbox {
             self.waker = Some(waker.clone());
         }
         false
+    }
+
+    /// The connection waits for something that replies may bring besides their bytes: it must be woken.
+    pub const fn require_wake(&mut self) {
+        self.must_wake = true;
     }
 
     /// Whether the connection is to close after what is here.
