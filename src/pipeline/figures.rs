@@ -1,4 +1,5 @@
-//! What reads and writes of each top-level node amount to (reference: `DataTree.updateReadStat`,
+//! What the pipeline counts: how long its stages take, which watches fire, and what reads and writes of
+//! each top-level node amount to (reference: `ServerMetrics`, `DataTree.updateReadStat`,
 //! `updateWriteStat`).
 
 use jute::txn::TxnBody;
@@ -10,8 +11,8 @@ use crate::tree::path;
 /// Bytes the reference counts for the stat of a node that was read.
 pub const STAT_OVERHEAD_BYTES: usize = 68;
 
-/// One round of the pipeline, in milliseconds on the monotonic clock.
-pub(super) struct Round {
+/// When the stages of one round ended, in milliseconds on the monotonic clock.
+pub(super) struct Stages {
     pub(super) began: i64,
     /// Everything was prepared and appended.
     pub(super) prepared: i64,
@@ -19,7 +20,7 @@ pub(super) struct Round {
     pub(super) synced: i64,
 }
 
-impl Round {
+impl Stages {
     /// Counts the stages for each of its requests, given when they came, and its `txns` transactions, made
     /// at `made` and durable at `durable` on the wall clock. The stages work on a whole round at once: the
     /// time of one request is its share.

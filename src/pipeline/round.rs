@@ -126,7 +126,7 @@ impl Pipeline {
                     .observe(i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX));
                 self.zab.handle(Event::LogSynced(self.log.durable_zxid()));
             }
-            let stages = figures::Round { began, prepared, synced: self.clock.now_ms() };
+            let stages = figures::Stages { began, prepared, synced: self.clock.now_ms() };
             let received = staged.iter().map(|staged| staged.request.received_ms);
             stages.count(&self.metrics, received, txns, (made, self.clock.wall_ms()));
             let mut committed = self.state.tree().last_zxid();

@@ -168,27 +168,16 @@ impl State {
         };
         tree.apply(header, body, &mut |change| {
             match change {
-                Change::Created { path, acl, parent_acl } => {
+                Change::Created { path, acl, parent_acl } | Change::Deleted { path, acl, parent_acl } => {
                     let parent = path::parent_for_events(path);
-                    watches.created(path, parent, |watcher, event, at| {
-                        tell(
-                            watcher,
-                            event,
-                            at,
-                            if event == EventType::NodeCreated { acl } else { parent_acl },
-                        );
-                    });
-                }
-                Change::Deleted { path, acl, parent_acl } => {
-                    let parent = path::parent_for_events(path);
-                    watches.deleted(path, parent, |watcher, event, at| {
-                        tell(
-                            watcher,
-                            event,
-                            at,
-                            if event == EventType::NodeDeleted { acl } else { parent_acl },
-                        );
-                    });
+                    let tell = |watcher, event, at: &str| {
+                        let of_parent = event == EventType::NodeChildrenChanged;
+                        tell(watcher, event, at, if of_parent { parent_acl } else { acl });
+                    };
+                    match change {
+                        Change::Created { .. } => watches.created(path, parent, tell),
+                        _ => watches.deleted(path, parent, tell),
+                    }
                 }
                 Change::DataChanged { path, acl } => {
                     watches.data_changed(path, |watcher, event, at| tell(watcher, event, at, acl));
