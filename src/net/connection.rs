@@ -285,6 +285,8 @@ impl Connection {
         self.shared.state.stats.count_received(1);
         self.client.outbox().stats.received += 1;
         self.shared.metrics.connection_request_count.increment();
+        self.shared.metrics.connection_token_deficit.observe(0); // nobody is throttled yet
+        self.shared.metrics.request_throttle_queue_time_ms.observe(0);
         self.client.enter(bytes);
         self.phase = Phase::Connecting;
         let session = connect.session_id;
@@ -315,6 +317,7 @@ impl Connection {
         let limits = &shared.limits;
         let now = shared.clock.now_ms();
         let mut received = 0;
+        let mut immediate = 0;
         let mut received_bytes = 0;
         let mut tally = Tally::default();
         let mut tree = None;
@@ -343,6 +346,7 @@ impl Connection {
                 break Err(End::Refused(format!("a frame of {} bytes has no header", frame.len())));
             };
             let (xid, op, body) = (header.xid, OpCode(header.r#type), reader.rest());
+            immediate += u32::from(matches!(op, OpCode::AUTH | OpCode::SASL));
             match op {
                 OpCode::AUTH => match authenticate(&shared, &client, xid, body) {
                     Ok(()) => {
@@ -406,6 +410,8 @@ impl Connection {
             shared.state.stats.count_received(received);
             shared.metrics.bytes_received_count.add(received_bytes);
             shared.state.stats.count_replies(tally);
+            let submitted = u32::try_from(received).unwrap_or(u32::MAX) - immediate;
+            shared.metrics.request_throttle_queue_time_ms.observe_many(0, submitted);
             shared.metrics.readlatency.observe_many(0, u32::try_from(tally.replies).unwrap_or(u32::MAX));
             shared.queue.push(&mut self.handover);
         }

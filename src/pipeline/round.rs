@@ -174,7 +174,11 @@ impl Pipeline {
         }
         staged.extend(appended);
         while let Some(mut request) = requests.next() {
+            let began = (request.op == OpCode::CLOSE_SESSION).then(|| self.clock.now_ms());
             let what = self.stage(&tree, &mut sessions, &mut request, wall, now);
+            if let Some(began) = began {
+                self.metrics.close_session_prep_time.observe(self.clock.now_ms() - began);
+            }
             let new = Staged { request, what };
             if let Some(entry) = new.txn() {
                 match self.log.append(entry) {
