@@ -266,8 +266,7 @@ impl Connection {
         let Some(word) = self.input.unread().first_chunk::<4>().copied() else { return Ok(false) };
         if self.shared.commands.is_word(word) {
             self.input.skip(4);
-            self.shared.state.stats.count_received(1);
-            self.client.outbox().stats.received += 1;
+            self.count_received(1, 4);
             self.phase = Phase::Word(word);
             return Ok(true);
         }
@@ -282,8 +281,7 @@ impl Connection {
         if !has_read_only {
             self.client.set_old_protocol();
         }
-        self.shared.state.stats.count_received(1);
-        self.client.outbox().stats.received += 1;
+        self.count_received(1, 4 + bytes as u64);
         self.shared.metrics.connection_request_count.increment();
         self.shared.metrics.connection_token_deficit.observe(0); // nobody is throttled yet
         self.shared.metrics.request_throttle_queue_time_ms.observe(0);
@@ -293,6 +291,13 @@ impl Connection {
         self.handover.push(self.request(session, 0, OpCode::CREATE_SESSION, Body::Connect(connect), bytes));
         self.shared.queue.push(&mut self.handover);
         Ok(true)
+    }
+
+    /// Packets came, of so many bytes with their lengths.
+    fn count_received(&self, packets: u64, bytes: u64) {
+        self.client.outbox().stats.received += packets;
+        self.shared.state.stats.count_received(packets);
+        self.shared.metrics.bytes_received_count.add(bytes);
     }
 
     fn request(&self, session: SessionId, xid: i32, op: OpCode, body: Body, bytes: usize) -> Request {
@@ -316,8 +321,7 @@ impl Connection {
         let client = Arc::clone(&self.client);
         let limits = &shared.limits;
         let now = shared.clock.now_ms();
-        let mut received = 0;
-        let mut immediate = 0;
+        let (mut received, mut immediate) = (0_u32, 0);
         let mut received_bytes = 0;
         let mut tally = Tally::default();
         let mut tree = None;
@@ -406,12 +410,9 @@ impl Connection {
         };
         drop(tree);
         if received > 0 {
-            client.outbox().stats.received += received;
-            shared.state.stats.count_received(received);
-            shared.metrics.bytes_received_count.add(received_bytes);
+            self.count_received(received.into(), received_bytes);
             shared.state.stats.count_replies(tally);
-            let submitted = u32::try_from(received).unwrap_or(u32::MAX) - immediate;
-            shared.metrics.request_throttle_queue_time_ms.observe_many(0, submitted);
+            shared.metrics.request_throttle_queue_time_ms.observe_many(0, received - immediate);
             shared.metrics.readlatency.observe_many(0, u32::try_from(tally.replies).unwrap_or(u32::MAX));
             shared.queue.push(&mut self.handover);
         }

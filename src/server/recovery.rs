@@ -100,8 +100,10 @@ pub(super) fn recover(
         tracing::info!(path = %path.display(), "removed a log file without any transaction");
     }
     let now = clock.now_ms();
-    metrics.startup_txns_loaded.observe(recovered.progress.entries.cast_signed());
-    metrics.startup_txns_load_time.observe(now - replay_began);
+    if snapshot.is_some() || recovered.progress.entries > 0 {
+        metrics.startup_txns_loaded.observe(recovered.progress.entries.cast_signed());
+        metrics.startup_txns_load_time.observe(now - replay_began);
+    }
     metrics.dbinittime.observe(now - began);
     let Recovering { mut tree, sessions, .. } = recovering;
     let orphans: Vec<_> = tree
