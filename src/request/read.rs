@@ -182,9 +182,15 @@ impl Read<'_> {
         write::int(out, i32::try_from(children.len()).unwrap_or(i32::MAX));
         let mut bytes = 0;
         for child in children {
-            let name = self.tree.node(*child).name();
+            let child = self.tree.node(*child);
+            let name = child.name_bytes();
             bytes += name.len();
-            write::ustring(out, Some(name));
+            // Java has its own bytes for what lies beyond the basic plane, and only for that.
+            if name.iter().all(|byte| *byte < 0xF0) {
+                write::buffer(out, Some(name));
+            } else {
+                write::ustring(out, Some(child.name()));
+            }
         }
         (self.meter)(path, bytes);
         Ok(node)

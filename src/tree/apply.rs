@@ -1,7 +1,7 @@
 //! Carrying out transactions. Every path through here is total: what does not fit the tree (which only
 //! happens when replaying over a fuzzy snapshot) is passed over exactly as the reference passes it over.
 
-use jute::records::data::{Acl, Stat};
+use jute::records::data::{Acl, Stat, StatPersisted};
 use jute::records::txn::TxnHeader;
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, SessionId, Zxid};
@@ -164,18 +164,16 @@ impl Tree {
             self.acls.release(replaced);
             return Applied { path, code: Code::NODE_EXISTS, ..Applied::default() };
         }
-        let data = data.map(Vec::into_boxed_slice);
-        let mut node = Node {
+        let stat = StatPersisted {
             czxid: header.zxid,
             mzxid: header.zxid,
             pzxid: header.zxid,
             ctime: header.time,
             mtime: header.time,
-            owner: owner.to_field(),
-            data,
-            ..Node::built_in(&path, slot)
+            ephemeral_owner: owner.to_field(),
+            ..StatPersisted::default()
         };
-        node.content_crc = digest::content_crc(&path, node.data());
+        let node = Node::new(&path, data.as_deref(), slot, &stat);
         let stat = node.stat(self.rules);
         let data_length = node.data().map_or(0, <[u8]>::len);
         self.raise_cversion(parent_id, parent_path, parent_cversion, header.zxid);
@@ -196,7 +194,10 @@ impl Tree {
         let Some(parent_id) = self.find(parent_path) else { return Code::NO_NODE };
         // Even when the node is already gone, as over a fuzzy snapshot, the parent has changed.
         if !fault::is_on(Fault::WrongPzxid) {
-            self.change(parent_id, parent_path, |parent| parent.pzxid = parent.pzxid.max(zxid));
+            self.change(parent_id, parent_path, |parent| {
+                let rare = parent.rare_mut();
+                rare.pzxid = rare.pzxid.max(zxid);
+            });
         }
         let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
         let node = self.uproot(id, path);
@@ -221,11 +222,10 @@ impl Tree {
     ) -> Option<Stat> {
         let id = self.find(path)?;
         let before = self.node(id).data().map_or(0, <[u8]>::len) as i64;
-        let data = data.map(Vec::into_boxed_slice);
         let after = data.as_deref().map_or(0, <[u8]>::len) as i64;
         let content_crc = digest::content_crc(path, data.as_deref());
         self.change(id, path, |node| {
-            node.data = data;
+            node.content.set_data(data.as_deref());
             node.content_crc = content_crc;
             node.mtime = header.time;
             node.mzxid = header.zxid;
@@ -243,7 +243,7 @@ impl Tree {
         let slot = self.acls.intern(acl);
         let replaced = self.node(id).acl;
         self.change(id, path, |node| {
-            node.aversion = version;
+            node.rare_mut().aversion = version;
             node.acl = slot;
         });
         self.acls.release(replaced);
@@ -280,13 +280,14 @@ impl Tree {
 
     /// The count of child creations only ever grows; with it the parent's pzxid.
     fn raise_cversion(&mut self, id: NodeId, path: &str, cversion: i32, zxid: Zxid) {
-        let current = self.node(id).cversion;
+        let current = self.node(id).cversion();
         let raised = if cversion == -1 { current.wrapping_add(1) } else { cversion };
         let raised = raised.wrapping_add(fault::is_on(Fault::WrongCversion).into());
         if raised > current {
             self.change(id, path, |parent| {
-                parent.cversion = raised;
-                parent.pzxid = zxid;
+                let rare = parent.rare_mut();
+                rare.cversion = raised;
+                rare.pzxid = zxid;
             });
         }
     }
@@ -372,7 +373,7 @@ impl Tree {
     /// Usage changes without a zxid, a version or a watch; it lies outside the digest.
     fn write_usage(&mut self, governed: &str, usage: &StatsTrack) {
         if let Some(id) = self.find(&quota::stats_path(governed)) {
-            self.node_mut(id).data = Some(usage.to_string().into_bytes().into_boxed_slice());
+            self.node_mut(id).content.set_data(Some(usage.to_string().as_bytes()));
         }
     }
 }

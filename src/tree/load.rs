@@ -33,20 +33,7 @@ impl Tree {
     ) -> Result<(), String> {
         // Fuzzy snapshots of the reference may name a list they do not define; replay repairs the node.
         let acl = self.acls.use_file_id(acl).unwrap_or(super::AclSlot::OPEN);
-        let node = Node {
-            data: data.map(Into::into),
-            czxid: stat.czxid,
-            mzxid: stat.mzxid,
-            pzxid: stat.pzxid,
-            ctime: stat.ctime,
-            mtime: stat.mtime,
-            owner: stat.ephemeral_owner,
-            version: stat.version,
-            cversion: stat.cversion,
-            aversion: stat.aversion,
-            content_crc: digest::content_crc(path, data),
-            ..Node::built_in(path, acl)
-        };
+        let node = Node::new(path, data, acl, stat);
         let Some((parent, _)) = path::split(path) else {
             if !path.is_empty() || self.nodes.len() > 0 {
                 return Err(format!("node {path:?} is not a path"));
@@ -108,9 +95,8 @@ impl Tree {
         let mut readable = self.acls.list(super::AclSlot::OPEN).to_vec();
         readable.iter_mut().for_each(|acl| acl.perms = perms::READ);
         let slot = self.acls.intern(Some(readable));
-        let mut node = Node::built_in(PATH, slot);
-        node.aversion = -1; // the reference sets the list with "version -1"
-        self.plant(PATH, node);
+        let aversion = -1; // the reference sets the list with "version -1"
+        self.plant(PATH, super::built_in(PATH, slot, aversion));
     }
 
     pub(super) fn plant(&mut self, path: &str, node: Node) {
@@ -138,7 +124,7 @@ impl Tree {
         let id = self.nodes.insert(node);
         self.index.insert(hash, id, &self.nodes);
         let parent = self.nodes.get_mut(parent).expect("the parent is there");
-        parent.children.get_or_insert_default().push(id);
+        parent.rare_mut().children.push(id);
     }
 
     /// Unlinks a node. Its children, if a damaged log makes it have some, go with it.
@@ -159,20 +145,19 @@ impl Tree {
         let (hash, parent, position) = (node.path_hash, node.parent, node.position as usize);
         self.index.remove(hash, id);
         let mut moved = None;
-        if let Some(siblings) = self.nodes.get_mut(parent).map(|parent| &mut parent.children)
-            && let Some(list) = siblings
-        {
-            list.swap_remove(position);
-            moved = list.get(position).copied();
-            if list.is_empty() {
-                *siblings = None;
+        if let Some(parent) = self.nodes.get_mut(parent) {
+            let siblings = &mut parent.rare_mut().children;
+            siblings.swap_remove(position);
+            moved = siblings.get(position).copied();
+            if siblings.is_empty() {
+                *siblings = Vec::new();
             }
         }
         if let Some(sibling) = moved.and_then(|id| self.nodes.get_mut(id)) {
             sibling.position = position as u32;
         }
         let node = self.nodes.remove(id).expect("the node is there");
-        self.forget(path, node.owner);
+        self.forget(path, node.owner());
         self.data_bytes -= (path::utf16_length(path) + node.data().map_or(0, <[u8]>::len)) as i64;
         if digest::counts(path) {
             self.digest = self.digest.wrapping_sub(Self::node_digest(&node));

@@ -6,6 +6,7 @@
 
 pub mod acl;
 mod apply;
+mod content;
 pub mod digest;
 mod ephemerals;
 pub mod ip;
@@ -20,7 +21,7 @@ mod slab;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jute::records::data::{Acl, Stat};
+use jute::records::data::{Acl, Stat, StatPersisted};
 use jute::{Code, OpCode, SessionId, Zxid};
 
 pub use self::acl::{AclRules, AclSlot, AclTable, Identity};
@@ -100,9 +101,9 @@ impl Tree {
     #[must_use]
     pub fn new(rules: OwnerRules) -> Self {
         let mut tree = Self::empty(rules);
-        tree.plant_root(Node::built_in("", AclSlot::OPEN));
+        tree.plant_root(built_in("", AclSlot::OPEN, 0));
         for path in ["/zookeeper", quota::ROOT] {
-            tree.plant(path, Node::built_in(path, AclSlot::OPEN));
+            tree.plant(path, built_in(path, AclSlot::OPEN, 0));
         }
         tree.plant_config_node();
         tree
@@ -258,10 +259,10 @@ impl Tree {
     /// Whether the node's path is `path`: its names are compared on the way up.
     fn has_path(&self, id: NodeId, path: &str) -> bool {
         let mut id = id;
-        let mut rest = path;
+        let mut rest = path.as_bytes();
         while id != NodeId::ROOT {
             let Some(node) = self.nodes.get(id) else { return false };
-            let Some(above) = rest.strip_suffix(node.name.as_ref()).and_then(|rest| rest.strip_suffix('/'))
+            let Some(above) = rest.strip_suffix(node.name_bytes()).and_then(|rest| rest.strip_suffix(b"/"))
             else {
                 return false;
             };
@@ -277,27 +278,7 @@ impl Tree {
     }
 }
 
-impl Node {
-    fn built_in(path: &str, acl: AclSlot) -> Self {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        Self {
-            name: name.into(),
-            data: Some(Box::default()),
-            children: None,
-            czxid: Zxid::ZERO,
-            mzxid: Zxid::ZERO,
-            pzxid: Zxid::ZERO,
-            ctime: 0,
-            mtime: 0,
-            owner: SessionId(0),
-            version: 0,
-            cversion: 0,
-            aversion: 0,
-            acl,
-            parent: NodeId::ROOT,
-            position: 0,
-            path_hash: 0,
-            content_crc: digest::content_crc(path, None),
-        }
-    }
+/// A node that every tree begins with. Its data is empty.
+fn built_in(path: &str, acl: AclSlot, aversion: i32) -> Node {
+    Node::new(path, Some(&[]), acl, &StatPersisted { aversion, ..StatPersisted::default() })
 }

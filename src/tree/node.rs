@@ -3,6 +3,9 @@
 use jute::records::data::{Stat, StatPersisted};
 use jute::{SessionId, Zxid};
 
+use super::content::Content;
+use super::digest;
+
 /// The owner of every container node.
 pub const CONTAINER_OWNER: i64 = i64::MIN;
 /// Top byte of owners that encode an extended type.
@@ -79,23 +82,14 @@ impl NodeId {
 /// One node. Kept small: a million of them are counted in hundreds of megabytes.
 #[derive(Debug)]
 pub struct Node {
-    /// The last component of the path; empty for the root.
-    pub(super) name: Box<str>,
-    /// `None` is null, which clients can tell from empty.
-    pub(super) data: Option<Box<[u8]>>,
-    /// Boxed, since most nodes have none. Order is arbitrary.
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every leaf")]
-    pub(super) children: Option<Box<Vec<NodeId>>>,
+    pub(super) content: Content,
+    /// What a node without children mostly lacks.
+    rare: Option<Box<Rare>>,
     pub(super) czxid: Zxid,
     pub(super) mzxid: Zxid,
-    pub(super) pzxid: Zxid,
     pub(super) ctime: i64,
     pub(super) mtime: i64,
-    pub(super) owner: SessionId,
     pub(super) version: i32,
-    /// Creations of children; clients are shown creations plus deletions.
-    pub(super) cversion: i32,
-    pub(super) aversion: i32,
     pub(super) acl: super::acl::AclSlot,
     pub(super) parent: NodeId,
     /// Index in the parent's `children`.
@@ -106,23 +100,78 @@ pub struct Node {
     pub(super) content_crc: u32,
 }
 
+/// The part of a node that is made when it first differs from what a new persistent node has.
+#[derive(Debug)]
+pub(super) struct Rare {
+    /// Order is arbitrary.
+    pub(super) children: Vec<NodeId>,
+    /// At first the node's `czxid`.
+    pub(super) pzxid: Zxid,
+    /// Creations of children; clients are shown creations plus deletions.
+    pub(super) cversion: i32,
+    pub(super) aversion: i32,
+    pub(super) owner: SessionId,
+}
+
 impl Node {
-    /// The data; `None` is null.
-    #[must_use]
-    pub fn data(&self) -> Option<&[u8]> {
-        self.data.as_deref()
+    /// A node with this stat, not yet linked to others.
+    pub(super) fn new(path: &str, data: Option<&[u8]>, acl: super::AclSlot, stat: &StatPersisted) -> Self {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let StatPersisted { czxid, mzxid, ctime, mtime, version, cversion, aversion, .. } = *stat;
+        let (pzxid, owner) = (stat.pzxid, stat.ephemeral_owner);
+        let is_plain = pzxid == czxid && owner.0 == 0 && cversion == 0 && aversion == 0;
+        let rare =
+            (!is_plain).then(|| Box::new(Rare { children: Vec::new(), pzxid, cversion, aversion, owner }));
+        Self {
+            content: Content::new(name, data),
+            rare,
+            czxid,
+            mzxid,
+            ctime,
+            mtime,
+            version,
+            acl,
+            parent: NodeId::ROOT,
+            position: 0,
+            path_hash: 0,
+            content_crc: digest::content_crc(path, data),
+        }
     }
 
-    /// The last component of its path.
+    /// What most nodes lack, to be changed.
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        let pzxid = self.czxid;
+        self.rare.get_or_insert_with(|| {
+            let (children, owner) = (Vec::new(), SessionId(0));
+            Box::new(Rare { children, pzxid, cversion: 0, aversion: 0, owner })
+        })
+    }
+
+    /// The data; `None` is null, which clients can tell from empty.
+    #[must_use]
+    pub fn data(&self) -> Option<&[u8]> {
+        self.content.data()
+    }
+
+    /// The last component of its path; empty for the root.
+    ///
+    /// # Panics
+    /// Never: names are taken as text only.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        str::from_utf8(self.content.name()).expect("a name was text when it was taken")
+    }
+
+    /// The last component of its path as UTF-8, for those who need not look at the characters.
+    #[must_use]
+    pub fn name_bytes(&self) -> &[u8] {
+        self.content.name()
     }
 
     /// Its children, in arbitrary order.
     #[must_use]
     pub fn children(&self) -> &[NodeId] {
-        self.children.as_deref().map_or(&[], Vec::as_slice)
+        self.rare.as_deref().map_or(&[], |rare| rare.children.as_slice())
     }
 
     /// Its access control list.
@@ -139,14 +188,26 @@ impl Node {
 
     /// Last change of the children.
     #[must_use]
-    pub const fn pzxid(&self) -> Zxid {
-        self.pzxid
+    pub fn pzxid(&self) -> Zxid {
+        self.rare.as_ref().map_or(self.czxid, |rare| rare.pzxid)
     }
 
     /// Creation.
     #[must_use]
     pub const fn czxid(&self) -> Zxid {
         self.czxid
+    }
+
+    /// Creations of children.
+    #[must_use]
+    pub fn cversion(&self) -> i32 {
+        self.rare.as_ref().map_or(0, |rare| rare.cversion)
+    }
+
+    /// The field that says who owns it.
+    #[must_use]
+    pub fn owner(&self) -> SessionId {
+        self.rare.as_ref().map_or(SessionId(0), |rare| rare.owner)
     }
 
     /// CRC-32 of path and data.
@@ -157,17 +218,18 @@ impl Node {
 
     /// What snapshots keep.
     #[must_use]
-    pub const fn persisted(&self) -> StatPersisted {
+    pub fn persisted(&self) -> StatPersisted {
+        let rare = self.rare.as_deref();
         StatPersisted {
             czxid: self.czxid,
             mzxid: self.mzxid,
             ctime: self.ctime,
             mtime: self.mtime,
             version: self.version,
-            cversion: self.cversion,
-            aversion: self.aversion,
-            ephemeral_owner: self.owner,
-            pzxid: self.pzxid,
+            cversion: rare.map_or(0, |rare| rare.cversion),
+            aversion: rare.map_or(0, |rare| rare.aversion),
+            ephemeral_owner: rare.map_or(SessionId(0), |rare| rare.owner),
+            pzxid: rare.map_or(self.czxid, |rare| rare.pzxid),
         }
     }
 
@@ -175,22 +237,23 @@ impl Node {
     #[must_use]
     pub fn stat(&self, rules: OwnerRules) -> Stat {
         let children = i32::try_from(self.children().len()).unwrap_or(i32::MAX);
-        let ephemeral_owner = match Owner::from_field(self.owner, rules) {
+        let kept = self.persisted();
+        let ephemeral_owner = match Owner::from_field(kept.ephemeral_owner, rules) {
             Owner::Session(id) => id,
             _ => SessionId(0),
         };
         Stat {
-            czxid: self.czxid,
-            mzxid: self.mzxid,
-            ctime: self.ctime,
-            mtime: self.mtime,
-            version: self.version,
-            cversion: self.cversion.wrapping_mul(2).wrapping_sub(children),
-            aversion: self.aversion,
+            czxid: kept.czxid,
+            mzxid: kept.mzxid,
+            ctime: kept.ctime,
+            mtime: kept.mtime,
+            version: kept.version,
+            cversion: kept.cversion.wrapping_mul(2).wrapping_sub(children),
+            aversion: kept.aversion,
             ephemeral_owner,
             data_length: self.data().map_or(0, |data| i32::try_from(data.len()).unwrap_or(i32::MAX)),
             num_children: children,
-            pzxid: self.pzxid,
+            pzxid: kept.pzxid,
         }
     }
 }

@@ -13,13 +13,17 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::io::Errno;
 
 use crate::disk::{DiskError, LogMem, Result};
 
 /// The smallest page there is; the kernel's may be larger, and then more is present than is noted.
 const PAGE_BYTES: usize = 4096;
+
+/// Synced pages are given back in steps of this: nobody reads them here again, and a whole file of them
+/// would count as the server's memory.
+const GIVE_BACK_BYTES: usize = 1 << 20;
 
 /// A shared, writable map of the first bytes of a file.
 pub(super) struct Mapped {
@@ -28,6 +32,8 @@ pub(super) struct Mapped {
     /// Pages brought in by the last store, as offsets in the map; none after a sync, which makes them
     /// read-only again.
     present: Range<usize>,
+    /// Everything before was given back; a multiple of the step.
+    given_back: usize,
 }
 
 impl Mapped {
@@ -39,7 +45,7 @@ impl Mapped {
         // Without this the kernel sees a file read in sequence and caches it in folios of a megabyte,
         // each of which is written whole when one record in it is synced: twenty times the bytes.
         map.advise(Advice::Random).map_err(failed)?;
-        Ok(Self { map, path: path.to_owned(), present: 0..0 })
+        Ok(Self { map, path: path.to_owned(), present: 0..0, given_back: 0 })
     }
 
     fn check(&self, operation: &'static str, offset: u64, count: usize) -> Result<usize> {
@@ -78,6 +84,26 @@ impl Mapped {
     }
 }
 
+impl Mapped {
+    /// Unmaps the pages of whole steps before `end`. They stay in the page cache and in the file.
+    fn give_back(&mut self, end: usize) {
+        let end = end / GIVE_BACK_BYTES * GIVE_BACK_BYTES;
+        if end <= self.given_back {
+            return;
+        }
+        // SAFETY: no reference to mapped bytes exists, here or elsewhere, and `end` is at most the map's
+        // length. The map is shared, so that what was stored stays, and a later access brings it back.
+        let advised = unsafe {
+            let (start, count) = (self.given_back, end - self.given_back);
+            self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, count)
+        };
+        // Without it the pages stay until the file is full, and nothing else changes.
+        if advised.is_ok() {
+            self.given_back = end;
+        }
+    }
+}
+
 impl LogMem for Mapped {
     fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let start = self.check("store", offset, bytes.len())?;
@@ -98,6 +124,46 @@ impl LogMem for Mapped {
         self.present = 0..0;
         self.map
             .flush_range(start, count)
-            .map_err(|source| DiskError::at("sync", &self.path, range.start, source))
+            .map_err(|source| DiskError::at("sync", &self.path, range.start, source))?;
+        self.give_back(start + count);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// KiB of the file at `path` that this process has mapped in.
+    fn resident_kib(path: &Path) -> u64 {
+        let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let own = maps.split_once(path.to_str().unwrap()).expect("the file is mapped").1;
+        let resident = own.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    fn synced_pages_are_given_back_and_stay_in_the_file() {
+        const STEPS: usize = 6;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.1");
+        let len = STEPS * GIVE_BACK_BYTES;
+        fs::write(&path, vec![0; len]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mut mapped = Mapped::new(&file, &path, len as u64).unwrap();
+        let records: Vec<u8> = (0..len).map(|at| (at / 1000) as u8).collect();
+        let (mut at, mut largest) = (0, 0);
+        for record in records.chunks(100_000) {
+            mapped.store(at, record).unwrap();
+            mapped.sync(at..at + record.len() as u64).unwrap();
+            at += record.len() as u64;
+            largest = largest.max(resident_kib(&path));
+        }
+        assert!((1..=2 * 1024).contains(&largest), "{largest} KiB of {STEPS} MiB");
+        mapped.store(0, b"x").unwrap();
+        let written = fs::read(&path).unwrap();
+        assert!(written[0] == b'x' && written[1..] == records[1..]);
     }
 }
