@@ -63,6 +63,19 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        what: "a damaged last record",
+        exit_code: Some(1),
+        says: &["log.1", "at offset ", "Restore the file from a copy", "truncate -s "],
+        spoil: |home| {
+            let path = home.join("version-2/log.1");
+            let mut bytes = fs::read(&path).context("read")?;
+            let mark = bytes.iter().rposition(|byte| *byte != 0).context("a record")?;
+            bytes[mark - 4] ^= 1;
+            fs::write(&path, bytes).context("write")?;
+            Ok(plain(home))
+        },
+    },
+    Case {
         what: "only damaged snapshots",
         exit_code: Some(1),
         says: &["version-2", "no valid snapshot", "restore the snapshots"],

@@ -221,7 +221,8 @@ pub enum Mapping {
 
 /// Memory of a log file: a map, or what stands in for one.
 pub trait LogMem: Send {
-    /// Puts bytes at an offset. Not durable, and not ordered before other stores on the disk.
+    /// Puts bytes at an offset, in memory from the first to the last. Not durable, and not ordered before
+    /// other stores on the disk.
     ///
     /// # Errors
     /// When the range is outside the memory, or a plain write failed.

@@ -59,7 +59,7 @@ impl Damage {
 struct Counts {
     starts: u64,
     found: u64,
-    /// The last record of the newest file, which looks like one that was being written.
+    /// The last record of the newest file, in which a byte turned zero, as if it had not been written.
     torn: u64,
     harmless: u64,
 }
@@ -155,8 +155,13 @@ fn check(io: Io, compression: Compression, full: bool) -> Result<Counts, String>
             for damage in tried {
                 let (old, new) = (byte(&disk, inode, at), damage.of(byte(&disk, inode, at)));
                 if old != new {
+                    let torn = counts.torn;
                     let judged = truth.judge(&damaged(&disk, inode, at, new), &name, &mut counts);
                     judged.map_err(|error| format!("{name} at {at}, {damage:?}: {error}"))?;
+                    // What was not written is zero, and nothing else.
+                    if new != 0 && counts.torn > torn {
+                        return Err(format!("{name} at {at}, {damage:?}: taken for an unfinished write"));
+                    }
                 }
             }
         }

@@ -6,6 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use super::disk::{Directory, Inner, Inode, SECTOR, Sector, SimDisk};
 
+/// What a kernel writes back at a time.
+const PAGE: u64 = 4096;
+/// What a processor stores at a time.
+const WORD: u64 = 8;
+
 /// Which of the things that were not durable survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
@@ -19,7 +24,9 @@ pub(super) enum Choice {
     Earlier(usize, usize),
     /// Each with any of its versions.
     Random(u64),
-    /// The same, and sectors may be torn: the beginning new, the rest old.
+    /// The same, and pages that went to the disk in the middle of a store: new up to a word, the rest old.
+    MidStore(u64),
+    /// As random, and sectors may be torn: the beginning new, the rest old.
     Torn(u64),
 }
 
@@ -78,7 +85,7 @@ pub(super) fn choices(disk: &SimDisk, fresh: Fresh, random: u64) -> Vec<Choice> 
         choices.extend((1..*versions).map(|version| Choice::Earlier(index, version)));
     }
     if units.len() > 2 {
-        choices.extend((0..random).map(Choice::Random));
+        choices.extend((0..random).flat_map(|seed| [Choice::Random(seed), Choice::MidStore(seed)]));
     }
     choices
 }
@@ -87,11 +94,12 @@ pub(super) fn choices(disk: &SimDisk, fresh: Fresh, random: u64) -> Vec<Choice> 
 pub(super) fn after(disk: &SimDisk, fresh: Fresh, choice: Choice) -> SimDisk {
     let inner = disk.inner();
     let mut random = Random::new(match choice {
-        Choice::Random(seed) | Choice::Torn(seed) => seed,
+        Choice::Random(seed) | Choice::MidStore(seed) | Choice::Torn(seed) => seed,
         _ => 0,
     });
     let mut picks = BTreeMap::new();
     let mut torn = BTreeMap::new();
+    let mut stored = BTreeMap::new();
     for (index, (unit, versions)) in units(&inner, fresh).into_iter().enumerate() {
         let pick = match choice {
             Choice::Nothing => 0,
@@ -117,7 +125,21 @@ pub(super) fn after(disk: &SimDisk, fresh: Fresh, choice: Choice) -> SimDisk {
                     versions
                 }
             }
-            Choice::Random(_) | Choice::Torn(_) => random.below(versions as u64 + 1) as usize,
+            Choice::MidStore(_) if let Unit::Sector(inode, sector) = unit => {
+                let page = (inode, sector * SECTOR / PAGE);
+                let new = *stored.entry(page).or_insert_with(|| match random.below(2) {
+                    0 => random.below(PAGE / WORD) * WORD,
+                    _ => PAGE,
+                });
+                let new = new.saturating_sub(sector * SECTOR % PAGE);
+                if new > 0 && new < SECTOR {
+                    torn.insert(unit, new as usize);
+                }
+                if new > 0 { versions } else { 0 }
+            }
+            Choice::Random(_) | Choice::MidStore(_) | Choice::Torn(_) => {
+                random.below(versions as u64 + 1) as usize
+            }
         };
         picks.insert(unit, pick);
         if matches!(choice, Choice::Torn(_)) && random.below(3) == 0 {

@@ -178,6 +178,14 @@ fn the_doctor_tells_health_from_damage_and_changes_nothing() {
     let (text, exit_code) = examine();
     assert!(exit_code == Some(1) && text.contains("refuse: ") && text.contains("Restore the file"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), bad);
+
+    let mark = good.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut bad = good.clone();
+    bad[mark - 2] ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    let (text, exit_code) = examine();
+    assert!(exit_code == Some(1) && text.contains("refuse: ") && text.contains("To give this"), "{text}");
+    assert!(output(|out| txnlog::verify(&path, out)).0.contains("truncate -s "));
     std::fs::write(&path, &good).unwrap();
 
     std::fs::write(directory.join("currentEpoch"), "3").unwrap();

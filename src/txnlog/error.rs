@@ -24,7 +24,7 @@ pub enum LogError {
         /// The first failure.
         reason: String,
     },
-    /// Damage in front of transactions that may have been acknowledged.
+    /// Damage in a transaction that may have been acknowledged, or in front of such.
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -32,8 +32,8 @@ pub enum LogError {
         offset: u64,
         /// What is wrong there.
         problem: &'static str,
-        /// The first intact record after it.
-        intact: Zxid,
+        /// The first intact record after it; `None` if it is the last one, and was written whole.
+        intact: Option<Zxid>,
     },
     /// A file that does not begin as a log does.
     NotALog {
@@ -117,7 +117,15 @@ impl fmt::Display for LogError {
                  themselves, nothing needs a restart"
             ),
             Self::Poisoned { reason } => write!(f, "the log is closed after a failed write: {reason}"),
-            Self::Corrupt { path, offset, problem, intact } => write!(
+            Self::Corrupt { path, offset, problem, intact: None } => write!(
+                f,
+                "{0}: damaged record at offset {offset} ({problem}). It is the file's last one, but no crash leaves \
+                 it so: it was written whole, and a client may have been told that it is stored. Restore the file from a \
+                 copy; or, on a member of an ensemble, move the data and log directories away and let the server \
+                 fetch its state from the leader. To give this transaction up: truncate -s {offset} {0}",
+                path.display()
+            ),
+            Self::Corrupt { path, offset, problem, intact: Some(intact) } => write!(
                 f,
                 "{}: damaged record at offset {offset} ({problem}), but transaction {intact} after it is intact. \
                  Restore the file from a copy; or, on a member of an ensemble, move the data and log directories \

@@ -17,16 +17,23 @@
 //! What stands where a record should begin is one of three things:
 //!
 //! - *the end*: nothing but zeros up to the end of the file;
-//! - *a torn tail*: bytes that are no valid record, with no valid record after them that can have been
-//!   durable. A crash in the middle of a batch leaves this;
+//! - *a torn tail*: bytes that are no valid record, that a crash in the middle of a batch can leave, with
+//!   no valid record after them that can have been durable;
 //! - *corruption*: anything else. The reference stops reading without a word at a wrong length or
 //!   trailer; here that would lose acknowledged transactions, so it is an error.
 //!
-//! A valid record after a bad one does not always show corruption: a crash during a sync may leave any
-//! sectors of the batch behind. Two facts bound that case. At most [`UNSYNCED_BYTES_MAX`] are ever
-//! unsynced, and a sector of fresh space that was not written reads as zeros. So the records after a
-//! bad place are part of a torn batch only if they all lie within that distance, and the bad place has
-//! a sector of zeros.
+//! What a crash can leave follows from three facts. At most [`UNSYNCED_BYTES_MAX`] are ever unsynced. A
+//! file is written once, into space that reads as zeros, so what was not written is zeros. And a batch is
+//! stored from its first byte to its last, in whole words, so a page that went to the disk in the middle of
+//! it, and not again, ends in zeros; so does each line of a page that changed while the device took it line
+//! by line. (The kernel's own copy, behind a plain write of ours or of the reference, is as good: it fills
+//! lines from their beginning.)
+//!
+//! - *Valid records follow the bad one:* they are part of a torn batch only if they all lie within that
+//!   distance, and the bad place has a sector of zeros, or a page of it ends in zeros.
+//! - *None follows:* a record with its end mark is torn only if one of its lines ends in a word of zeros; else
+//!   all of it was written, and what is wrong came later. So did it where the checksum is right and the mark is
+//!   neither itself nor zero, or where checksum and mark are right for another length. Any other record is torn.
 
 use jute::Zxid;
 
@@ -53,6 +60,12 @@ const PADDING_MARGIN: u64 = 4096;
 pub const UNSYNCED_BYTES_MAX: usize = 4 << 20;
 /// What a disk writes whole or not at all.
 pub const SECTOR_BYTES: u64 = 512;
+/// What a kernel writes back at a time at least.
+pub const PAGE_BYTES: u64 = 4096;
+/// What a device takes from memory at a time: a cache line.
+pub const LINE_BYTES: u64 = 64;
+/// What a processor stores at a time.
+pub const WORD_BYTES: u64 = 8;
 
 /// The name of the file whose first record has this zxid.
 #[must_use]

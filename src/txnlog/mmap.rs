@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 use rustix::io::Errno;
@@ -20,7 +21,8 @@ use crate::disk::{DiskError, LogMem, Result};
 
 /// The smallest page there is; the kernel's may be larger, and then more is present than is noted.
 const PAGE_BYTES: usize = 4096;
-
+/// What is stored at once.
+const WORD: usize = size_of::<u64>();
 /// Synced pages are given back in steps of this: nobody reads them here again, and a whole file of them
 /// would count as the server's memory.
 const GIVE_BACK_BYTES: usize = 1 << 20;
@@ -37,11 +39,11 @@ pub(super) struct Mapped {
 }
 
 impl Mapped {
-    /// Maps the first `len` bytes, all of which the file must have.
+    /// Maps the first `len` bytes, all of which the file must have, up to a whole word.
     pub(super) fn new(file: &File, path: &Path, len: u64) -> Result<Self> {
         let failed = |source| DiskError::new("map", path, source);
         let len = usize::try_from(len).map_err(|_| failed(io::ErrorKind::FileTooLarge.into()))?;
-        let map = MmapOptions::new().len(len).map_raw(file).map_err(failed)?;
+        let map = MmapOptions::new().len(len.next_multiple_of(WORD)).map_raw(file).map_err(failed)?;
         // Without this the kernel sees a file read in sequence and caches it in folios of a megabyte,
         // each of which is written whole when one record in it is synced: twenty times the bytes.
         map.advise(Advice::Random).map_err(failed)?;
@@ -102,19 +104,47 @@ impl Mapped {
             self.given_back = end;
         }
     }
+
+    /// Copies word by word, each seen by a device only with all those before it: a page that goes to the
+    /// disk in between ends in zeros, which is how a start knows it ([`format`](mod@super::format)).
+    /// `start + bytes.len()` must be inside the map.
+    fn copy(&mut self, start: usize, bytes: &[u8]) {
+        let (mut at, skip) = (start - start % WORD, start % WORD);
+        let (first, rest) = bytes.split_at(bytes.len().min(WORD - skip));
+        self.change_word(at, skip, first);
+        let (words, last) = rest.as_chunks::<WORD>();
+        for word in words {
+            at += WORD;
+            self.word(at).store(u64::from_ne_bytes(*word), Ordering::Release);
+        }
+        self.change_word(at + WORD, 0, last);
+    }
+
+    /// Changes part of a word, at once.
+    fn change_word(&mut self, at: usize, skip: usize, part: &[u8]) {
+        if part.is_empty() {
+            return;
+        }
+        let mut bytes = self.word(at).load(Ordering::Relaxed).to_ne_bytes();
+        bytes.iter_mut().skip(skip).zip(part).for_each(|(old, new)| *old = *new);
+        self.word(at).store(u64::from_ne_bytes(bytes), Ordering::Release);
+    }
+
+    /// The word at this multiple of its size, inside the map.
+    fn word(&mut self, at: usize) -> &AtomicU64 {
+        debug_assert!(at.is_multiple_of(WORD) && at + WORD <= self.map.len(), "a word of the map");
+        // SAFETY: the word lies inside one live, writable mapping, as the callers' `check` showed: the map's
+        // length is a multiple of a word. Maps begin at a page, so the word is aligned. All accesses to the
+        // map are atomic ones of such words; `&mut self` keeps the map alive meanwhile.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
+    }
 }
 
 impl LogMem for Mapped {
     fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let start = self.check("store", offset, bytes.len())?;
         self.populate(start, offset, bytes.len())?;
-        // SAFETY: `check` showed that `start + bytes.len()` is at most the map's length, so the target
-        // lies inside one live mapping, which is writable. `&mut self` excludes other stores, and no
-        // reference to the mapped bytes is ever made, so nothing aliases the target; `bytes` is
-        // ordinary memory of this process and cannot overlap it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.map.as_mut_ptr().add(start), bytes.len());
-        }
+        self.copy(start, bytes);
         Ok(())
     }
 

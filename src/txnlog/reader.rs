@@ -90,7 +90,7 @@ impl FileReader {
                 self.at = found.end();
                 Ok(Ok(found))
             }
-            Err(problem) => judge(&mut self.window, &self.path, self.at, last, problem).map(Err),
+            Err(defect) => judge(&mut self.window, &self.path, self.at, last, defect).map(Err),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::format::{self, HEADER, HEADER_BYTES, PREFIX_BYTES};
+use super::format::{self, HEADER, HEADER_BYTES};
 use super::mmap::Mapped;
 use super::{Io, LogError, Options};
 use crate::disk::{Disk, DiskError, DiskFile, LogMem, Mapping, Result};
@@ -145,29 +145,20 @@ impl Segment {
         DiskError { path: self.path.clone(), ..error }
     }
 
-    /// Stores a batch of whole records after the last one. Its first bytes go last: should the process
-    /// die in between, the place reads as an end and not as a damaged record.
+    /// Stores a batch of whole records after the last one, from its first byte to its last: should the
+    /// process die in between, the place reads as whole records and a torn tail.
     ///
     /// Only a plain write can find the disk full. It leaves the file as it was, or with a torn tail that
     /// the same batch replaces when it is stored again.
     pub(super) fn store(&mut self, batch: &[u8]) -> std::result::Result<(), LogError> {
-        let (prefix, rest) = batch.split_at(PREFIX_BYTES.min(batch.len()));
-        let after_prefix = self.written + prefix.len() as u64;
         match &mut self.memory {
             Some(memory) => {
-                let stored = memory.store(after_prefix, rest);
-                let stored = stored.and_then(|()| memory.store(self.written, prefix));
-                stored.map_err(|error| self.named(error))?;
+                memory.store(self.written, batch).map_err(|error| self.named(error))?;
             }
-            None if self.allocated > self.written => {
-                let stored = self.file.write_at(after_prefix, rest);
-                let stored = stored.and_then(|()| self.file.write_at(self.written, prefix));
-                stored.map_err(|error| LogError::of_allocation(self.named(error), batch.len() as u64))?;
-            }
-            // Past the end of the file one write is better: the length never covers a hole.
             None => {
                 if let Err(error) = self.file.write_at(self.written, batch) {
-                    if error.is_full() {
+                    // A file with space ahead keeps its length.
+                    if error.is_full() && self.allocated == self.written {
                         self.file.set_len(self.written)?;
                     }
                     return Err(LogError::of_allocation(self.named(error), batch.len() as u64));

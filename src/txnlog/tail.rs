@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use jute::Zxid;
 
 use super::LogError;
-use super::format::{PAYLOAD_BYTES_MIN, PREFIX_BYTES, SECTOR_BYTES, TRAILER, UNSYNCED_BYTES_MAX};
+use super::format::{
+    LINE_BYTES, PAGE_BYTES, PAYLOAD_BYTES_MIN, PREFIX_BYTES, SECTOR_BYTES, TRAILER, UNSYNCED_BYTES_MAX,
+    WORD_BYTES,
+};
 use super::window::Window;
 use crate::disk::Result;
 use crate::disk::mutant::{self, Mutant};
@@ -43,31 +46,50 @@ impl Located {
     }
 }
 
+/// Why there is no valid record at an offset.
+#[derive(Clone, Copy)]
+pub(super) struct Defect {
+    problem: &'static str,
+    /// Where the record ends, if what ends it was written.
+    ended: Option<u64>,
+}
+
+impl Defect {
+    const fn unended(problem: &'static str) -> Self {
+        Self { problem, ended: None }
+    }
+}
+
 /// The record at `at`, or why there is none.
-pub(super) fn locate(window: &mut Window, at: u64) -> Result<std::result::Result<Located, &'static str>> {
-    let Some(prefix) = window.exactly(at, PREFIX_BYTES as u64)? else { return Ok(Err("the file ends")) };
-    let Some((checksum, length)) = split_prefix(prefix) else { return Ok(Err("the file ends")) };
+pub(super) fn locate(window: &mut Window, at: u64) -> Result<std::result::Result<Located, Defect>> {
+    let Some((checksum, length)) = window.exactly(at, PREFIX_BYTES as u64)?.and_then(split_prefix) else {
+        return Ok(Err(Defect::unended("the file ends")));
+    };
     if length == 0 {
-        return Ok(Err("no record"));
+        return Ok(Err(Defect::unended("no record")));
     }
     let payload_bytes = match usize::try_from(length) {
         Ok(count) if count >= PAYLOAD_BYTES_MIN => count as u64,
-        _ => return Ok(Err("impossible length")),
+        _ => return Ok(Err(Defect::unended("impossible length"))),
     };
     let from = at + PREFIX_BYTES as u64;
     // The file's own length bounds what is read, so a hostile length costs no more than the file.
     if from + payload_bytes >= window.len() {
-        return Ok(Err("the record is cut off"));
+        return Ok(Err(Defect::unended("the record is cut off")));
     }
     let Some((trailer, payload)) = window.exactly(from, payload_bytes + 1)?.and_then(<[u8]>::split_last)
     else {
-        return Ok(Err("the record is cut off"));
+        return Ok(Err(Defect::unended("the record is cut off")));
     };
-    if *trailer != TRAILER {
-        return Ok(Err("the record's end mark is missing"));
-    }
-    if !mutant::is_on(Mutant::IgnoreChecksums) && checksum != u64::from(simd_adler32::adler32(&payload)) {
-        return Ok(Err("checksum mismatch"));
+    let matches =
+        mutant::is_on(Mutant::IgnoreChecksums) || checksum == u64::from(simd_adler32::adler32(&payload));
+    let ended = Some(from + payload_bytes + 1);
+    match *trailer {
+        TRAILER if matches => {}
+        TRAILER => return Ok(Err(Defect { problem: "checksum mismatch", ended })),
+        // Not written, it would be zero.
+        1.. if matches => return Ok(Err(Defect { problem: "the record's end mark is damaged", ended })),
+        _ => return Ok(Err(Defect::unended("the record's end mark is missing"))),
     }
     // Session id 8, cxid 4, then the zxid.
     let zxid = payload.get(12..20).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes);
@@ -86,24 +108,29 @@ pub(super) fn judge(
     path: &Path,
     at: u64,
     last: Zxid,
-    problem: &'static str,
+    Defect { problem, ended }: Defect,
 ) -> std::result::Result<Option<TornTail>, LogError> {
     if window.next_nonzero(at)?.is_none() {
         return Ok(None);
     }
-    let torn = TornTail { path: path.to_owned(), offset: at, problem, intact_after: None };
-    let Some(intact) = find_intact(window, at + 1, last)? else { return Ok(Some(torn)) };
+    let torn = |intact_after| Ok(Some(TornTail { path: path.to_owned(), offset: at, problem, intact_after }));
+    let corrupt = |intact| Err(LogError::Corrupt { path: path.to_owned(), offset: at, problem, intact });
+    let intact = find_intact(window, at + 1, last)?;
     if mutant::is_on(Mutant::DamageIsTheEnd) {
-        return Ok(Some(torn));
+        return torn(None);
     }
-    if mutant::is_on(Mutant::HolesAreDamage) {
-        return Err(LogError::Corrupt { path: path.to_owned(), offset: at, problem, intact: intact.zxid });
-    }
+    let Some(intact) = intact else {
+        let was_whole = match ended {
+            Some(end) => !lost_a_line(window, at, end)?,
+            None => ends_elsewhere(window, at)?,
+        };
+        return if was_whole { corrupt(None) } else { torn(None) };
+    };
     let batch_end = at + 2 * UNSYNCED_BYTES_MAX as u64;
-    if lost_a_sector(window, at, intact.offset)? && find_intact(window, batch_end, last)?.is_none() {
-        return Ok(Some(TornTail { intact_after: Some(intact.zxid), ..torn }));
-    }
-    Err(LogError::Corrupt { path: path.to_owned(), offset: at, problem, intact: intact.zxid })
+    let is_torn = !mutant::is_on(Mutant::HolesAreDamage)
+        && lost_a_sector(window, at, intact.offset)?
+        && find_intact(window, batch_end, last)?.is_none();
+    if is_torn { torn(Some(intact.zxid)) } else { corrupt(Some(intact.zxid)) }
 }
 
 /// The first valid record at or after `from` that is newer than `last`, wherever it begins. Bytes
@@ -151,23 +178,63 @@ fn may_begin(prefix: &[u8]) -> Option<u64> {
     looks_so.then_some(length)
 }
 
-/// Whether the bytes from `at` to `intact` show that a sector was never written: the rest of the first
-/// one, or a whole one, is zeros.
+/// Whether the bytes from `at` to `intact` show that a sector was never written, or a page not to its end:
+/// the rest of the first sector, a whole one, or the end of a page is zeros.
 fn lost_a_sector(window: &mut Window, at: u64, intact: u64) -> Result<bool> {
-    let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     if is_zero(window.view(at, PREFIX_BYTES as u64)?) {
         return Ok(true);
     }
     let mut sector = at.next_multiple_of(SECTOR_BYTES);
-    // Fewer bytes than these are zero in every record.
-    if sector - at > 4 && is_zero(window.view(at, sector - at)?) {
+    if ends_in_zeros(window, at, sector, SECTOR_BYTES)? {
         return Ok(true);
     }
-    while sector < intact {
-        if is_zero(window.view(sector, SECTOR_BYTES)?) {
+    while sector <= intact {
+        let ends_a_page = sector.is_multiple_of(PAGE_BYTES);
+        if ends_a_page && ends_in_zeros(window, at, sector, WORD_BYTES)? {
+            return Ok(true);
+        }
+        if sector < intact && is_zero(window.view(sector, SECTOR_BYTES)?) {
             return Ok(true);
         }
         sector += SECTOR_BYTES;
     }
     Ok(false)
+}
+
+/// Whether the record at `at..end` shows that a line of it was not written to its end.
+fn lost_a_line(window: &mut Window, at: u64, end: u64) -> Result<bool> {
+    let mut line = (at + 1).next_multiple_of(LINE_BYTES);
+    // What ends the record is there, and with it all that is before it in its line.
+    while line < end {
+        if ends_in_zeros(window, at, line, WORD_BYTES)? {
+            return Ok(true);
+        }
+        line += LINE_BYTES;
+    }
+    Ok(false)
+}
+
+/// Whether the last bytes of the file are the end of the record at `at`, of which only the length is wrong.
+fn ends_elsewhere(window: &mut Window, at: u64) -> Result<bool> {
+    let Some((checksum, _)) = window.exactly(at, PREFIX_BYTES as u64)?.and_then(split_prefix) else {
+        return Ok(false);
+    };
+    let Some(end) = window.last_nonzero(at)? else { return Ok(false) };
+    let from = at + PREFIX_BYTES as u64;
+    let Some((trailer, payload)) = window.view(from, (end + 1).saturating_sub(from))?.split_last() else {
+        return Ok(false);
+    };
+    let is_long = payload.len() >= PAYLOAD_BYTES_MIN;
+    Ok(is_long && *trailer == TRAILER && checksum == u64::from(simd_adler32::adler32(&payload)))
+}
+
+/// Whether the last `count` bytes before `end` are zeros, as far as they belong to the record at `at`.
+fn ends_in_zeros(window: &mut Window, at: u64, end: u64, count: u64) -> Result<bool> {
+    let from = at.max(end.saturating_sub(count));
+    // Fewer bytes than these are zero in every record.
+    Ok(end > at + 4 && is_zero(window.view(from, end - from)?))
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }

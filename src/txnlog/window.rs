@@ -72,4 +72,16 @@ impl Window {
         }
         Ok(None)
     }
+
+    /// The last byte at or after `from` that is not zero.
+    pub(super) fn last_nonzero(&mut self, from: u64) -> Result<Option<u64>> {
+        let mut last = None;
+        let mut at = from;
+        while let Some(nonzero) = self.next_nonzero(at)? {
+            let bytes = self.view(nonzero, CHUNK_BYTES)?;
+            last = bytes.iter().rposition(|byte| *byte != 0).map(|skip| nonzero + skip as u64);
+            at = nonzero + bytes.len() as u64;
+        }
+        Ok(last)
+    }
 }
