@@ -1,5 +1,6 @@
 //! One round of the pipeline.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jute::records::Record;
@@ -158,7 +159,7 @@ impl Pipeline {
         wall: i64,
     ) -> Result<Round, LogError> {
         let rest = batch.split_off(batch.len().min(ROUND_REQUESTS_MAX));
-        let mut requests = std::mem::replace(batch, rest).into_iter();
+        let mut requests = VecDeque::from(std::mem::replace(batch, rest));
         self.metrics.prep_processor_queue_size.observe(requests.len() as i64);
         let now = self.clock.now_ms();
         let state = Arc::clone(&self.state);
@@ -171,7 +172,20 @@ impl Pipeline {
             txns += 1;
         }
         staged.extend(appended);
-        while let Some(mut request) = requests.next() {
+        while let Some(mut request) = requests.pop_front() {
+            if request.op == OpCode::CLOSE_SESSION {
+                let session = request.session;
+                let removals = self.preparer.removals_before_end(&tree, session);
+                if !removals.is_empty() {
+                    tracing::warn!(%session, "has more ephemerals than its end can list: some go before it");
+                    requests.push_front(request);
+                    for paths in removals.into_iter().rev() {
+                        let body = Body::RemoveEphemerals(paths);
+                        requests.push_front(own_request(session, OpCode::MULTI, body, now));
+                    }
+                    continue;
+                }
+            }
             let what = self.stage(&tree, &mut sessions, &mut request, wall, now);
             let new = Staged { request, what };
             if let Some(entry) = new.txn() {
