@@ -185,3 +185,35 @@ fn the_largest_of_everything_that_is_accepted_is_read_again() -> Result<()> {
     }
     Ok(())
 }
+
+/// A session that came by its ephemerals under a larger `jute.maxbuffer` ends all the same, and what that
+/// leaves is read again by both servers.
+#[test]
+fn a_session_with_more_ephemerals_than_its_end_can_list_ends() -> Result<()> {
+    if judged() != Kind::Oxkeeper || !artifacts::available(&["java", "mvn"])? {
+        return Ok(());
+    }
+    let home = tempfile::tempdir().context("a directory")?;
+    let options = || Options::default().data_dir(home.path()).line("snapCount=10000000");
+    let mut server = Server::start(judged(), &options().property("jute.maxbuffer", "3000000"))?;
+    let before = nodes(&server)?;
+    let mut session = Session::open(&server)?;
+    let ephemerals = fill_with_ephemerals(&mut session)?;
+    ensure!(ephemerals > 1800, "{ephemerals} ephemerals of 2 kB");
+    server.kill()?;
+    let mut server = Server::start(judged(), &options())?;
+    let Session { client, .. } = session;
+    let mut again = Client::reconnect(server.addr(), 30_000, client.session, &client.password, 0)?;
+    let one_more = again.call(1, op::CREATE, &Body::create("/one-more", b"", EPHEMERAL))?;
+    ensure!(one_more.err == MARSHALLING_ERROR, "one ephemeral more: code {}", one_more.err);
+    let end = again.call(2, op::CLOSE_SESSION, &Body::new())?;
+    ensure!(end.err == 0, "the end of the session: code {}", end.err);
+    ensure!(nodes(&server)? == before, "{} and {before} before", nodes(&server)?);
+    server.kill()?;
+    server.launch().context("after the end of the session")?;
+    ensure!(nodes(&server)? == before, "{} and {before} before", nodes(&server)?);
+    server.stop()?;
+    let reference = Server::start(Kind::Apache(REFERENCE), &options()).context("the reference")?;
+    ensure!(nodes(&reference)? == before, "{} and {before} before", nodes(&reference)?);
+    Ok(())
+}

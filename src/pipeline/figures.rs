@@ -21,19 +21,22 @@ pub(super) struct Stages {
 }
 
 impl Stages {
-    /// Counts the stages for each of its requests, given when they came, and its `txns` transactions, made
-    /// at `made` and durable at `durable` on the wall clock. The stages work on a whole round at once: the
+    /// Counts the stages for each of its requests, given when they came, of which `ends` end a session, and
+    /// its `txns` transactions, made at `made` and durable at `durable` on the wall clock. The stages work on a whole round at once: the
     /// time of one request is its share.
     pub(super) fn count(
         &self,
         metrics: &Metrics,
         received: impl ExactSizeIterator<Item = i64>,
+        ends: usize,
         txns: u64,
         (made, durable): (i64, i64),
     ) {
         let requests = u32::try_from(received.len()).unwrap_or(u32::MAX);
         let preparing = self.prepared - self.began;
-        metrics.prep_process_time.observe_many(preparing / i64::from(requests.max(1)), requests);
+        let share = preparing / i64::from(requests.max(1));
+        metrics.prep_process_time.observe_many(share, requests);
+        metrics.close_session_prep_time.observe_many(share, u32::try_from(ends).unwrap_or(u32::MAX));
         observe_runs(&metrics.prep_processor_queue_time_ms, received.map(|at| self.began - at));
         let Ok(txns @ 1..) = u32::try_from(txns) else { return };
         let syncing = self.synced - self.prepared;

@@ -9,6 +9,7 @@ pub mod figures;
 mod full;
 #[cfg(test)]
 mod full_test;
+mod own;
 mod queue;
 mod round;
 mod sweep;

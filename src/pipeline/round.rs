@@ -1,5 +1,6 @@
 //! One round of the pipeline.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jute::records::Record;
@@ -9,7 +10,6 @@ use jute::txn::TxnEntry;
 use jute::{Code, OpCode, SessionId, Zxid, write};
 
 use super::{Pipeline, figures};
-use crate::fault::{self, Fault};
 use crate::request::prepare::Prepared;
 use crate::request::read::Read;
 use crate::request::reply::{short_name, write_body};
@@ -82,29 +82,6 @@ struct Round {
 }
 
 impl Pipeline {
-    /// Requests that the server makes itself: ends of expired sessions, removals of the sweep.
-    pub(super) fn add_own_requests(&mut self, batch: &mut Vec<Request>) {
-        let now = self.clock.now_ms();
-        let mut expired = self.state.sessions().expire(now);
-        if fault::is_on(Fault::NoExpiry) {
-            expired.clear();
-        }
-        for session in expired {
-            tracing::info!(%session, "session expired");
-            self.metrics.stale_sessions_expired.increment();
-            batch.push(own_request(session, OpCode::CLOSE_SESSION, Body::CloseSession, now));
-        }
-        if now >= self.sweep.next_ms() {
-            let wall = self.clock.wall_ms();
-            let found = self.sweep.next_ms() <= now;
-            let candidates = if found { self.sweep.candidates(&self.state.tree(), wall) } else { Vec::new() };
-            for path in self.sweep.due(|| candidates, now) {
-                let body = Body::DeleteContainer(Some(path));
-                batch.push(own_request(SessionId::NONE, OpCode::DELETE_CONTAINER, body, now));
-            }
-        }
-    }
-
     /// Prepares, logs, syncs, applies and answers. False when the server stops on a full disk: then
     /// nothing more may be prepared, as a zxid was given out that is in no log.
     pub(super) fn round(&mut self, batch: &mut Vec<Request>) -> Result<bool, LogError> {
@@ -128,7 +105,8 @@ impl Pipeline {
             }
             let stages = figures::Stages { began, prepared, synced: self.clock.now_ms() };
             let received = staged.iter().map(|staged| staged.request.received_ms);
-            stages.count(&self.metrics, received, txns, (made, self.clock.wall_ms()));
+            let ends = staged.iter().filter(|staged| staged.request.op == OpCode::CLOSE_SESSION).count();
+            stages.count(&self.metrics, received, ends, txns, (made, self.clock.wall_ms()));
             let mut committed = self.state.tree().last_zxid();
             while let Some(Action::Commit(zxid)) = self.zab.poll() {
                 committed = zxid;
@@ -160,7 +138,7 @@ impl Pipeline {
         wall: i64,
     ) -> Result<Round, LogError> {
         let rest = batch.split_off(batch.len().min(ROUND_REQUESTS_MAX));
-        let mut requests = std::mem::replace(batch, rest).into_iter();
+        let mut requests = VecDeque::from(std::mem::replace(batch, rest));
         self.metrics.prep_processor_queue_size.observe(requests.len() as i64);
         let now = self.clock.now_ms();
         let state = Arc::clone(&self.state);
@@ -173,12 +151,14 @@ impl Pipeline {
             txns += 1;
         }
         staged.extend(appended);
-        while let Some(mut request) = requests.next() {
-            let began = (request.op == OpCode::CLOSE_SESSION).then(|| self.clock.now_ms());
-            let what = self.stage(&tree, &mut sessions, &mut request, wall, now);
-            if let Some(began) = began {
-                self.metrics.close_session_prep_time.observe(self.clock.now_ms() - began);
+        while let Some(mut request) = requests.pop_front() {
+            let removals = self.removals_before_end(&tree, &request, now);
+            if !removals.is_empty() {
+                requests.push_front(request);
+                removals.into_iter().rev().for_each(|removal| requests.push_front(removal));
+                continue;
             }
+            let what = self.stage(&tree, &mut sessions, &mut request, wall, now);
             let new = Staged { request, what };
             if let Some(entry) = new.txn() {
                 match self.log.append(entry) {
@@ -467,10 +447,6 @@ impl Pipeline {
     fn grant(&self, asked_ms: i32) -> i32 {
         asked_ms.max(self.options.min_session_timeout_ms).min(self.options.max_session_timeout_ms)
     }
-}
-
-fn own_request(session: SessionId, op: OpCode, body: Body, now: i64) -> Request {
-    Request { client: None, session, xid: 0, op, body, identities: Arc::new([]), received_ms: now, bytes: 0 }
 }
 
 fn peer(request: &Request) -> String {

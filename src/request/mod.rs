@@ -82,6 +82,8 @@ pub enum Body {
     Reconfig,
     /// A session begins.
     CreateSession(CreateSessionTxn),
+    /// Of a session that has too many to list them when it ends.
+    RemoveEphemerals(Vec<String>),
     /// A session ends.
     CloseSession,
     /// A read, ping or watch request behind a write of its session: its bytes.

@@ -1,7 +1,7 @@
 //! The tree as it will be: what is applied, plus every change that is prepared and not yet applied.
 //! Reference: `ZooKeeperServer.ChangeRecord`, `outstandingChanges`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use jute::records::data::{Acl, StatPersisted};
@@ -189,9 +189,18 @@ impl Outstanding {
         tree.ephemerals_listed_bytes(session) + self.created_bytes.get(&session).copied().unwrap_or(0)
     }
 
-    /// Paths with a pending change: deleted, or what they will be.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&View>)> {
-        self.by_path.iter().map(|(path, pending)| (path.as_ref(), pending.view.as_ref()))
+    /// The ephemerals a session will have when everything is applied.
+    #[must_use]
+    pub fn ephemerals_of(&self, tree: &Tree, session: SessionId) -> BTreeSet<String> {
+        let mut paths: BTreeSet<String> = tree.ephemerals_of(session).map(str::to_owned).collect();
+        for (path, pending) in &self.by_path {
+            match &pending.view {
+                Some(view) if view.stat.ephemeral_owner == session => drop(paths.insert(path.to_string())),
+                // Deleted, and perhaps somebody else's by now.
+                _ => drop(paths.remove(path.as_ref())),
+            }
+        }
+        paths
     }
 }
 

@@ -14,7 +14,7 @@ use super::outstanding::Outstanding;
 use super::state::Options;
 use super::{Body, Request};
 use crate::session::Sessions;
-use crate::tree::{Identity, Tree, digest, path};
+use crate::tree::{self, Identity, Tree, digest, path};
 
 /// What became of a request.
 #[derive(Debug)]
@@ -76,6 +76,36 @@ impl Preparer {
         self.outstanding.changes()
     }
 
+    /// What must be removed before a session can end, in parts of which each fits into a transaction.
+    /// Nothing, unless the session has more ephemerals than its end may list: they were created with a
+    /// larger `jute.maxbuffer`, or where ends of sessions list nothing.
+    #[must_use]
+    pub fn removals_before_end(&self, tree: &Tree, session: SessionId) -> Vec<Vec<String>> {
+        let most = self.options.txn_bytes_max.saturating_sub(TXN_BYTES);
+        let at_most = self.outstanding.ephemerals_listed_bytes(tree, session);
+        if !self.options.close_session_lists || at_most <= most {
+            return Vec::new();
+        }
+        let paths = self.outstanding.ephemerals_of(tree, session);
+        let mut listed_bytes: usize = paths.iter().map(|path| tree::listed_bytes(1, path.len())).sum();
+        let (mut parts, mut part_bytes) = (Vec::<Vec<String>>::new(), 0);
+        for path in paths {
+            if listed_bytes <= most {
+                break;
+            }
+            listed_bytes -= tree::listed_bytes(1, path.len());
+            part_bytes += PART_BYTES + 4 + path.len();
+            match parts.last_mut().filter(|_| part_bytes <= most) {
+                Some(part) => part.push(path),
+                None => {
+                    part_bytes = PART_BYTES + 4 + path.len();
+                    parts.push(vec![path]);
+                }
+            }
+        }
+        parts
+    }
+
     /// Checks a write and turns it into a transaction. `time` is the wall clock in milliseconds.
     pub fn prepare(
         &mut self,
@@ -132,6 +162,7 @@ impl Context<'_> {
             }
             Body::Reconfig => Err(Code::RECONFIG_DISABLED),
             Body::CreateSession(txn) => Ok(TxnBody::CreateSession(txn)),
+            Body::RemoveEphemerals(paths) => Ok(op::delete::prepare_ephemerals(self, paths)),
             Body::CloseSession => Ok(self.close_session()),
             Body::Connect(_) | Body::Ordered(_) | Body::Malformed => Err(Code::MARSHALLING_ERROR),
         }
@@ -192,15 +223,7 @@ impl Context<'_> {
     /// Everything the session owns goes with it, also what is not yet applied.
     fn close_session(&mut self) -> TxnBody {
         let session = self.session;
-        let mut paths: std::collections::BTreeSet<String> =
-            self.tree.ephemerals_of(session).map(str::to_owned).collect();
-        for (path, view) in self.outstanding.iter() {
-            match view {
-                Some(view) if view.stat.ephemeral_owner == session => drop(paths.insert(path.to_owned())),
-                // Deleted, and perhaps somebody else's by now.
-                _ => drop(paths.remove(path)),
-            }
-        }
+        let paths = self.outstanding.ephemerals_of(self.tree, session);
         for path in &paths {
             op::delete::remove(self, path);
         }
@@ -222,7 +245,7 @@ impl Context<'_> {
         if !self.options.close_session_lists {
             return Ok(());
         }
-        let listed_bytes = crate::tree::listed_bytes(1, path.len());
+        let listed_bytes = tree::listed_bytes(1, path.len());
         let owned_bytes = self.outstanding.ephemerals_listed_bytes(self.tree, self.session);
         self.check_bytes(TXN_BYTES + owned_bytes + listed_bytes, "the end of the session would have")?;
         self.outstanding.count_ephemeral(self.zxid, self.session, listed_bytes);

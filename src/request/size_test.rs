@@ -192,3 +192,32 @@ fn a_session_has_no_more_ephemerals_than_its_end_can_list() {
     assert!((MOST - 40..=MOST).contains(&bytes), "{bytes}");
     assert_eq!(server.tree.ephemerals_of(SESSIONS[0]).count(), 0);
 }
+
+/// Created where more was allowed; some are about to be deleted.
+#[test]
+fn a_session_that_inherited_too_many_ephemerals_can_end() {
+    const MOST: usize = 3000;
+    for (count, is_too_many) in [(50, false), (200, true), (2000, true)] {
+        let mut server = Server::new(1 << 20);
+        for n in 0..count {
+            server.serve(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral));
+        }
+        let options = Options { txn_bytes_max: MOST, ..OPTIONS };
+        server.preparer = Preparer::new(options, server.tree.last_zxid());
+        let mut pending: Vec<_> =
+            [3, 40].iter().map(|n| server.prepare(&deletion(&format!("/ephemeral-{n}")))).collect();
+        let removals = server.preparer.removals_before_end(&server.tree, SESSIONS[0]);
+        assert_eq!(!removals.is_empty(), is_too_many);
+        let removals = removals.into_iter().map(|paths| (OpCode::MULTI, Body::RemoveEphemerals(paths)));
+        for (op, body) in removals.chain([(OpCode::CLOSE_SESSION, Body::CloseSession)]) {
+            let mut request = Asked { session: SESSIONS[0], op, body: Vec::new() }.request();
+            request.body = body;
+            let prepared = server.preparer.prepare(&server.tree, &mut server.sessions, &mut request, 5);
+            let Prepared::Txn(entry) = prepared else { panic!("{prepared:?}") };
+            assert!(bytes_of(&entry) <= MOST, "{} bytes", bytes_of(&entry));
+            pending.push(entry);
+        }
+        pending.into_iter().for_each(|entry| server.apply(entry));
+        assert_eq!(server.tree.ephemerals_of(SESSIONS[0]).count(), 0);
+    }
+}

@@ -172,6 +172,7 @@ fn random_case(random: &mut Random) -> (Setup, Fresh, Vec<Step>) {
     let one_of = |random: &mut Random, of: &[i64]| of[random.below(of.len() as u64) as usize];
     let mut setup = Setup::new(if random.below(2) == 0 { Io::Mapped } else { Io::Plain });
     setup.prealloc_bytes = one_of(random, &[0, 5000, 8 << 10]);
+    setup.map_bytes_max = one_of(random, &[0, 300, 1 << 20]) as usize;
     setup.size_limit_bytes = (random.below(4) == 0).then_some(600);
     setup.compression = match random.below(8) {
         0 => Compression::Gzip,

@@ -44,6 +44,8 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setup {
     pub(super) io: Io,
+    /// Small, so that batches of both kinds come.
+    pub(super) map_bytes_max: usize,
     pub(super) prealloc_bytes: i64,
     pub(super) size_limit_bytes: Option<u64>,
     pub(super) compression: Compression,
@@ -58,6 +60,7 @@ impl Setup {
     pub(super) const fn new(io: Io) -> Self {
         Self {
             io,
+            map_bytes_max: 500,
             prealloc_bytes: 8 << 10,
             size_limit_bytes: None,
             compression: Compression::None,
@@ -139,6 +142,7 @@ impl World {
             prealloc_bytes: self.setup.prealloc_bytes,
             size_limit_bytes: self.setup.size_limit_bytes,
             io: self.setup.io,
+            map_bytes_max: self.setup.map_bytes_max,
             ..Options::new(PathBuf::from(self.setup.log_directory()))
         }
     }

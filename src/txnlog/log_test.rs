@@ -42,6 +42,24 @@ fn what_was_synced_is_read_back_in_order() {
     });
 }
 
+/// Small ones go through the map, large ones are written beside it, into the same pages at the seams.
+#[test]
+fn batches_of_any_size_meet_in_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { map_bytes_max: 300, ..options(directory.path(), Io::Mapped) };
+    let mut log = Log::open(disk(), options, Zxid(0)).unwrap();
+    let mut zxid = 0;
+    for count in (1..=7).cycle().take(60) {
+        (0..count).for_each(|_| {
+            zxid += 1;
+            log.append(&entry(zxid)).unwrap();
+        });
+        log.sync().unwrap();
+    }
+    assert_eq!(log.io(), Io::Mapped);
+    check_holds(directory.path(), 1..=zxid);
+}
+
 #[test]
 fn the_bytes_are_the_reference_s() {
     in_both_modes(|directory, io| {

@@ -54,7 +54,8 @@ pub use tail::TornTail;
 /// How records reach the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Io {
-    /// Stores into a map, then `msync` of the pages they touched.
+    /// Stores into a map, or, where a batch is larger than [`Options::map_bytes_max`], a `pwrite` of it; then
+    /// `msync` of the pages they touched. Both meet in the page cache.
     #[default]
     Mapped,
     /// `pwrite`, then `fdatasync`. Also what [`Io::Mapped`] becomes on file systems where a map is not
@@ -77,6 +78,9 @@ pub struct Options {
     pub fsync_warning_ms: u64,
     /// How records reach the file.
     pub io: Io,
+    /// The largest batch that is stored into a map. Each new page of a map is a page fault; from a few pages
+    /// on the kernel takes them faster with one write.
+    pub map_bytes_max: usize,
 }
 
 impl Options {
@@ -90,6 +94,7 @@ impl Options {
             force_sync: true,
             fsync_warning_ms: 1000,
             io: Io::Mapped,
+            map_bytes_max: 16 << 10,
         }
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct Segment {
     allocated: u64,
     prealloc_bytes: i64,
     io: Io,
+    map_bytes_max: usize,
 }
 
 impl Segment {
@@ -66,9 +67,9 @@ impl Segment {
         };
         let allocated = allocate(&*file, HEADER_BYTES, padded, least)?;
         file.sync()?;
-        let (io, path) = (options.io, file.path().to_owned());
-        let mut segment =
-            Self { file, path, memory: None, written: HEADER_BYTES, allocated, prealloc_bytes, io };
+        let (io, map_bytes_max, path) = (options.io, options.map_bytes_max, file.path().to_owned());
+        let (memory, written) = (None, HEADER_BYTES);
+        let mut segment = Self { file, path, memory, written, allocated, prealloc_bytes, io, map_bytes_max };
         segment.map()?;
         Ok(segment)
     }
@@ -152,12 +153,12 @@ impl Segment {
     /// the same batch replaces when it is stored again.
     pub(super) fn store(&mut self, batch: &[u8]) -> std::result::Result<(), LogError> {
         match &mut self.memory {
-            Some(memory) => {
+            Some(memory) if batch.len() <= self.map_bytes_max => {
                 memory.store(self.written, batch).map_err(|error| self.named(error))?;
             }
-            None => {
+            _ => {
                 if let Err(error) = self.file.write_at(self.written, batch) {
-                    // A file with space ahead keeps its length.
+                    // A file with space ahead, and so every mapped one, keeps its length.
                     if error.is_full() && self.allocated == self.written {
                         self.file.set_len(self.written)?;
                     }

@@ -54,6 +54,12 @@ pub(in crate::request) fn prepare_container(
     Ok(TxnBody::DeleteContainer(DeleteTxn { path: Some(path) }))
 }
 
+/// Part of the end of a session, on nobody's behalf: all of them are there, and none has children.
+pub(in crate::request) fn prepare_ephemerals(context: &mut Context<'_>, paths: Vec<String>) -> TxnBody {
+    paths.iter().for_each(|path| remove(context, path));
+    TxnBody::Multi(paths.into_iter().map(|path| TxnBody::Delete(DeleteTxn { path: Some(path) })).collect())
+}
+
 /// The parent's path, unless the reference would not delete such a path.
 fn deletable_under(path: &str) -> Result<&str, Code> {
     match path::split(path) {
