@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use simd_adler32::Adler32;
 
-/// Bytes read at a time.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes read at a time: they are still in the processor's cache when they are looked at.
+const CHUNK_BYTES: usize = 1 << 18;
 
 /// Content being consumed. *summed ≤ start ≤ end*
 pub(super) struct Stream<'a> {

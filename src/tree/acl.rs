@@ -187,7 +187,7 @@ pub struct AclTable {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     by_list: HashMap<Arc<[Acl]>, AclSlot>,
-    by_file_id: HashMap<i64, AclSlot>,
+    by_file_id: HashMap<i64, AclSlot, foldhash::fast::RandomState>,
     last_file_id: i64,
 }
 
@@ -202,7 +202,7 @@ impl Default for AclTable {
             entries: vec![Some(open)],
             free: Vec::new(),
             by_list: HashMap::new(),
-            by_file_id: HashMap::from([(-1, AclSlot::OPEN)]),
+            by_file_id: HashMap::from_iter([(-1, AclSlot::OPEN)]),
             last_file_id: 0,
         }
     }

@@ -5,11 +5,43 @@ use jute::records::data::{Acl, StatPersisted};
 
 use super::acl::perms;
 use super::node::{Node, NodeId, OwnerRules};
+use super::slab::Slab;
 use super::{Tree, digest, path, quota};
+
+/// The way to the node that was loaded last. Snapshots are written depth first, so that the next one's
+/// parent stands on it.
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    /// The last node's path.
+    path: String,
+    /// The nodes on it and the lengths of their paths, the root first.
+    ancestors: Vec<(usize, NodeId)>,
+    /// Nodes that are in the index already.
+    indexed: usize,
+}
+
+impl Trail {
+    /// The node at `path` if it is on the way; forgets what is below it.
+    fn back_to(&mut self, path: &str) -> Option<NodeId> {
+        while let Some((length, id)) = self.ancestors.last() {
+            if self.path.get(..*length) == Some(path) {
+                return Some(*id);
+            }
+            self.ancestors.pop();
+        }
+        None
+    }
+
+    fn go_to(&mut self, path: &str, id: NodeId) {
+        self.path.clear();
+        self.path.push_str(path);
+        self.ancestors.push((path.len(), id));
+    }
+}
 
 impl Tree {
     /// An empty tree to load a snapshot into: [`Tree::load_acl`], [`Tree::load_node`],
-    /// [`Tree::finish_loading`].
+    /// [`Tree::finish_loading`]. Before the last one nothing can be found in it.
     #[must_use]
     pub fn for_loading(rules: OwnerRules) -> Self {
         Self::empty(rules)
@@ -23,7 +55,7 @@ impl Tree {
     /// Adds a node. Parents come before their children.
     ///
     /// # Errors
-    /// A node without a parent, a second root, or a node given twice.
+    /// A node without a parent or a second root. That a node was given twice may come to light later.
     pub fn load_node(
         &mut self,
         path: &str,
@@ -39,25 +71,60 @@ impl Tree {
                 return Err(format!("node {path:?} is not a path"));
             }
             self.plant_root(node);
+            self.trail.go_to(path, NodeId::ROOT);
+            self.trail.indexed = 1;
             return Ok(());
         };
         if parent == "/" {
             return Err(format!("node {path:?} is not a path"));
         }
-        let parent = if self.nodes.len() > 0 { self.find(parent) } else { None };
-        let Some(parent) = parent else { return Err(format!("node {path:?} comes before its parent")) };
-        if self.find(path).is_some() {
-            return Err(format!("node {path:?} is there twice"));
-        }
-        self.plant_under(parent, path, node);
+        let parent = match self.trail.back_to(parent) {
+            Some(parent) => parent,
+            None => {
+                self.find_loaded(parent)?.ok_or_else(|| format!("node {path:?} comes before its parent"))?
+            }
+        };
+        let id = self.link(parent, path, node);
+        self.trail.go_to(path, id);
         self.remember_loaded_owner(path, stat.ephemeral_owner);
         Ok(())
     }
 
-    /// Completes a loaded tree: quotas are recounted, lists that no node uses are dropped.
+    /// Finds a node that is not on the trail: in a snapshot that nobody is known to write.
+    fn find_loaded(&mut self, path: &str) -> Result<Option<NodeId>, String> {
+        if self.nodes.len() == 0 {
+            return Ok(None);
+        }
+        self.index_loaded()?;
+        let found = self.find(path);
+        if let Some(id) = found {
+            self.trail.go_to(path, id);
+        }
+        Ok(found)
+    }
+
+    /// Brings the index up to date with what was loaded.
+    fn index_loaded(&mut self) -> Result<(), String> {
+        for index in self.trail.indexed..self.nodes.len() {
+            let id = Slab::nth(index);
+            if !self.index.insert_new(id, &self.nodes) {
+                return Err(format!("node {:?} is there twice", self.path_of(id)));
+            }
+        }
+        self.trail.indexed = self.nodes.len();
+        Ok(())
+    }
+
+    fn path_of(&self, id: NodeId) -> String {
+        let ids = std::iter::successors(Some(id), |id| Some(self.node(*id).parent));
+        let names = ids.take_while(|id| *id != NodeId::ROOT).map(|id| self.node(id).name());
+        names.fold(String::new(), |below, name| format!("/{name}{below}"))
+    }
+
+    /// Completes a loaded tree: nodes can be found, quotas are recounted, lists that no node uses are dropped.
     ///
     /// # Errors
-    /// When there was no root, or a list with an id that leaves none for new lists.
+    /// When there was no root, a node twice, or a list with an id that leaves none for new lists.
     pub fn finish_loading(&mut self, zxid: Zxid) -> Result<(), String> {
         if self.nodes.len() == 0 {
             return Err("the snapshot has no root node".into());
@@ -65,6 +132,9 @@ impl Tree {
         if self.acls.last_file_id() == i64::MAX {
             return Err("the ids of access control lists are used up".into());
         }
+        self.index.reserve(self.trail.indexed..self.nodes.len(), &self.nodes);
+        self.index_loaded()?;
+        self.trail = Trail::default();
         self.last_zxid = zxid;
         // The reference adds up its table of paths here, in which the root stands twice.
         self.data_bytes += self.node(NodeId::ROOT).data().map_or(0, <[u8]>::len) as i64;
@@ -112,19 +182,24 @@ impl Tree {
     }
 
     /// Links a node under its parent and into the index, and counts it.
-    pub(super) fn plant_under(&mut self, parent: NodeId, path: &str, mut node: Node) {
-        let hash = self.index.hash(path);
+    pub(super) fn plant_under(&mut self, parent: NodeId, path: &str, node: Node) {
+        let id = self.link(parent, path, node);
+        self.index.insert(id, &self.nodes);
+    }
+
+    /// Links a node under its parent and counts it, but does not make it known by its path.
+    fn link(&mut self, parent: NodeId, path: &str, mut node: Node) -> NodeId {
         node.parent = parent;
-        node.path_hash = hash;
+        node.path_hash = self.index.hash(path);
         node.position = self.node(parent).children().len() as u32;
         self.data_bytes += (path::utf16_length(path) + node.data().map_or(0, <[u8]>::len)) as i64;
         if digest::counts(path) {
             self.digest = self.digest.wrapping_add(Self::node_digest(&node));
         }
         let id = self.nodes.insert(node);
-        self.index.insert(hash, id, &self.nodes);
         let parent = self.nodes.get_mut(parent).expect("the parent is there");
         parent.rare_mut().children.push(id);
+        id
     }
 
     /// Unlinks a node. Its children, if a damaged log makes it have some, go with it.

@@ -30,6 +30,7 @@ pub use self::load::{Cursor, NodeWriter};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 
 use self::ephemerals::Ephemerals;
+use self::load::Trail;
 use self::quota::QuotaPaths;
 use self::slab::{PathIndex, Slab};
 
@@ -90,6 +91,8 @@ pub struct Tree {
     containers: BTreeSet<Box<str>>,
     ttls: BTreeSet<Box<str>>,
     quotas: QuotaPaths,
+    /// Only while a snapshot is loaded.
+    trail: Trail,
     digest: u64,
     last_zxid: Zxid,
     /// Path lengths plus data lengths.
@@ -120,6 +123,7 @@ impl Tree {
             containers: BTreeSet::new(),
             ttls: BTreeSet::new(),
             quotas: QuotaPaths::default(),
+            trail: Trail::default(),
             digest: 0,
             last_zxid: Zxid::ZERO,
             data_bytes: 1, // the reference counts the root's alias "/" as a path of its own

@@ -1,7 +1,10 @@
 //! Where nodes live: a slab in chunks, and the path index in shards. Both grow in small steps, so that
 //! no single create pays for moving the whole tree.
 
+use std::ops::Range;
+
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::node::{Node, NodeId};
 
@@ -19,6 +22,11 @@ pub(super) struct Slab {
 impl Slab {
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    /// The id of the node that was inserted after `index` others, if none was ever removed.
+    pub(super) fn nth(index: usize) -> NodeId {
+        NodeId(u32::try_from(index).expect("fewer than 2^32 nodes"))
     }
 
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
@@ -46,8 +54,7 @@ impl Slab {
         let chunk_index = self.chunks.len() - 1;
         let chunk = self.chunks.last_mut().expect("a chunk was just made sure of");
         chunk.push(Some(node));
-        let index = (chunk_index << CHUNK_BITS) + chunk.len() - 1;
-        NodeId(u32::try_from(index).expect("fewer than 2^32 nodes"))
+        Self::nth((chunk_index << CHUNK_BITS) + chunk.len() - 1)
     }
 
     pub(super) fn remove(&mut self, id: NodeId) -> Option<Node> {
@@ -91,10 +98,41 @@ impl PathIndex {
         self.shards.get(shard(hash))?.find(spread(hash), |id| is_match(*id)).copied()
     }
 
-    pub(super) fn insert(&mut self, hash: u32, id: NodeId, nodes: &Slab) {
-        let rehash = |id: &NodeId| spread(nodes.get(*id).map_or(0, |node| node.path_hash));
+    /// Adds a node whose path is not there yet.
+    pub(super) fn insert(&mut self, id: NodeId, nodes: &Slab) {
+        let hash = hash_of(id, nodes);
         if let Some(table) = self.shards.get_mut(shard(hash)) {
-            table.insert_unique(spread(hash), id, rehash);
+            table.insert_unique(spread(hash), id, |id| spread(hash_of(*id, nodes)));
+        }
+    }
+
+    /// Adds a node; false if one of the same name under the same parent is there.
+    pub(super) fn insert_new(&mut self, id: NodeId, nodes: &Slab) -> bool {
+        let hash = hash_of(id, nodes);
+        let is_same = |other: &NodeId| match (nodes.get(id), nodes.get(*other)) {
+            (Some(one), Some(other)) => one.parent == other.parent && one.name_bytes() == other.name_bytes(),
+            _ => false,
+        };
+        let Some(table) = self.shards.get_mut(shard(hash)) else { return false };
+        match table.entry(spread(hash), is_same, |id| spread(hash_of(*id, nodes))) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(id);
+                true
+            }
+        }
+    }
+
+    /// Makes room for the nodes from `range.start` to `range.end` as they were inserted.
+    pub(super) fn reserve(&mut self, range: Range<usize>, nodes: &Slab) {
+        let mut more = [0; SHARDS];
+        for index in range {
+            if let Some(count) = more.get_mut(shard(hash_of(Slab::nth(index), nodes))) {
+                *count += 1;
+            }
+        }
+        for (table, more) in self.shards.iter_mut().zip(more) {
+            table.reserve(more, |id| spread(hash_of(*id, nodes)));
         }
     }
 
@@ -105,6 +143,10 @@ impl PathIndex {
             entry.remove();
         }
     }
+}
+
+fn hash_of(id: NodeId, nodes: &Slab) -> u32 {
+    nodes.get(id).map_or(0, |node| node.path_hash)
 }
 
 const fn shard(hash: u32) -> usize {

@@ -183,6 +183,34 @@ fn nothing_is_created_under_the_roots_other_name() {
     assert!(Tree::for_loading(OwnerRules::default()).load_node("//a", None, -1, &stat).is_err());
 }
 
+/// What the paths in this order, after a root, make.
+fn loaded(paths: &[&str]) -> Result<Tree, String> {
+    let mut tree = Tree::for_loading(OwnerRules::default());
+    for path in [""].iter().chain(paths) {
+        tree.load_node(path, Some(path.as_bytes()), -1, &StatPersisted::default())?;
+    }
+    tree.finish_loading(Zxid(1))?;
+    Ok(tree)
+}
+
+/// The reference and we write depth first; only that is fast.
+#[test]
+fn a_snapshot_loads_in_any_order_that_has_parents_first() {
+    let depth_first = loaded(&["/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/b"]).unwrap();
+    let breadth_first = loaded(&["/e", "/a", "/e/b", "/a/d", "/a/b", "/a/b/c"]).unwrap();
+    assert_eq!(contents(&breadth_first), contents(&depth_first));
+    assert!(loaded(&["/a", "/b/c", "/b"]).unwrap_err().contains("\"/b/c\" comes before its parent"));
+}
+
+#[test]
+fn a_snapshot_with_a_node_twice_is_refused() {
+    for paths in [["/a", "/b", "/a"], ["/a", "/a", "/b"]] {
+        assert_eq!(loaded(&paths).unwrap_err(), "node \"/a\" is there twice");
+    }
+    assert_eq!(loaded(&["/a", "/a/b", "/c", "/a/b"]).unwrap_err(), "node \"/a/b\" is there twice");
+    assert!(loaded(&["/a", ""]).is_err());
+}
+
 /// New lists count on from the largest id of the snapshot, and there is none above this one.
 #[test]
 fn a_snapshot_that_uses_up_the_ids_of_lists_is_refused() {
