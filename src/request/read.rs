@@ -185,8 +185,8 @@ impl Read<'_> {
             let child = self.tree.node(*child);
             let name = child.name_bytes();
             bytes += name.len();
-            // Java has its own bytes for what lies beyond the basic plane, and only for that.
-            if name.iter().all(|byte| *byte < 0xF0) {
+            // Only other names can hold characters for which Java has its own bytes.
+            if name.is_ascii() {
                 write::buffer(out, Some(name));
             } else {
                 write::ustring(out, Some(child.name()));

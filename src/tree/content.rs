@@ -27,20 +27,24 @@ impl Content {
         Self(content.into_boxed_slice())
     }
 
+    #[inline]
     fn header(&self) -> u32 {
         self.0.first_chunk().map_or(0, |header| u32::from_ne_bytes(*header))
     }
 
+    #[inline]
     fn name_end(&self) -> usize {
         HEADER + (self.header() & !NULL) as usize
     }
 
     /// The name as UTF-8.
+    #[inline]
     pub(super) fn name(&self) -> &[u8] {
         self.0.get(HEADER..self.name_end()).unwrap_or_default()
     }
 
     /// The data; `None` is null.
+    #[inline]
     pub(super) fn data(&self) -> Option<&[u8]> {
         let header = self.header();
         let data = self.0.get(HEADER + (header & !NULL) as usize..).unwrap_or_default();

@@ -163,6 +163,7 @@ impl Node {
     }
 
     /// The last component of its path as UTF-8, for those who need not look at the characters.
+    #[inline]
     #[must_use]
     pub fn name_bytes(&self) -> &[u8] {
         self.content.name()
