@@ -206,7 +206,10 @@ impl World {
             return;
         };
         let id = digest_identity(&String::from_utf8_lossy(&auth), DigestAlgorithm::Sha1);
-        peer.client.add_identity(Identity { scheme: "digest".into(), id });
+        if !peer.client.add_identity(Identity { scheme: "digest".into(), id }) {
+            peer.is_dead = true;
+            return;
+        }
         peer.identities = peer.client.identities();
     }
 
