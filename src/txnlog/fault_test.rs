@@ -1,8 +1,7 @@
 //! What the log does on a full and on a failing disk, in both modes.
 
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
 
 use jute::Zxid;
 
@@ -100,44 +99,4 @@ fn a_file_that_somebody_cuts_under_the_map_is_an_error_with_its_name() {
     assert!(matches!(error, LogError::Disk(_)) && error.path() == Some(&path));
     assert!(error.to_string().contains("another program has cut the file"), "{error}");
     assert!(matches!(log.append(&entry(2)), Err(LogError::Poisoned { .. })));
-}
-
-#[test]
-fn the_thread_waits_for_space_and_goes_on() {
-    in_both_modes(|directory, disk, log| {
-        disk.set_full(true);
-        let (reports, received) = mpsc::channel();
-        let syncer = Syncer::start(log, 16, move |durability| reports.send(durability).unwrap()).unwrap();
-        assert!(syncer.append(Arc::new(entry(1))));
-        let next = || received.recv_timeout(Duration::from_secs(10)).unwrap();
-        assert!(matches!(next(), Durability::Reached(Zxid::ZERO, _)));
-        assert!(matches!(next(), Durability::Blocked(error) if error.is_retryable()));
-        disk.set_full(false);
-        assert!(matches!(next(), Durability::Reached(Zxid(1), _)));
-        check_holds(directory, 1..=1);
-    });
-}
-
-#[test]
-fn a_thread_that_waits_for_space_can_be_stopped() {
-    in_both_modes(|_, disk, log| {
-        disk.set_full(true);
-        let syncer = Syncer::start(log, 16, |_| {}).unwrap();
-        assert!(syncer.append(Arc::new(entry(1))));
-        assert_eq!(syncer.stop().unwrap().durable_zxid(), Zxid::ZERO);
-    });
-}
-
-#[test]
-fn the_thread_reports_a_failed_sync_and_ends() {
-    in_both_modes(|_, disk, log| {
-        let (reports, received) = mpsc::channel();
-        disk.set_syncs_fail(true);
-        let syncer = Syncer::start(log, 16, move |durability| reports.send(durability).unwrap()).unwrap();
-        assert!(syncer.append(Arc::new(entry(1))));
-        let report = received.recv_timeout(Duration::from_secs(10)).unwrap();
-        assert!(matches!(report, Durability::Failed(LogError::Disk(_))), "{report:?}");
-        drop(received);
-        assert_eq!(syncer.stop().unwrap().durable_zxid(), Zxid::ZERO);
-    });
 }

@@ -1,45 +1,37 @@
-//! How near the log's thread comes to the disk: a measurement, beside a loop that does nothing but write
+//! How near the log comes to the disk when many writes wait: a measurement, beside a loop that does nothing but write
 //! and sync the same batches.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jute::Zxid;
 
 use super::testing::{disk, large_entry};
-use super::{Durability, Io, Log, Options, Syncer};
+use super::{Io, Log, Options};
 use crate::disk::{Disk, RealDisk};
 
 const RECORDS: i64 = 100_000;
-const IN_FLIGHT: usize = 1000;
+/// Writes that wait when a sync begins, as they gather in a server's writer while one runs.
+const BATCH_RECORDS: usize = 1000;
 const PREALLOC_BYTES: i64 = 64 << 20;
 const ROUNDS: usize = 5;
 
-/// Time of the log's thread with many in flight, and the bytes of each of its batches.
+/// Time of the log with many in flight, and the bytes of each of its batches.
 fn group_commit(directory: &Path, io: Io) -> (Duration, Vec<u64>) {
     let options = Options { prealloc_bytes: PREALLOC_BYTES, io, ..Options::new(directory.to_owned()) };
-    let log = Log::open(disk(), options, Zxid(0)).unwrap();
-    let batches = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&batches);
-    let report = move |durability| match durability {
-        Durability::Reached(_, synced) => noted.lock().unwrap().push(synced.bytes),
-        other => panic!("{other:?}"),
-    };
-    let syncer = Syncer::start(log, IN_FLIGHT, report).unwrap();
+    let mut log = Log::open(disk(), options, Zxid(0)).unwrap();
     // The first batch waits for the file.
-    assert!(syncer.append(Arc::new(large_entry(1, 100))));
-    while batches.lock().unwrap().is_empty() {
-        std::thread::yield_now();
-    }
-    let entries: Vec<_> = (2..RECORDS + 2).map(|zxid| Arc::new(large_entry(zxid, 100))).collect();
+    log.append(&large_entry(1, 100)).unwrap();
+    log.sync().unwrap();
+    let entries: Vec<_> = (2..RECORDS + 2).map(|zxid| large_entry(zxid, 100)).collect();
+    let mut batches = Vec::new();
     let began = Instant::now();
-    entries.into_iter().for_each(|entry| assert!(syncer.append(entry)));
-    let log = syncer.stop().unwrap();
+    for batch in entries.chunks(BATCH_RECORDS) {
+        batch.iter().for_each(|entry| log.append(entry).unwrap());
+        batches.push(log.sync().unwrap().bytes);
+    }
     let took = began.elapsed();
     assert_eq!(log.durable_zxid(), Zxid(RECORDS + 1));
-    let mut batches = std::mem::take(&mut *batches.lock().unwrap());
-    batches.remove(0);
     (took, batches)
 }
 

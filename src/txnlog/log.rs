@@ -44,14 +44,6 @@ pub struct Synced {
     pub slow: bool,
 }
 
-impl std::ops::AddAssign for Synced {
-    fn add_assign(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.duration += other.duration;
-        self.slow |= other.slow;
-    }
-}
-
 impl Log {
     /// Opens a log whose newest transaction is `last`, as [`recover`](super::recover) or a snapshot
     /// tells. Nothing is created before the first append.

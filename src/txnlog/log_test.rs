@@ -1,7 +1,6 @@
 //! What the log promises while nothing is damaged, in both modes.
 
 use std::fs;
-use std::sync::{Arc, mpsc};
 
 use jute::Zxid;
 use proptest::prelude::*;
@@ -260,31 +259,6 @@ fn a_transaction_logged_twice_is_read_once() {
         log.sync().unwrap();
     }
     check_holds(directory.path(), 1..=8);
-}
-
-#[test]
-fn the_thread_reports_everything_durable_in_order() {
-    in_both_modes(|directory, io| {
-        let (reports, received) = mpsc::channel();
-        let report = move |durability| reports.send(durability).unwrap();
-        let syncer = Syncer::start(log(directory, io, 0), 16, report).unwrap();
-        for zxid in 1..=500 {
-            assert!(syncer.append(Arc::new(entry(zxid))));
-            if zxid % 100 == 0 {
-                assert!(syncer.roll());
-            }
-        }
-        let log = syncer.stop().unwrap();
-        assert_eq!(log.durable_zxid(), Zxid(500));
-        let mut last = Zxid::ZERO;
-        for durability in received {
-            let Durability::Reached(zxid, _) = durability else { panic!("{durability:?}") };
-            assert!(zxid >= last);
-            last = zxid;
-        }
-        assert_eq!(last, Zxid(500));
-        check_holds(directory, 1..=500);
-    });
 }
 
 proptest! {

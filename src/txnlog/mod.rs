@@ -6,7 +6,6 @@
 //! - [`Spare`]: the next file, allocated ahead of need.
 //! - [`Entries`]: reading in zxid order over files; [`recover`]: reading at start, with repair of the
 //!   tail.
-//! - [`Syncer`]: the thread that owns a log in a running server.
 //!
 //! What must always hold: *synced ≤ stored ≤ allocated*. The first failed store or sync is final. A
 //! server always starts a new file, so the file it recovered from is never written again, except to
@@ -24,7 +23,6 @@ mod reader;
 mod recovery;
 mod segment;
 mod spare;
-mod syncer;
 mod tail;
 mod truncate;
 mod window;
@@ -48,7 +46,6 @@ pub use log::{Log, Synced};
 pub use reader::{Entries, Frame, Gaps};
 pub use recovery::{Progress, Recovered, recover};
 pub use spare::{Keeper, Spare};
-pub use syncer::{Durability, Syncer};
 pub use tail::TornTail;
 
 /// How records reach the file.
