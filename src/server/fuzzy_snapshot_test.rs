@@ -138,8 +138,7 @@ fn check_recovery_gives_the_live_tree(plan: &Plan) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
-
+    // As many cases as PROPTEST_CASES says.
     #[test]
     fn a_snapshot_taken_under_load_and_the_log_give_the_live_tree(plan in plan()) {
         check_recovery_gives_the_live_tree(&plan);
