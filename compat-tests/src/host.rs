@@ -58,7 +58,9 @@ impl Host {
 
     /// Stops the server and waits for its end.
     pub fn stop(&self) -> Result<()> {
-        self.ask("stop").map(drop)
+        let answer = self.ask("stop")?;
+        ensure!(answer == "stopped", "the server in the host {answer}");
+        Ok(())
     }
 
     /// The process.

@@ -11,6 +11,8 @@ import org.apache.zookeeper.util.ServiceUtils;
  * Each line of standard input is answered by one line: {@code start FILE}, {@code state}, {@code stop}.
  */
 public final class Host {
+    /** What a server may take to stop: a minute. */
+    private static final long STOP_NANOS = 60_000_000_000L;
     private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
 
     private final ZooKeeperServerMain main = new ZooKeeperServerMain();
@@ -39,12 +41,20 @@ public final class Host {
         return thread.isAlive() ? "running" : "ended";
     }
 
+    /**
+     * Closes from a thread of its own: a server that fails while it is being closed leaves its sockets to nobody,
+     * and {@code close} waits for them for ever.
+     */
     private String stop() throws InterruptedException {
-        while (thread.isAlive()) {
-            main.close();
-            thread.join(100);
+        Thread closing = new Thread();
+        for (long end = System.nanoTime() + STOP_NANOS; thread.isAlive() && System.nanoTime() < end; thread.join(100)) {
+            if (!closing.isAlive()) {
+                closing = new Thread(main::close, "close");
+                closing.setDaemon(true);
+                closing.start();
+            }
         }
-        return "stopped";
+        return thread.isAlive() ? "does not stop" : "stopped";
     }
 
     public static void main(String[] args) throws Exception {
