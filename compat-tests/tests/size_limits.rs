@@ -140,6 +140,18 @@ fn fill_with_ephemerals(session: &mut Session) -> Result<usize> {
     unreachable!("there is an end to numbers")
 }
 
+/// Ends the session, which must leave `before` nodes, also after a kill, and stops the server.
+fn end_session(mut client: Client, xid: i32, server: &mut Server, before: &str) -> Result<()> {
+    let end = client.call(xid, op::CLOSE_SESSION, &Body::new())?;
+    ensure!(end.err == 0, "the end of the session: code {}", end.err);
+    ensure!(nodes(server)? == before, "{} and {before} before", nodes(server)?);
+    server.kill()?;
+    server.launch().context("after the end of the session")?;
+    ensure!(nodes(server)? == before, "{} and {before} before", nodes(server)?);
+    server.stop()?;
+    Ok(())
+}
+
 #[test]
 fn the_largest_of_everything_that_is_accepted_is_read_again() -> Result<()> {
     if judged() != Kind::Oxkeeper || !artifacts::available(&["java", "mvn"])? {
@@ -158,14 +170,8 @@ fn the_largest_of_everything_that_is_accepted_is_read_again() -> Result<()> {
     server.launch()?;
     ensure!(nodes(&server)? == with_ephemerals, "{} and {with_ephemerals} before", nodes(&server)?);
     let Session { client, .. } = session;
-    let mut again = Client::reconnect(server.addr(), 30_000, client.session, &client.password, 0)?;
-    let end = again.call(1, op::CLOSE_SESSION, &Body::new())?;
-    ensure!(end.err == 0, "the end of the session: code {}", end.err);
-    ensure!(nodes(&server)? == before, "{} and {before} before", nodes(&server)?);
-    server.kill()?;
-    server.launch().context("after the end of the session")?;
-    ensure!(nodes(&server)? == before, "{} and {before} before", nodes(&server)?);
-    server.stop()?;
+    let again = Client::reconnect(server.addr(), 30_000, client.session, &client.password, 0)?;
+    end_session(again, 1, &mut server, &before)?;
     // The newest snapshots hold it too; without them the reference reads the log, record by record.
     for keep_snapshots in [false, true] {
         let copy = tempfile::tempdir().context("a directory")?;
@@ -206,13 +212,7 @@ fn a_session_with_more_ephemerals_than_its_end_can_list_ends() -> Result<()> {
     let mut again = Client::reconnect(server.addr(), 30_000, client.session, &client.password, 0)?;
     let one_more = again.call(1, op::CREATE, &Body::create("/one-more", b"", EPHEMERAL))?;
     ensure!(one_more.err == MARSHALLING_ERROR, "one ephemeral more: code {}", one_more.err);
-    let end = again.call(2, op::CLOSE_SESSION, &Body::new())?;
-    ensure!(end.err == 0, "the end of the session: code {}", end.err);
-    ensure!(nodes(&server)? == before, "{} and {before} before", nodes(&server)?);
-    server.kill()?;
-    server.launch().context("after the end of the session")?;
-    ensure!(nodes(&server)? == before, "{} and {before} before", nodes(&server)?);
-    server.stop()?;
+    end_session(again, 2, &mut server, &before)?;
     let reference = Server::start(Kind::Apache(REFERENCE), &options()).context("the reference")?;
     ensure!(nodes(&reference)? == before, "{} and {before} before", nodes(&reference)?);
     Ok(())

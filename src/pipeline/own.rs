@@ -25,8 +25,7 @@ impl Pipeline {
         }
         if now >= self.sweep.next_ms() {
             let wall = self.clock.wall_ms();
-            let found = self.sweep.next_ms() <= now;
-            let candidates = if found { self.sweep.candidates(&self.state.tree(), wall) } else { Vec::new() };
+            let candidates = self.sweep.candidates(&self.state.tree(), wall);
             for path in self.sweep.due(|| candidates, now) {
                 let body = Body::DeleteContainer(Some(path));
                 batch.push(own_request(SessionId::NONE, OpCode::DELETE_CONTAINER, body, now));
