@@ -8,8 +8,9 @@
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
 //! - [`txnlog`], [`snapshot`]: what is on disk.
-//! - [`request`]: what one request means: checked against what will be, answered from what is.
-//! - [`pipeline`]: the writer thread: prepare, append, sync, apply, reply.
+//! - [`request`]: what one request means: checked against what will be, answered from what is. Pure.
+//! - [`replica`]: one server's part in everything that takes its turn. Pure.
+//! - [`runtime`]: what turns: the writer thread, the locks, what a connection is to the rest of the server.
 //! - [`net`]: clients' connections. [`admin`]: operators' questions.
 //! - [`config`], [`cli`]: what was asked for.
 //! - [`tools`]: what operators do with the files of a server that is not running.
@@ -23,8 +24,9 @@ pub mod disk;
 mod fault;
 pub mod metrics;
 pub mod net;
-pub mod pipeline;
+pub mod replica;
 pub mod request;
+pub mod runtime;
 pub mod server;
 pub mod session;
 #[cfg(test)]

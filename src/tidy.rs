@@ -15,10 +15,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("zab", &[]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
-    ("request", &["fault", "tree", "watch", "session"]),
-    ("pipeline", &["clock", "fault", "metrics", "request", "session", "tree", "txnlog", "zab"]),
+    ("request", &["fault", "session", "tree", "watch"]),
+    ("replica", &["request", "session", "tree", "watch", "zab"]),
+    (
+        "runtime",
+        &["clock", "disk", "metrics", "replica", "request", "session", "snapshot", "tree", "txnlog", "watch"],
+    ),
     ("admin", &["metrics"]),
-    ("net", &["clock", "metrics", "pipeline", "request", "session", "tree"]),
+    ("net", &["clock", "metrics", "replica", "request", "runtime", "tree", "watch"]),
     ("config", &[]),
     ("cli", &["config", "tools"]),
     ("tools", &["clock", "disk", "net", "snapshot", "tree", "txnlog"]),
@@ -27,8 +31,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "admin", "clock", "config", "disk", "metrics", "net", "pipeline", "request", "session",
-            "snapshot", "tree", "txnlog", "zab",
+            "admin", "clock", "config", "disk", "metrics", "net", "replica", "request", "runtime", "session",
+            "snapshot", "tree", "txnlog",
         ],
     ),
 ];

@@ -17,6 +17,13 @@ impl Zxid {
         Self(self.0.wrapping_add(1))
     }
 
+    /// Whether `next` may stand directly behind this one in a log: its successor, or the beginning of a later
+    /// epoch, whose leader counts from 1.
+    #[must_use]
+    pub const fn is_followed_by(self, next: Self) -> bool {
+        next.0 == self.0.wrapping_add(1) || next.epoch() > self.epoch() && next.counter() == 1
+    }
+
     /// The epoch part.
     #[must_use]
     pub const fn epoch(self) -> u32 {

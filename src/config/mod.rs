@@ -61,7 +61,9 @@ pub struct Config {
     /// Close a connection that has not opened a session after this time.
     pub sessionless_cnxn_timeout_ms: i32,
     /// Requests in flight above which busy connections are not read.
-    pub global_outstanding_limit: i32,
+    pub global_outstanding_limit: Option<i32>,
+    /// Bytes that all clients together may make the server hold: requests that wait, unread replies.
+    pub client_memory_bytes: i64,
 
     /// How the log reaches its file; our own key `oxkeeper.log.io`.
     pub log_io: LogIo,

@@ -13,6 +13,10 @@ use super::{
     SnapshotCompression, WithoutEffect,
 };
 
+/// What clients together may make the server hold, in bytes, unless it is configured: it suits a machine of
+/// 512 MiB.
+const CLIENT_MEMORY_BYTES: i64 = 128 << 20;
+
 type Result<T> = std::result::Result<T, ConfigError>;
 
 impl Config {
@@ -134,7 +138,15 @@ impl Reading<'_> {
             client_port_listen_backlog: (backlog > 0).then_some(backlog),
             client_tcp_keepalive: self.source.flag("clientTcpKeepAlive", false),
             sessionless_cnxn_timeout_ms: self.source.property_int("nio.sessionlessCnxnTimeout", 10_000),
-            global_outstanding_limit: self.source.property_int("globalOutstandingLimit", 1000),
+            global_outstanding_limit: self
+                .source
+                .property("globalOutstandingLimit")
+                .is_some()
+                .then(|| self.source.property_int("globalOutstandingLimit", 1000)),
+            client_memory_bytes: self
+                .source
+                .property_number("oxkeeper.clientMemoryBytes", CLIENT_MEMORY_BYTES)
+                .max(1 << 20),
             log_io: self.log_io()?,
             prealloc_size_bytes: self.kib("preAllocSize", 65_536),
             snap_count: self.source.property_int("snapCount", 100_000).max(2),

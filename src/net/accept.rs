@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Shared;
 use super::connection::Connection;
-use crate::request::Client;
+use crate::runtime::Client;
 
 /// Backlog when the configuration leaves it open (reference: the Java default).
 const BACKLOG: u32 = 50;

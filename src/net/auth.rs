@@ -5,8 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::Digest;
 
-use crate::request::Client;
-use crate::request::client::IDENTITY_BYTES_MAX;
+use crate::runtime::Client;
+use crate::runtime::client::IDENTITY_BYTES_MAX;
 use crate::tree::Identity;
 
 /// Settings of authentication.

@@ -30,17 +30,15 @@ impl Input {
         self.bytes.get(self.consumed..).unwrap_or_default()
     }
 
-    /// The next frame, consumed. An empty input gives back what it grew to.
-    pub fn next_frame(&mut self, bytes_max: usize) -> Frame<'_> {
-        let unread = self.bytes.get(self.consumed..).unwrap_or_default();
-        let Some((length, rest)) = unread.split_first_chunk::<4>() else { return Frame::Partial };
+    /// The frame at the front. It stays until [`Input::skip`] drops it, with the four bytes of its length.
+    #[must_use]
+    pub fn peek_frame(&self, bytes_max: usize) -> Frame<'_> {
+        let Some((length, rest)) = self.unread().split_first_chunk::<4>() else { return Frame::Partial };
         let length = i32::from_be_bytes(*length);
         let Some(count) = usize::try_from(length).ok().filter(|count| *count <= bytes_max) else {
             return Frame::BadLength(length);
         };
-        let Some(frame) = rest.get(..count) else { return Frame::Partial };
-        self.consumed += 4 + count;
-        Frame::Whole(frame)
+        rest.get(..count).map_or(Frame::Partial, Frame::Whole)
     }
 
     /// Drops `count` bytes.
@@ -76,20 +74,28 @@ mod tests {
         input
     }
 
+    /// The next frame, dropped.
+    fn next(input: &mut Input) -> Option<Vec<u8>> {
+        let Frame::Whole(frame) = input.peek_frame(10) else { return None };
+        let frame = frame.to_vec();
+        input.skip(4 + frame.len());
+        Some(frame)
+    }
+
     #[test]
     fn frames_come_out_whole_and_in_order() {
         let mut input = input(&[0, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0, 2, 8]);
-        assert_eq!(input.next_frame(10), Frame::Whole(&[7]));
-        assert_eq!(input.next_frame(10), Frame::Whole(&[]));
-        assert_eq!(input.next_frame(10), Frame::Partial);
+        assert_eq!(next(&mut input), Some(vec![7]));
+        assert_eq!(next(&mut input), Some(vec![]));
+        assert_eq!(input.peek_frame(10), Frame::Partial);
         input.fill(|buffer| buffer.push(9));
-        assert_eq!(input.next_frame(10), Frame::Whole(&[8, 9]));
+        assert_eq!(next(&mut input), Some(vec![8, 9]));
     }
 
     #[test]
     fn a_bad_length_is_seen_before_its_bytes_come() {
-        assert_eq!(input(&[0x7F, 0xFF, 0xFF, 0xFF]).next_frame(10), Frame::BadLength(i32::MAX));
-        assert_eq!(input(&[0xFF, 0xFF, 0xFF, 0xFF]).next_frame(10), Frame::BadLength(-1));
-        assert_eq!(input(&[0, 0, 0, 11]).next_frame(10), Frame::BadLength(11));
+        assert_eq!(input(&[0x7F, 0xFF, 0xFF, 0xFF]).peek_frame(10), Frame::BadLength(i32::MAX));
+        assert_eq!(input(&[0xFF, 0xFF, 0xFF, 0xFF]).peek_frame(10), Frame::BadLength(-1));
+        assert_eq!(input(&[0, 0, 0, 11]).peek_frame(10), Frame::BadLength(11));
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::metrics::{Metrics, Summary};
-use crate::pipeline::figures::STAT_OVERHEAD_BYTES;
+use crate::runtime::stage_metrics::STAT_OVERHEAD_BYTES;
 use crate::tree::path;
 
 /// Counts reads by their first component. Most requests of a turn have the same one, which then is

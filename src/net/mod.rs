@@ -1,18 +1,22 @@
 //! Clients: sockets, frames, handshakes. tokio lives here.
 //!
-//! One task per connection reads, answers reads on the spot, hands writes to the pipeline and writes
-//! replies back. It never touches the tree but through `request`. What a connection can make the server
-//! hold is bounded here:
+//! One task per connection reads, answers reads on the spot, hands writes to the writer and writes
+//! replies back. It never touches the tree but through `request`. No task serves frames, and no task holds the
+//! tree, for longer than about a millisecond at a time. What a connection can make the server hold is
+//! bounded here:
 //!
 //! | what | bound | when reached |
 //! |---|---|---|
 //! | frame | `jute.maxbuffer` | the connection closes |
 //! | input buffer | bytes received, one frame | – |
-//! | requests in the pipeline | [`Limits::requests_max`], [`Limits::request_bytes_max`] | not read until some are answered |
+//! | requests in the writer's hands | [`Limits::requests_max`], [`Limits::request_bytes_max`] | not read until some are answered |
+//! | the same of all connections | `globalOutstandingLimit`, if it is set | who has some waits with more |
 //! | unsent replies | [`Limits::unsent_bytes_max`] plus one reply | not read until the client reads |
-//! | unread events | `request::client::EVENT_BYTES_MAX` | the connection closes |
-//! | watches | `request::client::WATCH_BYTES_MAX` of memory | the connection closes |
-//! | identities | `request::client::IDENTITY_BYTES_MAX` | authentication fails |
+//! | replies to reads behind a write | `window`, [`WAITING_BYTES_MAX`](crate::runtime::outbox::WAITING_BYTES_MAX) | no more are taken in; the connection closes |
+//! | unread events | [`EVENT_BYTES_MAX`](crate::runtime::outbox::EVENT_BYTES_MAX) | the connection closes |
+//! | watches | [`WATCH_BYTES_MAX`](crate::request::read::WATCH_BYTES_MAX) of memory | the connection closes |
+//! | identities | [`IDENTITY_BYTES_MAX`](crate::runtime::client::IDENTITY_BYTES_MAX) | authentication fails |
+//! | input, requests and replies of all connections | [`Budget`](crate::runtime::budget::Budget) | all but pings, closes, deletes and returning sessions wait, then close |
 //! | connections | `maxClientCnxns`, `maxCnxns` | closed at accept |
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
@@ -20,9 +24,13 @@ mod accept;
 mod auth;
 mod connection;
 mod first_frame;
-#[doc(hidden)] // for the fuzz targets
 pub mod frame;
+mod identify;
 mod meter;
+pub mod protocol;
+mod transport;
+mod turn;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +40,14 @@ pub use self::auth::{AuthOptions, DigestAlgorithm, digest_identity};
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::pipeline::Queue;
-use crate::request::State;
+use crate::runtime::{Inbox, State};
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest frame, in bytes.
     pub frame_bytes_max: usize,
-    /// Requests in the pipeline above which the connection is not read.
+    /// Requests in the writer's hands above which the connection is not read.
     pub requests_max: usize,
     /// Their bytes above which the connection is not read.
     pub request_bytes_max: usize,
@@ -67,7 +74,7 @@ pub struct Shared {
     /// The tree and who watches it.
     pub state: Arc<State>,
     /// Where writes go.
-    pub queue: Arc<Queue>,
+    pub inbox: Arc<Inbox>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Figures.

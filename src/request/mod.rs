@@ -1,22 +1,22 @@
 //! What one request means: from decoded bytes to a transaction, and from what was applied to a reply.
 //!
-//! Pure but for the locks that guard what connections share. A write goes
-//! [`Request`] → [`prepare::Preparer`] (checked against the tree and every change not yet applied) →
-//! transaction → `Tree::apply` → [`reply`]. A read goes [`read::answer`].
+//! Pure: no lock, no socket, no clock. A write goes [`Request`] → [`prepare::Preparer`] (checked against the
+//! tree and every change not yet applied) → transaction → `Tree::apply` → [`reply`]. A read goes
+//! [`read::Read::answer`]. What is answered is appended to [`replies::Replies`].
 
-pub mod client;
+pub mod context;
 mod op;
-pub mod outbox;
 pub mod outstanding;
 pub mod prepare;
 #[cfg(test)]
 mod prepare_test;
 pub mod read;
+#[cfg(test)]
+mod read_test;
+pub mod replies;
 pub mod reply;
 #[cfg(test)]
 mod size_test;
-pub mod state;
-pub mod stats;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -30,38 +30,104 @@ use jute::records::proto::{
 use jute::records::txn::CreateSessionTxn;
 use jute::{DecodeError, OpCode, Reader, SessionId};
 
-pub use self::client::Client;
-pub use self::state::{Options, State};
+use crate::tree::{AclRules, Identity};
 
-use crate::tree::Identity;
+/// A connection, as far as requests are concerned: its number, which is also its number as a watcher.
+pub type ConnectionId = crate::watch::WatcherId;
 
-/// A request that takes its turn with all others: every write, and what must not overtake a write of
-/// its own session.
-#[derive(Debug)]
-pub struct Request {
-    /// Who is to be answered; nobody for what the server does by itself.
-    pub client: Option<Arc<Client>>,
-    /// Whose session it is.
+/// Switches that decide what requests mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Which access checks are made.
+    pub acl: AclRules,
+    /// `extendedTypesEnabled`: TTL nodes may be created.
+    pub extended_types: bool,
+    /// `enforceQuota`: hard quotas refuse.
+    pub enforce_quota: bool,
+    /// `digest.enabled`: transactions carry the tree's digest.
+    pub digest: bool,
+    /// `zookeeper.closeSessionTxn.enabled`: ends of sessions list their ephemerals.
+    pub close_session_lists: bool,
+    /// `reconfigEnabled`.
+    pub reconfig: bool,
+    /// The largest transaction that a start will read again: `jute.maxbuffer` with its extra size.
+    pub txn_bytes_max: usize,
+}
+
+/// Who brought a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client of this server.
+    Client(ConnectionId),
+    /// The server itself: nobody is answered.
+    Internal,
+}
+
+/// What is known of a request besides its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// Who is to be answered.
+    pub origin: Origin,
+    /// Whose session it is; [`SessionId::NONE`] while there is none.
     pub session: SessionId,
     /// The client's number for it.
     pub xid: i32,
     /// What was asked for.
     pub op: OpCode,
-    /// With what.
-    pub body: Body,
-    /// As whom: the connection's identities when the request came.
-    pub identities: Arc<[Identity]>,
-    /// When it came, on the monotonic clock.
+    /// When it came, in milliseconds of the monotonic clock.
     pub received_ms: i64,
-    /// Its size as it came.
+    /// Its size as it came, in bytes.
     pub bytes: usize,
+    /// Whether connect responses to its connection end with the read-only byte, which clients before 3.4
+    /// neither send nor expect.
+    pub knows_read_only: bool,
 }
 
-/// The decoded body of a [`Request`].
+/// A request that takes its turn with all others: every write, and what must not overtake a write of
+/// its own session.
+#[derive(Debug)]
+pub struct Request {
+    /// Whose, and when.
+    pub head: Head,
+    /// As whom: the connection's identities when the request came.
+    pub identities: Arc<[Identity]>,
+    /// With what.
+    pub body: Body,
+}
+
+impl Request {
+    /// A request that the server makes itself.
+    #[must_use]
+    pub fn internal(session: SessionId, op: OpCode, write: Write, now_ms: i64) -> Self {
+        let head = Head {
+            origin: Origin::Internal,
+            session,
+            xid: 0,
+            op,
+            received_ms: now_ms,
+            bytes: 0,
+            knows_read_only: true,
+        };
+        Self { head, identities: Arc::new([]), body: Body::Write(write) }
+    }
+}
+
+/// What a [`Request`] carries.
 #[derive(Debug)]
 pub enum Body {
     /// A first frame: a session is asked for or come back to.
     Connect(ConnectRequest),
+    /// It takes a zxid.
+    Write(Write),
+    /// A read, ping or watch request behind a write of its session: its bytes, decoded when it is answered.
+    Ordered(Vec<u8>),
+    /// It does not decode, and takes no zxid.
+    Malformed,
+}
+
+/// A request that becomes a transaction, be it one that records a failure.
+#[derive(Debug)]
+pub enum Write {
     /// One of the creates; `ttl` is -1 but for `createTTL`.
     Create(CreateTTLRequest),
     /// A deletion by a client.
@@ -76,20 +142,16 @@ pub enum Body {
     Multi(Vec<MultiOp>),
     /// A multi that decodes but mixes in what a multi cannot carry out.
     MultiOfReads,
-    /// It does not decode, and took a zxid before that was found out: `multi`, `createSession`.
+    /// It does not decode, and the reference takes a zxid before it finds out: `multi`, `createSession`.
     MalformedLate,
     /// Membership.
     Reconfig,
     /// A session begins.
     CreateSession(CreateSessionTxn),
-    /// Of a session that has too many to list them when it ends.
+    /// Part of the end of a session that owns more ephemerals than one transaction can list.
     RemoveEphemerals(Vec<String>),
     /// A session ends.
     CloseSession,
-    /// A read, ping or watch request behind a write of its session: its bytes.
-    Ordered(Vec<u8>),
-    /// It does not decode.
-    Malformed,
 }
 
 impl Body {
@@ -97,16 +159,22 @@ impl Body {
     /// answered.
     #[must_use]
     pub fn decode(op: OpCode, bytes: &[u8]) -> Self {
-        let mut reader = Reader::new(bytes);
-        match Self::try_decode(op, &mut reader) {
-            Ok(body) => body,
+        if !is_write(op) {
+            return Self::Ordered(bytes.to_vec());
+        }
+        match Write::decode(op, &mut Reader::new(bytes)) {
+            Ok(write) => Self::Write(write),
             Err(DecodeError::Null { .. }) => Self::Malformed,
-            Err(_) if matches!(op, OpCode::MULTI | OpCode::CREATE_SESSION) => Self::MalformedLate,
+            Err(_) if matches!(op, OpCode::MULTI | OpCode::CREATE_SESSION) => {
+                Self::Write(Write::MalformedLate)
+            }
             Err(_) => Self::Malformed,
         }
     }
+}
 
-    fn try_decode(op: OpCode, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+impl Write {
+    fn decode(op: OpCode, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(match op {
             OpCode::CREATE | OpCode::CREATE2 | OpCode::CREATE_CONTAINER => {
                 Self::Create(CreateRequest::decode(reader)?.into())
@@ -129,8 +197,7 @@ impl Body {
                 Self::Reconfig
             }
             OpCode::CREATE_SESSION => Self::CreateSession(Record::decode(reader)?),
-            OpCode::CLOSE_SESSION => Self::CloseSession,
-            _ => Self::Ordered(reader.rest().to_vec()),
+            _ => Self::CloseSession,
         })
     }
 }
@@ -172,7 +239,7 @@ mod tests {
     #[test]
     fn a_multi_takes_a_zxid_unless_a_list_is_null() {
         let mut bytes = create_in_multi();
-        assert!(matches!(Body::decode(OpCode::MULTI, &bytes), Body::MalformedLate));
+        assert!(matches!(Body::decode(OpCode::MULTI, &bytes), Body::Write(Write::MalformedLate)));
         jute::write::int(&mut bytes, -1);
         jute::write::int(&mut bytes, 0);
         assert!(matches!(Body::decode(OpCode::MULTI, &bytes), Body::Malformed));
@@ -182,7 +249,7 @@ mod tests {
     /// `deleteContainer` without a path one too high.
     #[test]
     fn what_does_not_decode_takes_a_zxid_where_the_reference_took_one_before() {
-        assert!(matches!(Body::decode(OpCode::CREATE_SESSION, &[0, 0]), Body::MalformedLate));
+        assert!(matches!(Body::decode(OpCode::CREATE_SESSION, &[0, 0]), Body::Write(Write::MalformedLate)));
         assert!(matches!(Body::decode(OpCode::DELETE_CONTAINER, &[0xFF; 4]), Body::Malformed));
         assert!(matches!(Body::decode(OpCode::CREATE, &[0, 0]), Body::Malformed));
     }

@@ -7,23 +7,14 @@
 use jute::multi::MultiOp;
 use jute::records::txn::{CloseSessionTxn, ErrorTxn, TxnDigest, TxnHeader};
 use jute::txn::{TxnBody, TxnEntry};
-use jute::{Code, OpCode, SessionId, Zxid};
+use jute::{Code, SessionId, Zxid};
 
+use super::context::{Context, PART_BYTES, TXN_BYTES};
 use super::op;
 use super::outstanding::Outstanding;
-use super::state::Options;
-use super::{Body, Request};
+use super::{Head, Options, Write};
 use crate::session::Sessions;
-use crate::tree::{self, Identity, Tree, digest, path};
-
-/// What became of a request.
-#[derive(Debug)]
-pub enum Prepared {
-    /// A transaction to log; it may record a failure.
-    Txn(TxnEntry),
-    /// Refused without a transaction: it did not decode.
-    Refused(Code),
-}
+use crate::tree::{self, Identity, Tree, digest};
 
 /// The single place where zxids are given out.
 #[derive(Debug)]
@@ -32,25 +23,6 @@ pub struct Preparer {
     outstanding: Outstanding,
     last_zxid: Zxid,
 }
-
-/// All that one operation is checked against.
-pub(super) struct Context<'a> {
-    pub(super) options: Options,
-    pub(super) tree: &'a Tree,
-    pub(super) sessions: &'a mut Sessions,
-    pub(super) outstanding: &'a mut Outstanding,
-    pub(super) session: SessionId,
-    pub(super) identities: &'a [Identity],
-    pub(super) zxid: Zxid,
-    pub(super) time: i64,
-    /// What the transaction takes in the log so far.
-    txn_bytes: usize,
-}
-
-/// Header and digest of a transaction, and the number of parts of a multi.
-const TXN_BYTES: usize = 32 + 12 + 4;
-/// What stands in front of each part of a multi.
-const PART_BYTES: usize = 8;
 
 impl Preparer {
     /// Continues after `last_zxid`.
@@ -106,17 +78,17 @@ impl Preparer {
         parts
     }
 
-    /// Checks a write and turns it into a transaction. `time` is the wall clock in milliseconds.
+    /// Checks a write and turns it into a transaction, which may record a failure. `time` is the wall clock
+    /// in milliseconds.
     pub fn prepare(
         &mut self,
         tree: &Tree,
         sessions: &mut Sessions,
-        request: &mut Request,
+        head: &Head,
+        write: Write,
+        identities: &[Identity],
         time: i64,
-    ) -> Prepared {
-        if matches!(request.body, Body::Malformed) {
-            return Prepared::Refused(Code::MARSHALLING_ERROR);
-        }
+    ) -> TxnEntry {
         let zxid = self.last_zxid.successor();
         self.last_zxid = zxid;
         let mut context = Context {
@@ -124,14 +96,13 @@ impl Preparer {
             tree,
             sessions,
             outstanding: &mut self.outstanding,
-            session: request.session,
-            identities: &request.identities,
+            session: head.session,
+            identities,
             zxid,
             time,
             txn_bytes: TXN_BYTES,
         };
-        let op = request.op;
-        let outcome = context.prepare(op, std::mem::replace(&mut request.body, Body::Malformed));
+        let outcome = context.prepare(head.op, write);
         let body = outcome.unwrap_or_else(|code| TxnBody::Error(ErrorTxn { err: code.0 }));
         let digest = match body {
             TxnBody::Error(_) => None,
@@ -140,31 +111,29 @@ impl Preparer {
                 tree_digest: self.outstanding.digest(tree).cast_signed(),
             }),
         };
-        let header =
-            TxnHeader { client_id: request.session, cxid: request.xid, zxid, time, r#type: body.op().0 };
-        Prepared::Txn(TxnEntry { header, body, digest })
+        let header = TxnHeader { client_id: head.session, cxid: head.xid, zxid, time, r#type: body.op().0 };
+        TxnEntry { header, body, digest }
     }
 }
 
 impl Context<'_> {
-    fn prepare(&mut self, op: OpCode, body: Body) -> Result<TxnBody, Code> {
-        match body {
-            Body::Create(request) => op::create::prepare(self, op, request),
-            Body::Delete(request) => op::delete::prepare(self, request),
-            Body::DeleteContainer(path) => op::delete::prepare_container(self, path),
-            Body::SetData(request) => op::set_data::prepare(self, request),
-            Body::SetAcl(request) => op::set_acl::prepare(self, request),
-            Body::Multi(ops) => self.multi(ops),
-            Body::MultiOfReads | Body::MalformedLate => Err(Code::MARSHALLING_ERROR),
-            Body::Reconfig if self.options.reconfig => {
+    fn prepare(&mut self, op: jute::OpCode, write: Write) -> Result<TxnBody, Code> {
+        match write {
+            Write::Create(request) => op::create::prepare(self, op, request),
+            Write::Delete(request) => op::delete::prepare(self, request),
+            Write::DeleteContainer(path) => op::delete::prepare_container(self, path),
+            Write::SetData(request) => op::set_data::prepare(self, request),
+            Write::SetAcl(request) => op::set_acl::prepare(self, request),
+            Write::Multi(ops) => self.multi(ops),
+            Write::MultiOfReads | Write::MalformedLate => Err(Code::MARSHALLING_ERROR),
+            Write::Reconfig if self.options.reconfig => {
                 self.check_session()?;
                 Err(Code::UNIMPLEMENTED)
             }
-            Body::Reconfig => Err(Code::RECONFIG_DISABLED),
-            Body::CreateSession(txn) => Ok(TxnBody::CreateSession(txn)),
-            Body::RemoveEphemerals(paths) => Ok(op::delete::prepare_ephemerals(self, paths)),
-            Body::CloseSession => Ok(self.close_session()),
-            Body::Connect(_) | Body::Ordered(_) | Body::Malformed => Err(Code::MARSHALLING_ERROR),
+            Write::Reconfig => Err(Code::RECONFIG_DISABLED),
+            Write::CreateSession(txn) => Ok(TxnBody::CreateSession(txn)),
+            Write::RemoveEphemerals(paths) => Ok(op::delete::prepare_ephemerals(self, paths)),
+            Write::CloseSession => Ok(self.close_session()),
         }
     }
 
@@ -231,70 +200,4 @@ impl Context<'_> {
         let listed = CloseSessionTxn { paths2delete: Some(paths.into_iter().map(Some).collect()) };
         TxnBody::CloseSession(self.options.close_session_lists.then_some(listed))
     }
-
-    /// Takes in a record of so many bytes, if the transaction is then still one that a start reads again.
-    /// Lists of `auth` entries and sequence numbers make it larger than the request was. The reference
-    /// writes it, and then does not start any more.
-    pub(super) fn take_in(&mut self, record_bytes: usize) -> Result<(), Code> {
-        self.txn_bytes += record_bytes;
-        self.check_bytes(self.txn_bytes, "the transaction would have")
-    }
-
-    /// The end of a session lists its ephemerals, in one transaction of which the same must hold.
-    pub(super) fn take_in_ephemeral(&mut self, path: &str) -> Result<(), Code> {
-        if !self.options.close_session_lists {
-            return Ok(());
-        }
-        let listed_bytes = tree::listed_bytes(1, path.len());
-        let owned_bytes = self.outstanding.ephemerals_listed_bytes(self.tree, self.session);
-        self.check_bytes(TXN_BYTES + owned_bytes + listed_bytes, "the end of the session would have")?;
-        self.outstanding.count_ephemeral(self.zxid, self.session, listed_bytes);
-        Ok(())
-    }
-
-    fn check_bytes(&self, bytes: usize, what: &str) -> Result<(), Code> {
-        let most = self.options.txn_bytes_max;
-        if bytes <= most {
-            return Ok(());
-        }
-        let session = self.session;
-        tracing::warn!(%session, "refused: {what} {bytes} bytes, and with this jute.maxbuffer {most} are read again");
-        Err(Code::MARSHALLING_ERROR)
-    }
-
-    /// Reference: `SessionTrackerImpl.checkSession`.
-    pub(super) fn check_session(&self) -> Result<(), Code> {
-        match self.sessions.get(self.session) {
-            None => Err(Code::UNKNOWN_SESSION),
-            Some(session) if session.is_closing() => Err(Code::SESSION_EXPIRED),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Ephemerals need a session that every server knows.
-    pub(super) fn check_global_session(&self) -> Result<(), Code> {
-        self.check_session()
-            .map_err(|code| if code == Code::UNKNOWN_SESSION { Code::SESSION_EXPIRED } else { code })
-    }
-
-    pub(super) fn permit(&self, list: &[jute::records::data::Acl], wanted: i32) -> Result<(), Code> {
-        if crate::tree::acl::permits(list, wanted, self.identities, self.options.acl) {
-            Ok(())
-        } else {
-            Err(Code::NO_AUTH)
-        }
-    }
-
-    /// Reference: `PrepRequestProcessor.validatePath`.
-    pub(super) fn valid_path(path: Option<String>) -> Result<String, Code> {
-        path.filter(|path| path::is_valid(path)).ok_or(Code::BAD_ARGUMENTS)
-    }
-}
-
-/// The next version, if the expected one is right; -1 expects any.
-pub(super) fn next_version(current: i32, expected: i32) -> Result<i32, Code> {
-    if expected != -1 && expected != current {
-        return Err(Code::BAD_VERSION);
-    }
-    Ok(current.wrapping_add(1))
 }

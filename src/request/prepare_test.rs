@@ -8,8 +8,8 @@ use jute::{OpCode, SessionId, Zxid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::prepare::{Prepared, Preparer};
-use super::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion};
+use super::prepare::Preparer;
+use super::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, prepare};
 use crate::session::Sessions;
 use crate::tree::model_test::contents;
 use crate::tree::{OwnerRules, Tree};
@@ -32,14 +32,12 @@ impl Server {
 
     /// What the request becomes, without its digest: that is compared with the tree's.
     fn prepare(&mut self, asked: &Asked, time: i64) -> Result<TxnEntry, i32> {
-        match self.preparer.prepare(&self.tree, &mut self.sessions, &mut asked.request(), time) {
-            Prepared::Refused(code) => Err(code.0),
-            Prepared::Txn(entry) => {
-                assert_eq!(entry.digest.is_none(), matches!(entry.body, TxnBody::Error(_)));
-                self.pending.push_back(entry.clone());
-                Ok(entry)
-            }
-        }
+        let request = asked.request();
+        let entry = prepare(&mut self.preparer, &self.tree, &mut self.sessions, request, time)
+            .map_err(|code| code.0)?;
+        assert_eq!(entry.digest.is_none(), matches!(entry.body, TxnBody::Error(_)));
+        self.pending.push_back(entry.clone());
+        Ok(entry)
     }
 
     fn apply(&mut self, count: usize) {

@@ -10,29 +10,55 @@ use jute::records::Record;
 use jute::records::data::{Acl, ClientInfo};
 use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
 
-use super::client::{Client, WATCH_BYTES_MAX};
-use super::outbox::Outbox;
+use super::replies::Replies;
 use super::reply::{end_multi, write_multi_header};
-use super::state::State;
-use crate::fault::{self, Fault};
+use super::{ConnectionId, Options};
 use crate::tree::acl::perms;
 use crate::tree::{Identity, Node, Tree};
-use crate::watch::{EventType, WatcherType};
+use crate::watch::{EventType, WatcherType, Watches};
+
+/// Memory the watches of a connection may take: half a million of them and more. The reference has no
+/// bound but its memory.
+pub const WATCH_BYTES_MAX: usize = 128 << 20;
+
+/// The way to the watches. A read that sets none must not pay for a lock, so it is handed this and not the
+/// watches themselves.
+pub trait WatchAccess {
+    /// Runs `act` with the watches, unless the connection is gone: then nobody would remove them again.
+    fn with(&self, act: &mut dyn FnMut(&mut Watches));
+
+    /// Notes that the connection has more watches than [`WATCH_BYTES_MAX`].
+    fn set_over_limit(&self);
+
+    /// Whether that was noted.
+    fn is_over_limit(&self) -> bool;
+}
 
 /// One read, and what it is answered from.
 pub struct Read<'a> {
-    /// Shared state, for watches and switches.
-    pub state: &'a State,
-    /// The tree, held.
+    /// Switches.
+    pub options: &'a Options,
+    /// The tree as it stands.
     pub tree: &'a Tree,
-    /// Who asks.
-    pub client: &'a Client,
+    /// Where watches are left and looked for.
+    pub watches: &'a dyn WatchAccess,
+    /// Who asks, and is told of changes.
+    pub connection: ConnectionId,
     /// In which session.
     pub session: SessionId,
     /// As whom.
     pub identities: &'a [Identity],
     /// Hears of each node that was read: its path, and bytes beyond path and stat.
     pub meter: &'a dyn Fn(&str, usize),
+}
+
+/// What came of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered with this code.
+    Answered(Code),
+    /// It was answered, and the connection has more watches than [`WATCH_BYTES_MAX`]: it must end.
+    TooManyWatches,
 }
 
 impl std::fmt::Debug for Read<'_> {
@@ -49,35 +75,33 @@ const PING_XID: i32 = -2;
 /// How watches on a null path are kept, which the reference allows and prints like this. No node has
 /// this path, so they never fire.
 const NULL_PATH: &str = "null";
-/// Bytes of results a `multiRead` may come to before its last part. Clients take a few megabytes.
-const MULTI_READ_BYTES_MAX: usize = 64 << 20;
+/// Bytes of results a `multiRead` may come to before its last part. Clients take a few megabytes, and all of
+/// it is built before any of it is sent.
+const MULTI_READ_BYTES_MAX: usize = 16 << 20;
 
 fn malformed(_: DecodeError) -> Code {
     Code::MARSHALLING_ERROR
 }
 
 impl Read<'_> {
-    /// Answers one request into the outbox; catch-up events go before the reply.
-    pub fn answer(&self, xid: i32, op: OpCode, body: &[u8], outbox: &mut Outbox) -> Code {
-        let code = self.answer_whole(xid, op, body, outbox);
-        if self.client.is_over_watched() {
-            outbox.refuse("its watches take more memory than one connection may have");
-        }
-        code
+    /// Answers one request; events that catch up go before the reply.
+    pub fn answer(&self, xid: i32, op: OpCode, body: &[u8], out: &mut Replies) -> Outcome {
+        let code = self.append_answer(xid, op, body, out);
+        if self.watches.is_over_limit() { Outcome::TooManyWatches } else { Outcome::Answered(code) }
     }
 
-    fn answer_whole(&self, xid: i32, op: OpCode, body: &[u8], outbox: &mut Outbox) -> Code {
+    fn append_answer(&self, xid: i32, op: OpCode, body: &[u8], out: &mut Replies) -> Code {
         let zxid = self.tree.last_zxid();
         let mut reader = Reader::new(body);
         if matches!(op, OpCode::SET_WATCHES | OpCode::SET_WATCHES2) {
-            let outcome = self.set_watches(op, &mut reader, outbox);
-            return outbox.reply(xid, zxid, |_| outcome);
+            let outcome = self.set_watches(op, &mut reader, out);
+            return out.reply(xid, zxid, |_| outcome);
         }
         if op == OpCode::MULTI_READ {
-            return outbox.reply_whole(xid, zxid, |out| self.multi_read(&mut reader, out));
+            return out.reply_whole(xid, zxid, |out| self.multi_read(&mut reader, out));
         }
         let xid = if op == OpCode::PING { PING_XID } else { xid };
-        outbox.reply(xid, zxid, |out| self.write_body(op, &mut reader, out))
+        out.reply(xid, zxid, |out| self.write_body(op, &mut reader, out))
     }
 
     fn write_body(&self, op: OpCode, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
@@ -126,29 +150,26 @@ impl Read<'_> {
 
     fn readable(&self, path: &str, wanted: i32) -> Result<&Node, Code> {
         let node = self.tree.get(path).ok_or(Code::NO_NODE)?;
-        if self.tree.acls().permits(node.acl(), wanted, self.identities, self.state.options.acl) {
+        if self.tree.acls().permits(node.acl(), wanted, self.identities, self.options.acl) {
             Ok(node)
         } else {
             Err(Code::NO_AUTH)
         }
     }
 
-    /// Runs `add` with the watches, unless the socket is gone and nobody would remove them again.
-    fn watch(&self, add: impl FnOnce(&mut crate::watch::Watches)) {
-        let mut watches = self.state.watches();
-        if self.client.is_closed() {
-            return;
-        }
-        add(&mut watches);
-        if watches.bytes_of(self.client.id) > WATCH_BYTES_MAX {
-            self.client.set_over_watched();
-        }
+    fn watch(&self, add: impl Fn(&mut Watches)) {
+        self.watches.with(&mut |watches| {
+            add(watches);
+            if watches.bytes_of(self.connection) > WATCH_BYTES_MAX {
+                self.watches.set_over_limit();
+            }
+        });
     }
 
     fn get_data(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<(), Code> {
         let node = self.readable(path, perms::READ)?;
         if watch {
-            self.watch(|watches| watches.add_data(path, self.client.id));
+            self.watch(|watches| watches.add_data(path, self.connection));
         }
         write::buffer(out, node.data());
         self.tree.stat(node).encode(out);
@@ -166,7 +187,7 @@ impl Read<'_> {
             node => Some(node?),
         };
         if watch {
-            self.watch(|watches| watches.add_data(path, self.client.id));
+            self.watch(|watches| watches.add_data(path, self.connection));
         }
         self.tree.stat(node.ok_or(Code::NO_NODE)?).encode(out);
         (self.meter)(path, 0);
@@ -176,7 +197,7 @@ impl Read<'_> {
     fn get_children(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<&Node, Code> {
         let node = self.readable(path, perms::READ)?;
         if watch {
-            self.watch(|watches| watches.add_child(path, self.client.id));
+            self.watch(|watches| watches.add_child(path, self.connection));
         }
         let children = node.children();
         write::int(out, i32::try_from(children.len()).unwrap_or(i32::MAX));
@@ -247,8 +268,8 @@ impl Read<'_> {
         let mode = reader.int().map_err(malformed)?;
         let path = path.as_deref().unwrap_or(NULL_PATH);
         match mode {
-            0 => self.watch(|watches| watches.add_persistent(path, self.client.id)),
-            1 => self.watch(|watches| watches.add_persistent_recursive(path, self.client.id)),
+            0 => self.watch(|watches| watches.add_persistent(path, self.connection)),
+            1 => self.watch(|watches| watches.add_persistent_recursive(path, self.connection)),
             _ => return Err(Code::MARSHALLING_ERROR),
         }
         write::int(out, 0);
@@ -257,13 +278,15 @@ impl Read<'_> {
 
     fn check_watches(&self, reader: &mut Reader<'_>) -> Result<(), Code> {
         let (path, kind) = path_and_watcher_type(reader)?;
-        let has = self.state.watches().contains(&path, kind, self.client.id);
+        let mut has = false;
+        self.watches.with(&mut |watches| has = watches.contains(&path, kind, self.connection));
         if has { Ok(()) } else { Err(Code::NO_WATCHER) }
     }
 
     fn remove_watches(&self, reader: &mut Reader<'_>) -> Result<(), Code> {
         let (path, kind) = path_and_watcher_type(reader)?;
-        let removed = self.state.watches().remove(&path, kind, self.client.id);
+        let mut removed = false;
+        self.watches.with(&mut |watches| removed = watches.remove(&path, kind, self.connection));
         if removed { Ok(()) } else { Err(Code::NO_WATCHER) }
     }
 
@@ -311,7 +334,7 @@ impl Read<'_> {
 
     /// Registers a reconnecting client's watches again, and tells it at once of what it missed
     /// (reference: `DataTree.setWatches`).
-    fn set_watches(&self, op: OpCode, reader: &mut Reader<'_>, outbox: &mut Outbox) -> Result<(), Code> {
+    fn set_watches(&self, op: OpCode, reader: &mut Reader<'_>, out: &mut Replies) -> Result<(), Code> {
         let seen = Zxid(reader.long().map_err(malformed)?);
         let mut list = || Vector::<jute::Ustring>::decode(reader).map_err(malformed);
         let (data, exist, child) = (list()?, list()?, list()?);
@@ -321,13 +344,13 @@ impl Read<'_> {
             (Some(Vec::new()), Some(Vec::new()))
         };
         let paths = |list: Vector<jute::Ustring>| list.ok_or(Code::MARSHALLING_ERROR);
-        let id = self.client.id;
+        let id = self.connection;
         for path in paths(data)? {
             let path = path.ok_or(Code::MARSHALLING_ERROR)?;
             match self.tree.get(&path) {
-                None => outbox.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
+                None => out.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
                 Some(node) if node.mzxid() > seen => {
-                    outbox.notify(EventType::NodeDataChanged, &path, CATCH_UP_ZXID);
+                    out.notify(EventType::NodeDataChanged, &path, CATCH_UP_ZXID);
                 }
                 Some(_) => self.watch(|watches| watches.add_data(&path, id)),
             }
@@ -335,16 +358,16 @@ impl Read<'_> {
         for path in paths(exist)? {
             let path = path.ok_or(Code::MARSHALLING_ERROR)?;
             match self.tree.get(&path) {
-                Some(_) => outbox.notify(EventType::NodeCreated, &path, CATCH_UP_ZXID),
+                Some(_) => out.notify(EventType::NodeCreated, &path, CATCH_UP_ZXID),
                 None => self.watch(|watches| watches.add_data(&path, id)),
             }
         }
         for path in paths(child)? {
             let path = path.ok_or(Code::MARSHALLING_ERROR)?;
             match self.tree.get(&path) {
-                None => outbox.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
-                Some(node) if node.pzxid() > seen && !fault::is_on(Fault::NoCatchUp) => {
-                    outbox.notify(EventType::NodeChildrenChanged, &path, CATCH_UP_ZXID);
+                None => out.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
+                Some(node) if node.pzxid() > seen => {
+                    out.notify(EventType::NodeChildrenChanged, &path, CATCH_UP_ZXID);
                 }
                 Some(_) => self.watch(|watches| watches.add_child(&path, id)),
             }
@@ -384,79 +407,4 @@ fn path_and_watcher_type<'a>(reader: &mut Reader<'a>) -> Result<(Cow<'a, str>, W
     let path = reader.ustring().map_err(malformed)?.unwrap_or(NULL_PATH.into());
     let kind = reader.int().map_err(malformed)?;
     Ok((path, WatcherType::from_wire(kind).ok_or(Code::MARSHALLING_ERROR)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use jute::records::proto::{GetDataRequest, MultiHeader};
-    use jute::records::txn::{CreateTxn, TxnHeader};
-    use jute::txn::TxnBody;
-
-    use super::*;
-    use crate::request::testing::OPTIONS;
-    use crate::session::Sessions;
-    use crate::tree::OwnerRules;
-
-    /// A multiRead of some kilobytes that asks for a node of a megabyte again and again made a reply of
-    /// many gigabytes. At the latest where its length no longer fits into four bytes, the server stopped.
-    #[test]
-    fn a_multi_read_of_the_same_large_node_has_an_end() {
-        let mut tree = Tree::new(OwnerRules::default());
-        let (path, data) = (Some("/a".to_owned()), Some(vec![0; 1 << 20]));
-        let txn = CreateTxn { path: path.clone(), data, parent_cversion: 1, ..CreateTxn::default() };
-        let header = TxnHeader { zxid: Zxid(1), ..TxnHeader::default() };
-        tree.apply(&header, TxnBody::Create(txn), &mut |_| {});
-        let state = State::new(tree, Sessions::new(2000, 1, 0), OPTIONS);
-        let client = Client::new(1, "127.0.0.1:1".parse().unwrap(), 0);
-        let identities: Arc<[Identity]> = client.identities();
-        let tree = state.tree();
-        let read = Read {
-            state: &state,
-            tree: &tree,
-            client: &client,
-            session: SessionId(1),
-            identities: &identities,
-            meter: &|_, _| {},
-        };
-        let answer = |parts: usize| {
-            let mut body = Vec::new();
-            for _ in 0..parts {
-                MultiHeader { r#type: OpCode::GET_DATA.0, done: false, err: -1 }.encode(&mut body);
-                GetDataRequest { path: path.clone(), watch: false }.encode(&mut body);
-            }
-            MultiHeader { r#type: -1, done: true, err: -1 }.encode(&mut body);
-            read.answer(1, OpCode::MULTI_READ, &body, &mut client.outbox())
-        };
-        assert_eq!(answer(3), Code::OK);
-        let before = client.outbox().waiting();
-        assert_eq!(answer(5000), Code::MARSHALLING_ERROR);
-        assert_eq!(client.outbox().waiting() - before, 20);
-    }
-
-    #[test]
-    fn a_connection_with_watches_beyond_measure_ends() {
-        let state = State::new(Tree::new(OwnerRules::default()), Sessions::new(2000, 1, 0), OPTIONS);
-        let client = Client::new(1, "127.0.0.1:1".parse().unwrap(), 0);
-        let (tree, identities) = (state.tree(), client.identities());
-        let read = Read {
-            state: &state,
-            tree: &tree,
-            client: &client,
-            session: SessionId(1),
-            identities: &identities,
-            meter: &|_, _| {},
-        };
-        let mut watches = 0;
-        while client.outbox().refusal().is_none() {
-            let mut body = Vec::new();
-            write::ustring(&mut body, Some(&format!("/{watches}{}", "x".repeat(1 << 20))));
-            write::boolean(&mut body, true);
-            read.answer(1, OpCode::EXISTS, &body, &mut client.outbox());
-            watches += 1;
-        }
-        assert_eq!(watches, WATCH_BYTES_MAX >> 20);
-        assert!(client.outbox().is_closing());
-    }
 }

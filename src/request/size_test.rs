@@ -7,10 +7,9 @@ use jute::records::proto::{CreateRequest, CreateTTLRequest, DeleteRequest, SetAC
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, Zxid};
 
-use super::Body;
-use super::prepare::{Prepared, Preparer};
-use super::state::Options;
-use super::testing::{Asked, OPTIONS, SESSIONS, creation, deletion, multi_body};
+use super::prepare::Preparer;
+use super::testing::{Asked, OPTIONS, SESSIONS, creation, deletion, multi_body, prepare};
+use super::{Body, Options, Write};
 use crate::session::Sessions;
 use crate::tree::{Identity, OwnerRules, Tree};
 
@@ -34,10 +33,7 @@ impl Server {
     fn prepare(&mut self, asked: &Asked) -> TxnEntry {
         let mut request = asked.request();
         request.identities = self.identities.clone().into();
-        match self.preparer.prepare(&self.tree, &mut self.sessions, &mut request, 5) {
-            Prepared::Txn(entry) => entry,
-            Prepared::Refused(code) => panic!("{code:?}"),
-        }
+        prepare(&mut self.preparer, &self.tree, &mut self.sessions, request, 5).unwrap()
     }
 
     fn serve(&mut self, asked: &Asked) -> TxnEntry {
@@ -186,7 +182,7 @@ fn a_session_has_no_more_ephemerals_than_its_end_can_list() {
     server.serve(&deletion("/ephemeral-10"));
     assert!(!is_refused(&server.serve(&ephemeral(777))));
     let close = Asked { session: SESSIONS[0], op: OpCode::CLOSE_SESSION, body: Vec::new() };
-    assert!(matches!(Body::decode(close.op, &close.body), Body::CloseSession));
+    assert!(matches!(Body::decode(close.op, &close.body), Body::Write(Write::CloseSession)));
     let entry = server.serve(&close);
     let bytes = bytes_of(&entry);
     assert!((MOST - 40..=MOST).contains(&bytes), "{bytes}");
@@ -208,12 +204,12 @@ fn a_session_that_inherited_too_many_ephemerals_can_end() {
             [3, 40].iter().map(|n| server.prepare(&deletion(&format!("/ephemeral-{n}")))).collect();
         let removals = server.preparer.removals_before_end(&server.tree, SESSIONS[0]);
         assert_eq!(!removals.is_empty(), is_too_many);
-        let removals = removals.into_iter().map(|paths| (OpCode::MULTI, Body::RemoveEphemerals(paths)));
-        for (op, body) in removals.chain([(OpCode::CLOSE_SESSION, Body::CloseSession)]) {
+        let removals = removals.into_iter().map(|paths| (OpCode::MULTI, Write::RemoveEphemerals(paths)));
+        for (op, write) in removals.chain([(OpCode::CLOSE_SESSION, Write::CloseSession)]) {
             let mut request = Asked { session: SESSIONS[0], op, body: Vec::new() }.request();
-            request.body = body;
-            let prepared = server.preparer.prepare(&server.tree, &mut server.sessions, &mut request, 5);
-            let Prepared::Txn(entry) = prepared else { panic!("{prepared:?}") };
+            request.body = Body::Write(write);
+            let entry =
+                prepare(&mut server.preparer, &server.tree, &mut server.sessions, request, 5).unwrap();
             assert!(bytes_of(&entry) <= MOST, "{} bytes", bytes_of(&entry));
             pending.push(entry);
         }

@@ -9,14 +9,16 @@ use jute::records::proto::{
     CheckVersionRequest, CreateRequest, CreateTTLRequest, DeleteRequest, MultiHeader, SetACLRequest,
     SetDataRequest,
 };
-use jute::{OpCode, SessionId, write};
+use jute::txn::TxnEntry;
+use jute::{Code, OpCode, SessionId, write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::state::Options;
-use super::{Body, Request};
-use crate::tree::{AclRules, Identity};
+use super::prepare::Preparer;
+use super::{Body, Head, Options, Origin, Request};
+use crate::session::Sessions;
+use crate::tree::{AclRules, Identity, Tree};
 
 /// Who asks.
 pub(crate) const SESSIONS: [SessionId; 3] = [SessionId(0x11), SessionId(0x22), SessionId(0x33)];
@@ -49,18 +51,32 @@ impl Asked {
     /// The request.
     pub(crate) fn request(&self) -> Request {
         let identities: Arc<[Identity]> = Arc::new([Identity { scheme: "ip".into(), id: "10.0.0.1".into() }]);
-        let body = Body::decode(self.op, &self.body);
-        let (session, op) = (self.session, self.op);
-        Request {
-            client: None,
-            session,
+        let head = Head {
+            origin: Origin::Client(1),
+            session: self.session,
             xid: 7,
-            op,
-            body,
-            identities,
+            op: self.op,
             received_ms: 0,
             bytes: self.body.len(),
-        }
+            knows_read_only: true,
+        };
+        Request { head, identities, body: Body::decode(self.op, &self.body) }
+    }
+}
+
+/// The transaction that a write becomes, or the code it is refused with.
+pub(crate) fn prepare(
+    preparer: &mut Preparer,
+    tree: &Tree,
+    sessions: &mut Sessions,
+    request: Request,
+    time: i64,
+) -> Result<TxnEntry, Code> {
+    let Request { head, identities, body } = request;
+    match body {
+        Body::Write(write) => Ok(preparer.prepare(tree, sessions, &head, write, &identities, time)),
+        Body::Malformed => Err(Code::MARSHALLING_ERROR),
+        other => panic!("not a write: {other:?}"),
     }
 }
 

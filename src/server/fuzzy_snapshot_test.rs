@@ -16,8 +16,8 @@ use crate::clock::RealClock;
 use crate::config::{Config, Environment};
 use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
-use crate::request::prepare::{Prepared, Preparer};
-use crate::request::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, quota_change};
+use crate::request::prepare::Preparer;
+use crate::request::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, prepare, quota_change};
 use crate::session::Sessions;
 use crate::snapshot::{Compression, Writer, format};
 use crate::tree::model_test::contents;
@@ -54,8 +54,7 @@ impl Live {
 
     fn serve(&mut self, asked: &Asked) {
         let time = self.tree.last_zxid().0 * 10;
-        let Prepared::Txn(entry) =
-            self.preparer.prepare(&self.tree, &mut self.tracked, &mut asked.request(), time)
+        let Ok(entry) = prepare(&mut self.preparer, &self.tree, &mut self.tracked, asked.request(), time)
         else {
             return;
         };

@@ -7,7 +7,6 @@ mod error;
 mod fuzzy_snapshot_test;
 mod recovery;
 mod report;
-mod snapshots;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -22,7 +21,6 @@ pub use self::error::ServerError;
 
 use self::directories::Directories;
 use self::report::{Reporter, Words};
-use self::snapshots::{Job, SnapshotTaker};
 use crate::admin::metrics_http;
 use crate::clock::{Clock, RealClock};
 use crate::config::{Config, LogIo, MetricsProvider, SnapshotCompression};
@@ -30,8 +28,11 @@ use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
 use crate::metrics::prometheus::Exporter;
 use crate::net::{AcceptLimits, Acceptor, AuthOptions, DigestAlgorithm, Limits, Shared, bind};
-use crate::pipeline::{Options as PipelineOptions, Parts, Pipeline, Queue, SweepOptions};
-use crate::request::{Options as RequestOptions, State};
+use crate::replica::{Options as ReplicaOptions, SweepOptions};
+use crate::request::Options as RequestOptions;
+use crate::runtime::budget::Budget;
+use crate::runtime::snapshots::{self, Job, SnapshotTaker};
+use crate::runtime::{Inbox, Parts, Snapshots, State, Writer, listening};
 use crate::session::Sessions;
 use crate::snapshot::Compression;
 use crate::tree::{AclRules, Cursor};
@@ -90,7 +91,13 @@ impl Server {
             sessions.track(*id, *timeout_ms, clock.now_ms());
             sessions.commit(*id);
         }
-        let state = Arc::new(State::new(recovered.tree, sessions, request_options(&config)));
+        let state = Arc::new(State::new(
+            recovered.tree,
+            sessions,
+            request_options(&config),
+            budget(&config),
+            clock.now_ms(),
+        ));
         let log = Log::open(disk.clone(), log_options(&config, &directories), last_zxid)?;
         let _spare_keeper = log.spare().keep(say_spare)?;
 
@@ -108,17 +115,17 @@ impl Server {
         }
         let mut taker = SnapshotTaker::new(job);
         if recovered.snapshot.is_some_and(|zxid| zxid < last_zxid) {
-            crate::pipeline::Snapshots::start(&mut taker);
+            taker.start();
         }
-        let queue = Arc::new(Queue::default());
-        let pipeline = Pipeline::new(Parts {
+        let inbox = Arc::new(Inbox::default());
+        let writer = Writer::new(Parts {
             state: state.clone(),
-            queue: queue.clone(),
+            inbox: inbox.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             log,
             snapshots: Box::new(taker),
-            options: pipeline_options(&config),
+            options: replica_options(&config),
         });
         if let Some(hours) = config.autopurge_purge_interval_hours {
             snapshots::purge_regularly(
@@ -132,7 +139,6 @@ impl Server {
 
         let reporter = Arc::new(Reporter::new(report::Facts {
             state: state.clone(),
-            queue: queue.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             disk,
@@ -143,7 +149,7 @@ impl Server {
         }));
         let shared = Arc::new(Shared {
             state,
-            queue: queue.clone(),
+            inbox: inbox.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             commands: Arc::new(Words::new(&config.four_letter_whitelist, reporter.clone())),
@@ -153,8 +159,8 @@ impl Server {
         let (failed, failure) = std::sync::mpsc::sync_channel(1);
         let stop = CancellationToken::new();
         let writer_stop = stop.clone();
-        let writer = std::thread::Builder::new().name("writer".into()).spawn(move || {
-            let outcome = run_writer(pipeline);
+        let writing = std::thread::Builder::new().name("writer".into()).spawn(move || {
+            let outcome = run_writer(writer);
             if let Err(error) = outcome {
                 // Nothing may go on without the log: wake whoever waits for a signal.
                 let _already_told = failed.try_send(error);
@@ -162,8 +168,8 @@ impl Server {
             }
         })?;
         runtime.block_on(serve(&config, shared, listeners, reporter, clock, stop.clone()))?;
-        queue.stop();
-        if writer.join().is_err() {
+        inbox.stop();
+        if writing.join().is_err() {
             return Err(ServerError::WriterFailed);
         }
         if let Ok(error) = failure.try_recv() {
@@ -176,8 +182,8 @@ impl Server {
 }
 
 /// Runs the writer; a panic there is reported as such by `join`.
-fn run_writer(pipeline: Pipeline) -> Result<(), LogError> {
-    let outcome = pipeline.run();
+fn run_writer(writer: Writer) -> Result<(), LogError> {
+    let outcome = writer.run();
     if let Err(error) = &outcome {
         tracing::error!("the transaction log failed, so the server ends: {error}");
     }
@@ -256,6 +262,16 @@ async fn serve(
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let metrics = shared.metrics.clone();
+    let state = shared.state.clone();
+    let ticking = clock.clone();
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(Duration::from_millis(listening::TICK_MS.unsigned_abs()));
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            state.listening.tick(ticking.now_ms());
+        }
+    });
     let acceptor = Arc::new(Acceptor::new(shared, accept_limits, stop.clone()));
     if let Some(listener) = listeners.clients {
         tracing::info!(address = %listener.local_addr()?, "serving clients");
@@ -320,8 +336,15 @@ fn request_options(config: &Config) -> RequestOptions {
     }
 }
 
-fn pipeline_options(config: &Config) -> PipelineOptions {
-    PipelineOptions {
+/// What clients together may make the server hold.
+fn budget(config: &Config) -> Budget {
+    let limit = config.global_outstanding_limit.and_then(|limit| usize::try_from(limit).ok());
+    Budget::new(usize::try_from(config.client_memory_bytes).unwrap_or(usize::MAX), limit)
+}
+
+fn replica_options(config: &Config) -> ReplicaOptions {
+    ReplicaOptions {
+        request: request_options(config),
         min_session_timeout_ms: config.min_session_timeout_ms,
         max_session_timeout_ms: config.max_session_timeout_ms,
         sweep: SweepOptions {

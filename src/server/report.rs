@@ -15,15 +15,13 @@ use crate::disk::Disk;
 use crate::metrics::prometheus::Exporter;
 use crate::metrics::{Gauges, Metrics, QuotaGauges, java, process};
 use crate::net::Commands;
-use crate::pipeline::Queue;
-use crate::request::{Client, State};
+use crate::runtime::{Client, State};
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
 use crate::tree::{Tree, path};
 
 /// What a [`Reporter`] looks at.
 pub(super) struct Facts {
     pub(super) state: Arc<State>,
-    pub(super) queue: Arc<Queue>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) disk: Arc<dyn Disk>,
@@ -65,7 +63,7 @@ impl Reporter {
             packets_received: state.stats.received().cast_signed(),
             packets_sent: state.stats.sent().cast_signed(),
             num_alive_connections: whole(state.client_count()),
-            outstanding_requests: whole(self.facts.queue.len()),
+            outstanding_requests: whole(state.budget.waiting()),
             uptime: clock.now_ms() - self.started_ms,
             znode_count: whole(tree.node_count()),
             watch_count: whole(watches),
@@ -77,7 +75,7 @@ impl Reporter {
             last_client_response_size: last,
             max_client_response_size: most,
             min_client_response_size: least,
-            disk_full_writes_waiting: self.facts.queue.is_held_back().into(),
+            disk_full_writes_waiting: state.is_disk_full().into(),
             quotas: quota_gauges(&tree),
             ..Gauges::default()
         }
@@ -142,7 +140,7 @@ impl Source for Reporter {
             received: state.stats.received(),
             sent: state.stats.sent(),
             connections: state.client_count(),
-            outstanding: self.facts.queue.len() as u64,
+            outstanding: state.budget.waiting() as u64,
             zxid: tree.last_zxid().0,
             mode: Mode::Standalone,
             node_count: tree.node_count() as u64,

@@ -16,6 +16,9 @@ use jute::SessionId;
 
 pub use self::password::{PASSWORD_LENGTH, password_for};
 
+/// Time until a session is looked at again of which it is not known whether it was silent.
+const RECHECK_MS: i64 = 20;
+
 /// A session as its connection sees it.
 #[derive(Debug)]
 pub struct SessionHandle {
@@ -161,24 +164,40 @@ impl Sessions {
         self.buckets.first_key_value().map(|(end, _)| *end)
     }
 
-    /// Marks as closing, and returns, the sessions that were not heard from in time.
-    pub fn expire(&mut self, now_ms: i64) -> Vec<SessionId> {
+    /// Marks as closing, and returns, the sessions that were not heard from in time. `is_silent` says whether
+    /// one whose deadline has passed is known to have been silent until then; if not, it is asked about again
+    /// after [`RECHECK_MS`].
+    pub fn expire(
+        &mut self,
+        now_ms: i64,
+        is_silent: &mut dyn FnMut(SessionId, i64) -> bool,
+    ) -> Vec<SessionId> {
         let mut expired = Vec::new();
         while let Some(entry) = self.buckets.first_entry().filter(|entry| *entry.key() <= now_ms) {
             let end = *entry.key();
             for id in entry.remove() {
                 let Some(tracked) = self.by_id.get(&id) else { continue };
-                let due = self.bucket(tracked.handle.deadline_ms());
-                if due <= end {
+                let deadline = tracked.handle.deadline_ms();
+                let due = self.bucket(deadline);
+                if due > end && due > now_ms {
+                    self.enter_bucket(id, due);
+                } else if is_silent(id, deadline) {
                     tracked.handle.closing.store(true, Ordering::Release);
                     expired.push(id);
                 } else {
-                    self.enter_bucket(id, due);
+                    self.enter_bucket(id, now_ms + RECHECK_MS);
                 }
             }
         }
         expired.sort_unstable();
         expired
+    }
+
+    /// Moves every deadline, for a time in which the server did not listen to anybody.
+    pub fn postpone(&self, by_ms: i64) {
+        for tracked in self.by_id.values() {
+            tracked.handle.last_heard_ms.fetch_add(by_ms, Ordering::Relaxed);
+        }
     }
 
     /// Gives every session its whole timeout again, after a time in which none of them could be served.
@@ -251,6 +270,41 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    const SILENT: fn(SessionId, i64) -> bool = |_, _| true;
+
+    #[test]
+    fn a_session_of_which_nobody_knows_whether_it_was_silent_is_asked_about_again() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let id = sessions.allocate_id();
+        let handle = sessions.track(id, 4000, 1);
+        let mut asked = Vec::new();
+        assert!(
+            sessions
+                .expire(6000, &mut |id, deadline| {
+                    asked.push((id, deadline));
+                    false
+                })
+                .is_empty()
+        );
+        assert_eq!(asked, [(id, 4001)]);
+        assert_eq!(sessions.next_deadline_ms(), Some(6000 + RECHECK_MS));
+        assert!(!handle.is_closing());
+        // It had been heard from all along.
+        handle.touch(3000);
+        assert!(sessions.expire(6000 + RECHECK_MS, &mut SILENT).is_empty());
+        assert_eq!(sessions.expire(8000, &mut SILENT), [id]);
+    }
+
+    #[test]
+    fn time_in_which_the_server_was_deaf_does_not_count() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let id = sessions.allocate_id();
+        sessions.track(id, 4000, 1);
+        sessions.postpone(5000);
+        assert!(sessions.expire(8000, &mut SILENT).is_empty());
+        assert_eq!(sessions.expire(10_000, &mut SILENT), [id]);
+    }
+
     #[test]
     fn a_session_expires_at_the_tick_after_its_timeout_unless_heard_from() {
         let mut sessions = Sessions::new(2000, 1, 0);
@@ -258,9 +312,9 @@ mod tests {
         let handle = sessions.track(id, 4000, 1);
         assert_eq!(sessions.next_deadline_ms(), Some(6000));
         assert!(handle.touch(5000));
-        assert!(sessions.expire(6000).is_empty());
+        assert!(sessions.expire(6000, &mut SILENT).is_empty());
         assert_eq!(sessions.next_deadline_ms(), Some(10_000));
-        assert_eq!(sessions.expire(10_000), [id]);
+        assert_eq!(sessions.expire(10_000, &mut SILENT), [id]);
         assert!(!handle.touch(10_001));
         assert!(sessions.reopen(id, 4000, 10_002).is_none());
     }
@@ -271,7 +325,7 @@ mod tests {
         let id = sessions.allocate_id();
         sessions.track(id, 40_000, 0);
         sessions.reopen(id, 4000, 0);
-        assert_eq!(sessions.expire(6000), [id]);
+        assert_eq!(sessions.expire(6000, &mut SILENT), [id]);
     }
 
     #[test]

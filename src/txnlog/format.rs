@@ -109,7 +109,7 @@ const fn next_multiple(position: u64, step: u64) -> u64 {
 /// one.
 #[must_use]
 pub const fn follows(previous: Zxid, next: Zxid) -> bool {
-    next.0 == previous.successor().0 || (next.epoch() > previous.epoch() && next.counter() == 1)
+    previous.is_followed_by(next)
 }
 
 /// Appends a record around the payload that `encode` appends.

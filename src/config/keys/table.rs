@@ -33,7 +33,7 @@ keys! {
     "clientPortListenBacklog" [] Number "-1 (OS/JDK default)" "count" Now "QuorumPeerConfig" "listen(2) backlog of the client sockets";
     "minSessionTimeout" [] Number "2*tickTime (-1)" "ms" Now "QuorumPeerConfig" "Lower clamp for negotiated session timeout; must be <= max";
     "maxSessionTimeout" [] Number "20*tickTime (-1)" "ms" Now "QuorumPeerConfig" "Upper clamp for negotiated session timeout";
-    "globalOutstandingLimit" ["zookeeper.globalOutstandingLimit"] Number "1000" "requests" Later "ZooKeeperServer" "Above this number of in-flight requests, connections that have outstanding requests stop being read; leader/follower divide it by (voters-1) when voters>2";
+    "globalOutstandingLimit" ["zookeeper.globalOutstandingLimit"] Number "none" "requests" Now "ZooKeeperServer" "Only where it is set (the reference defaults to 1000; here memory is bounded by oxkeeper.clientMemoryBytes): above this number of in-flight requests, connections that have outstanding requests stop being read; leader/follower divide it by (voters-1) when voters>2";
     "preAllocSize" ["zookeeper.preAllocSize"] Number "65536" "KiB" Now "FilePadding" "Txn log preallocation step; <=0 disables padding";
     "snapCount" ["zookeeper.snapCount"] Number "100000 (min 2)" "txns" Now "ZooKeeperServer" "Snapshot when txns since last roll exceed snapCount/2 + random(0..snapCount/2)";
     "commitLogCount" ["zookeeper.commitLogCount"] Number "500 (min 500)" "txns" Later "ZKDatabase" "In-memory committed log kept for DIFF syncs";
@@ -273,5 +273,6 @@ keys! {
     "jmx.log4j.mbean" ["zookeeper.jmx.log4j.mbean"] Text "log4j:hierarchy=default" "object name" Java "ManagedUtil" "log4j MBean name";
     "test.allowDiscontinuousProposals" ["zookeeper.test.allowDiscontinuousProposals"] Flag "false" "bool" Java "ZooKeeperServer" "Test only: relax committed-log contiguity check";
     "testingonly.initialZxid" ["zookeeper.testingonly.initialZxid"] Number "unset" "long" Java "ZooKeeperServer" "Test only: low 32 bits of first zxid on a new leader";
+    "oxkeeper.clientMemoryBytes" ["oxkeeper.clientMemoryBytes"] Number "134217728" "bytes" Now "none: Oxkeeper only" "What all clients together may make the server hold: input, requests that wait, unread replies and events. Above it everything but pings, closes, deletes and returning sessions waits, and closes after a while";
     "oxkeeper.log.io" ["oxkeeper.log.io"] Text "mmap" "mmap/plain" Now "none: Oxkeeper only" "How the transaction log reaches its file: through a memory map, or by write calls";
 }

@@ -5,7 +5,7 @@ use jute::records::proto::CheckVersionRequest;
 use jute::records::txn::CheckVersionTxn;
 use jute::txn::TxnBody;
 
-use crate::request::prepare::{Context, next_version};
+use crate::request::context::{Context, next_version};
 use crate::tree::acl::perms;
 
 pub(in crate::request) fn prepare(

@@ -8,8 +8,8 @@ use jute::txn::TxnBody;
 use jute::{Code, OpCode};
 
 use super::quota;
+use crate::request::context::Context;
 use crate::request::outstanding::View;
-use crate::request::prepare::Context;
 use crate::tree::acl::{self, perms};
 use crate::tree::node::TTL_MAX_MS;
 use crate::tree::{Owner, digest, path};

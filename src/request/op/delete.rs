@@ -6,8 +6,8 @@ use jute::records::txn::DeleteTxn;
 use jute::txn::TxnBody;
 
 use crate::fault::{self, Fault};
+use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
-use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::perms;
 use crate::tree::{Owner, path};
 

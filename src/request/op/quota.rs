@@ -3,7 +3,7 @@
 use jute::Code;
 
 use crate::fault::{self, Fault};
-use crate::request::prepare::Context;
+use crate::request::context::Context;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
 
 /// Whether `nodes` and `bytes` more fit under the quota that governs `path`. Usage is what is applied;

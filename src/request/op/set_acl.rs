@@ -5,8 +5,8 @@ use jute::records::proto::SetACLRequest;
 use jute::records::txn::SetACLTxn;
 use jute::txn::TxnBody;
 
+use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
-use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::{self, perms};
 
 pub(in crate::request) fn prepare(

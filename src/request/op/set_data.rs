@@ -6,8 +6,8 @@ use jute::records::txn::SetDataTxn;
 use jute::txn::TxnBody;
 
 use super::quota;
+use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
-use crate::request::prepare::{Context, next_version};
 use crate::tree::acl::perms;
 use crate::tree::digest;
 

@@ -1,24 +1,24 @@
-//! The whole writer on a disk that fills up and gets space again.
+//! The writer on a disk that fills up and gets space again, turn by turn.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Waker;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use jute::records::proto::ConnectRequest;
 use jute::txn::TxnBody;
 use jute::{OpCode, SessionId, Zxid};
 
-use super::{Options, Parts, Pipeline, Queue, Snapshots, SweepOptions};
-use crate::clock::RealClock;
+use super::budget::Budget;
+use super::{Client, Inbox, Parts, Snapshots, State, Turn, Writer};
+use crate::clock::{Clock, ManualClock};
 use crate::disk::faulty::FaultyDisk;
 use crate::metrics::Metrics;
+use crate::replica::{Options, SweepOptions};
 use crate::request::testing::{OPTIONS, creation_of};
-use crate::request::{Body, Client, Request, State};
+use crate::request::{Body, Head, Origin, Request};
 use crate::session::{Sessions, password_for};
 use crate::tree::{OwnerRules, Tree};
-use crate::txnlog::{self, Gaps, Io, Log, LogError};
+use crate::txnlog::{self, Gaps, Io, Log};
 
 struct NoSnapshots;
 
@@ -33,8 +33,9 @@ struct World {
     disk: FaultyDisk,
     directory: tempfile::TempDir,
     state: Arc<State>,
-    queue: Arc<Queue>,
-    writer: Option<JoinHandle<Result<(), LogError>>>,
+    inbox: Arc<Inbox>,
+    clock: Arc<ManualClock>,
+    writer: Writer,
     clients: u64,
 }
 
@@ -52,21 +53,38 @@ impl World {
         let options =
             txnlog::Options { prealloc_bytes, io, ..txnlog::Options::new(directory.path().to_owned()) };
         let log = Log::open(Arc::new(disk.clone()), options, Zxid::ZERO).unwrap();
+        let clock = Arc::new(ManualClock::default());
         let sessions = Sessions::new(2000, 1, 0);
-        let state = Arc::new(State::new(Tree::new(OwnerRules::default()), sessions, OPTIONS));
-        let queue = Arc::new(Queue::default());
+        let tree = Tree::new(OwnerRules::default());
+        let state = Arc::new(State::new(tree, sessions, OPTIONS, Budget::unlimited(), clock.now_ms()));
+        let inbox = Arc::new(Inbox::default());
         let sweep = SweepOptions { interval_ms: 60_000, per_minute: 10_000, never_used_ms: 0 };
-        let pipeline = Pipeline::new(Parts {
+        let writer = Writer::new(Parts {
             state: state.clone(),
-            queue: queue.clone(),
-            clock: Arc::new(RealClock),
+            inbox: inbox.clone(),
+            clock: clock.clone(),
             metrics: Arc::new(Metrics::new()),
             log,
             snapshots: Box::new(NoSnapshots),
-            options: Options { min_session_timeout_ms: 4000, max_session_timeout_ms: 40_000, sweep },
+            options: Options {
+                request: OPTIONS,
+                min_session_timeout_ms: 4000,
+                max_session_timeout_ms: 40_000,
+                sweep,
+            },
         });
-        let writer = Some(std::thread::spawn(move || pipeline.run()));
-        Self { disk, directory, state, queue, writer, clients: 0 }
+        Self { disk, directory, state, inbox, clock, writer, clients: 0 }
+    }
+
+    fn turn(&mut self) -> Turn {
+        self.state.listening.tick(self.clock.now_ms());
+        self.writer.turn().unwrap()
+    }
+
+    /// Long enough for another look at the disk.
+    fn wait(&mut self) {
+        self.clock.advance_us(250_000);
+        self.turn();
     }
 
     fn connection(&mut self) -> Connection {
@@ -91,27 +109,26 @@ impl World {
     fn open(&mut self) -> Connection {
         let connection = self.connection();
         self.connect(&connection, SessionId::NONE);
-        eventually("a new session", || connection.client.in_flight() == 0);
+        self.turn();
+        assert_eq!(connection.client.in_flight(), 0, "a new session");
         connection.client.outbox().collect(&mut Vec::new(), Waker::noop());
         connection
     }
 
     fn push(&self, connection: &Connection, session: SessionId, op: OpCode, body: Body) {
-        let client = connection.client.clone();
+        let client = &connection.client;
         client.enter(100);
-        let identities = client.identities();
-        let xid = connection.sent as i32;
-        let client = Some(client);
-        self.queue.push(&mut vec![Request {
-            client,
+        self.state.budget.enter(1, 100);
+        let head = Head {
+            origin: Origin::Client(client.id),
             session,
-            xid,
+            xid: connection.sent as i32,
             op,
-            body,
-            identities,
-            received_ms: 0,
+            received_ms: self.clock.now_ms(),
             bytes: 100,
-        }]);
+            knows_read_only: true,
+        };
+        self.inbox.push(&mut vec![Request { head, identities: client.identities(), body }]);
     }
 
     fn create(&self, connection: &mut Connection, path: &str) {
@@ -119,6 +136,11 @@ impl World {
         let asked = creation_of(path, 1000);
         let session = connection.client.session().unwrap().id;
         self.push(connection, session, asked.op, Body::decode(asked.op, &asked.body));
+    }
+
+    fn hang_up(&self, connection: &Connection) {
+        self.state.unregister(&connection.client);
+        self.inbox.push_gone(connection.client.id);
     }
 
     /// Every transaction in the log, as a restart reads it.
@@ -135,11 +157,6 @@ impl World {
         )
         .unwrap();
         entries
-    }
-
-    fn stop(&mut self) -> Result<(), LogError> {
-        self.queue.stop();
-        self.writer.take().unwrap().join().unwrap()
     }
 }
 
@@ -163,15 +180,6 @@ impl Connection {
     }
 }
 
-/// Polls until it is so.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 fn in_every_mode(check: impl Fn(World)) {
     for (prealloc_bytes, io) in [(16 << 10, Io::Mapped), (16 << 10, Io::Plain), (0, Io::Plain)] {
         check(World::new(prealloc_bytes, io));
@@ -183,50 +191,68 @@ fn writes_wait_for_space_while_reads_and_returning_clients_go_on() {
     in_every_mode(|mut world| {
         let mut writer = world.open();
         world.create(&mut writer, "/first");
-        eventually("the first write", || writer.unanswered() == 0);
+        world.turn();
+        assert_eq!(writer.unanswered(), 0, "the first write");
         world.disk.set_full(true);
         for number in 0..60 {
             world.create(&mut writer, &format!("/n{number}"));
         }
-        eventually("a full disk", || world.queue.is_held_back());
+        world.turn();
+        assert!(world.state.is_disk_full());
+        world.wait();
         writer.collect();
         let answered = writer.replies.len();
         assert!(answered < 61, "some write found the disk full");
-        assert_eq!(
-            world.state.tree().last_zxid(),
-            writer.replies.last().unwrap().1,
-            "no more than was answered"
-        );
+        let last = writer.replies.last().unwrap().1;
+        assert_eq!(world.state.tree().last_zxid(), last, "no more than was answered");
         assert_eq!(writer.unanswered(), 61 - answered);
 
         // Another connection comes back to the session, and reads what was answered.
         let session = writer.client.session().unwrap().clone();
         let back = world.connection();
         world.connect(&back, session.id);
-        eventually("the answer to a returning client", || back.unanswered() == 0);
+        world.turn();
+        assert_eq!(back.unanswered(), 0, "the answer to a returning client");
         assert_eq!(back.client.session().unwrap().id, session.id);
         assert!(world.state.tree().get("/first").is_some());
         // One with a new session waits, and goes when its connection does.
-        let waiting = world.queue.len();
+        let waiting = world.state.budget.waiting();
         let new = world.connection();
         world.connect(&new, SessionId::NONE);
-        eventually("one more that waits", || world.queue.len() == waiting + 1);
-        world.state.unregister(&new.client);
-        eventually("one less that waits", || world.queue.len() == waiting);
+        world.turn();
+        assert_eq!(world.state.budget.waiting(), waiting + 1);
+        world.hang_up(&new);
+        world.turn();
+        assert_eq!(world.state.budget.waiting(), waiting);
 
-        let heard_before = session.deadline_ms();
+        // However long it takes, no session expires, and each has a whole timeout afterwards.
+        (0..400).for_each(|_| world.wait());
         world.disk.set_full(false);
-        eventually("the rest of the writes", || writer.unanswered() == 0);
-        assert!(!world.queue.is_held_back());
-        assert!(session.deadline_ms() > heard_before, "a whole timeout from now on");
+        world.wait();
+        assert!(!world.state.is_disk_full());
+        assert_eq!(session.deadline_ms(), world.clock.now_ms() + 30_000);
+        assert_eq!(world.state.budget.waiting(), 0);
+    });
+}
+
+#[test]
+fn what_waited_for_space_is_carried_out_in_order() {
+    in_every_mode(|mut world| {
+        let mut writer = world.open();
+        world.disk.set_full(true);
+        (0..60).for_each(|number| world.create(&mut writer, &format!("/n{number}")));
+        world.turn();
+        world.wait();
+        assert!(world.state.is_disk_full());
+        world.disk.set_full(false);
+        world.wait();
         writer.collect();
-        assert_eq!(writer.replies.len(), 61);
+        assert_eq!(writer.replies.len(), 60);
         // The session is transaction 1.
         for (index, (xid, zxid, code)) in writer.replies.iter().enumerate() {
             assert_eq!((*xid as usize, zxid.0, *code), (index + 1, index as i64 + 2, 0));
         }
-        world.stop().unwrap();
-        assert_eq!(world.logged().len(), 62);
+        assert_eq!(world.logged().len(), 61);
     });
 }
 
@@ -236,18 +262,21 @@ fn a_lost_connection_takes_its_waiting_requests_along_and_those_of_nobody_else()
         let (mut first, mut gone, mut stays) = (world.open(), world.open(), world.open());
         world.disk.set_full(true);
         (0..60).for_each(|number| world.create(&mut first, &format!("/first{number}")));
-        eventually("a full disk", || world.queue.is_held_back());
-        let waiting = world.queue.len();
+        world.turn();
+        assert!(world.state.is_disk_full());
+        let waiting = world.state.budget.waiting();
         for number in 0..60 {
             world.create(&mut gone, &format!("/gone{number}"));
             world.create(&mut stays, &format!("/stays{number}"));
         }
-        eventually("all that wait", || world.queue.len() == waiting + 120);
-        world.state.unregister(&gone.client);
-        eventually("those that are left", || world.queue.len() == waiting + 60);
+        world.turn();
+        assert_eq!(world.state.budget.waiting(), waiting + 120);
+        world.hang_up(&gone);
+        world.turn();
+        assert_eq!(world.state.budget.waiting(), waiting + 60);
         world.disk.set_full(false);
-        eventually("the rest of the writes", || stays.unanswered() == 0);
-        world.stop().unwrap();
+        world.wait();
+        assert_eq!(stays.unanswered(), 0);
         let logged = world.logged();
         let created = |prefix: &str| {
             let creates = logged.iter().filter_map(|entry| match &entry.body {
@@ -266,9 +295,11 @@ fn a_server_that_waits_for_space_can_be_stopped() {
         let mut writer = world.open();
         world.disk.set_full(true);
         (0..60).for_each(|number| world.create(&mut writer, &format!("/n{number}")));
-        eventually("a full disk", || world.queue.is_held_back());
+        world.turn();
+        assert!(world.state.is_disk_full());
         writer.collect();
-        world.stop().unwrap();
+        world.inbox.stop();
+        assert_eq!(world.turn(), Turn::Stop);
         // What was not answered may be there or not, and the server with the most has no gap.
         world.disk.set_full(false);
         assert!(world.logged().len() > writer.replies.len());

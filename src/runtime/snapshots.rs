@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use jute::Zxid;
 
+use super::{Snapshots, State};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
-use crate::pipeline::Snapshots;
-use crate::request::State;
 use crate::snapshot::{Compression, SnapshotError, Writer, format};
 use crate::tree::{Cursor, digest};
 
@@ -28,20 +27,20 @@ const NEVER: i64 = i64::MAX;
 
 /// When, where and how.
 #[derive(Clone, Debug)]
-pub(super) struct Options {
-    pub(super) directory: PathBuf,
-    pub(super) compression: Compression,
+pub struct Options {
+    pub directory: PathBuf,
+    pub compression: Compression,
     /// Transactions between snapshots, roughly: half of it plus a random part of the other half, so that
     /// the servers of an ensemble do not all write at once.
-    pub(super) txns: u64,
+    pub txns: u64,
     /// The same in bytes of log; `None` for no limit.
-    pub(super) log_bytes: Option<u64>,
-    pub(super) digest: bool,
-    pub(super) last_zxid: bool,
+    pub log_bytes: Option<u64>,
+    pub digest: bool,
+    pub last_zxid: bool,
 }
 
 /// Starts a thread for each snapshot, one at a time.
-pub(super) struct SnapshotTaker {
+pub struct SnapshotTaker {
     job: Arc<Job>,
     options: Options,
     txns: u64,
@@ -57,16 +56,16 @@ pub(super) struct SnapshotTaker {
 }
 
 /// What one snapshot needs.
-pub(super) struct Job {
-    pub(super) state: Arc<State>,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) options: Options,
+pub struct Job {
+    pub state: Arc<State>,
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub options: Options,
 }
 
 impl SnapshotTaker {
-    pub(super) fn new(job: Job) -> Self {
+    pub fn new(job: Job) -> Self {
         let options = job.options.clone();
         let random = job.clock.wall_ms().cast_unsigned() | 1;
         let mut taker = Self {
@@ -174,7 +173,7 @@ const SNAPSHOT_FAILED_EXIT_CODE: i32 = 10;
 
 impl Job {
     /// Writes a snapshot of what `cursor` walks over, as fast as it can once `hurry` is set.
-    pub(super) fn take(&self, mut cursor: Cursor, hurry: &AtomicBool) -> Result<(), SnapshotError> {
+    pub fn take(&self, mut cursor: Cursor, hurry: &AtomicBool) -> Result<(), SnapshotError> {
         let began = self.clock.now_ms();
         let zxid = cursor.began_at();
         let sessions = self.state.sessions().committed();
@@ -217,7 +216,7 @@ impl Job {
 
 /// Removes what is not needed any more, at once and then every `interval`, on a thread of its own that
 /// ends with the process.
-pub(super) fn purge_regularly(
+pub fn purge_regularly(
     disk: Arc<dyn Disk>,
     snapshots: PathBuf,
     logs: PathBuf,

@@ -1,17 +1,15 @@
 //! A connection as the rest of the server sees it: who it is, and where its replies go.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use super::outbox::{Outbox, Packets};
+use super::outbox::{Closing, Outbox};
+use crate::request::ConnectionId;
+use crate::request::replies::Packets;
 use crate::session::SessionHandle;
 use crate::tree::Identity;
-use crate::watch::WatcherId;
 
-/// Memory the watches of a connection may take: half a million of them and more. The reference has no
-/// bound but its memory.
-pub const WATCH_BYTES_MAX: usize = 128 << 20;
 /// Bytes of identities a connection may add.
 pub const IDENTITY_BYTES_MAX: usize = 1 << 20;
 
@@ -19,13 +17,16 @@ pub const IDENTITY_BYTES_MAX: usize = 1 << 20;
 pub trait Socket: Send + Sync + std::fmt::Debug {
     /// Writes what it can and returns how much that was.
     fn write_now(&self, bytes: &[u8]) -> usize;
+
+    /// Ends it in both directions, at once.
+    fn shut_down(&self);
 }
 
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
     /// Its number, also as a watcher.
-    pub id: WatcherId,
+    pub id: ConnectionId,
     /// Its other end.
     pub peer: SocketAddr,
     /// When it came, in milliseconds since 1970.
@@ -37,16 +38,22 @@ pub struct Client {
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
     closed: AtomicBool,
-    /// Its watches take more than [`WATCH_BYTES_MAX`].
+    /// It was ended by others: nothing more of what it asks for is carried out.
+    ended: AtomicBool,
+    /// The largest answer to a read behind a write, since it was last asked for.
+    largest_ordered: AtomicUsize,
+    /// Its watches take more than a connection's may.
     over_watched: AtomicBool,
-    /// Clients before 3.4 neither send nor expect the read-only byte.
-    knows_read_only: AtomicBool,
+    /// The writer wants to know whether there is anything to read.
+    listen: AtomicBool,
+    /// When there was last nothing to read, on the monotonic clock, as far as anybody asked.
+    silent_ms: AtomicI64,
 }
 
 impl Client {
     /// A connection that just came; the `ip` scheme identifies it by its address.
     #[must_use]
-    pub fn new(id: WatcherId, peer: SocketAddr, established_ms: i64) -> Self {
+    pub fn new(id: ConnectionId, peer: SocketAddr, established_ms: i64) -> Self {
         let ip = Identity { scheme: "ip".into(), id: crate::tree::ip::identity(peer.ip()) };
         Self {
             id,
@@ -59,8 +66,11 @@ impl Client {
             in_flight: AtomicUsize::new(0),
             in_flight_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            largest_ordered: AtomicUsize::new(0),
             over_watched: AtomicBool::new(false),
-            knows_read_only: AtomicBool::new(true),
+            listen: AtomicBool::new(false),
+            silent_ms: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -114,6 +124,22 @@ impl Client {
         true
     }
 
+    /// Bytes of what it has proven to be.
+    #[must_use]
+    pub fn identity_bytes(&self) -> usize {
+        0
+    }
+
+    /// A read behind a write was answered with so many bytes.
+    pub(super) fn note_ordered(&self, bytes: usize) {
+        self.largest_ordered.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// The largest answer to a read behind a write since this was last asked, in bytes.
+    pub fn take_largest_ordered(&self) -> usize {
+        self.largest_ordered.swap(0, Ordering::Relaxed)
+    }
+
     /// Its replies.
     pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
@@ -143,24 +169,13 @@ impl Client {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether connect responses end with the read-only byte.
-    #[must_use]
-    pub fn knows_read_only(&self) -> bool {
-        self.knows_read_only.load(Ordering::Relaxed)
-    }
-
-    /// The connect request came without the read-only byte.
-    pub fn set_old_protocol(&self) {
-        self.knows_read_only.store(false, Ordering::Relaxed);
-    }
-
     /// Whether it has more watches than it may.
     #[must_use]
     pub fn is_over_watched(&self) -> bool {
         self.over_watched.load(Ordering::Relaxed)
     }
 
-    /// It has more watches than it may: its next reply is its end.
+    /// It has more watches than it may.
     pub fn set_over_watched(&self) {
         self.over_watched.store(true, Ordering::Relaxed);
     }
@@ -176,11 +191,48 @@ impl Client {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Closes the connection once what is in the outbox has been written.
-    pub fn close(&self) {
+    /// Ends the connection.
+    pub fn close(&self, how: Closing) {
         let mut outbox = self.outbox();
-        outbox.close_after();
+        outbox.close(how);
+        if how != Closing::AfterReplies {
+            self.ended.store(true, Ordering::Release);
+            // A client that does not read would keep its task waiting for the socket.
+            if let Some(socket) = self.socket.get() {
+                socket.shut_down();
+            }
+            outbox.wake_task();
+        }
         outbox.wake();
+    }
+
+    /// Whether it was ended at once: nothing more of what it asks for is carried out.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether there was nothing to read at or after `since_ms`. If that is not known, asks the connection.
+    pub fn has_listened(&self, since_ms: i64) -> bool {
+        if self.is_closed() || self.silent_ms.load(Ordering::Acquire) >= since_ms {
+            return true;
+        }
+        if !self.listen.swap(true, Ordering::AcqRel) {
+            self.outbox().wake_task();
+        }
+        false
+    }
+
+    /// Whether somebody wants to know if there is anything to read.
+    #[must_use]
+    pub fn is_asked_to_listen(&self) -> bool {
+        self.listen.load(Ordering::Relaxed)
+    }
+
+    /// There was nothing to read at `now_ms`.
+    pub fn set_silent(&self, now_ms: i64) {
+        self.silent_ms.store(now_ms, Ordering::Release);
+        self.listen.store(false, Ordering::Release);
     }
 }
 
@@ -200,6 +252,7 @@ mod tests {
             self.1.lock().expect("one thread").extend_from_slice(&bytes[..count]);
             count
         }
+        fn shut_down(&self) {}
     }
 
     fn client(room: usize) -> (Client, Arc<Room>) {
@@ -218,7 +271,7 @@ mod tests {
     #[test]
     fn what_is_delivered_directly_is_not_written_again() {
         let (client, socket) = client(100);
-        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));
         let mut counted = 0;
         client.deliver(true, |packets| counted = packets.count);
         assert_eq!(counted, 1);
@@ -229,7 +282,7 @@ mod tests {
     #[test]
     fn what_the_socket_does_not_take_is_left_to_the_connection() {
         let (client, socket) = client(2);
-        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));
         client.deliver(true, drop);
         assert_eq!(*socket.1.lock().unwrap(), b"re");
         assert_eq!(collected(&client).as_deref(), Some(&b"ply"[..]));
@@ -238,9 +291,9 @@ mod tests {
     #[test]
     fn nothing_overtakes_what_the_connection_is_writing() {
         let (client, socket) = client(100);
-        client.outbox().raw(|out| out.extend_from_slice(b"first"));
+        client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"first")));
         assert_eq!(collected(&client).as_deref(), Some(&b"first"[..]));
-        client.outbox().raw(|out| out.extend_from_slice(b"second"));
+        client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"second")));
         client.deliver(true, drop);
         assert!(socket.1.lock().unwrap().is_empty());
         assert_eq!(collected(&client).as_deref(), Some(&b"second"[..]));
@@ -250,7 +303,7 @@ mod tests {
     fn a_connection_that_waits_for_more_than_bytes_is_woken() {
         let (client, socket) = client(100);
         client.outbox().require_wake();
-        client.outbox().raw(|out| out.extend_from_slice(b"reply"));
+        client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));
         client.deliver(true, drop);
         assert!(socket.1.lock().unwrap().is_empty());
     }

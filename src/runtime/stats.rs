@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use super::outbox::Packets;
+use crate::request::replies::Packets;
 
 /// Packets and latencies since the start or the last reset. Latencies in milliseconds.
 #[derive(Debug)]

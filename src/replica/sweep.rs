@@ -41,11 +41,11 @@ impl Sweep {
     }
 
     /// The paths to try to remove now.
-    pub(super) fn due(&mut self, tree: impl FnOnce() -> Vec<String>, now_ms: i64) -> Vec<String> {
+    pub(super) fn due(&mut self, tree: &Tree, now_ms: i64, wall_ms: i64) -> Vec<String> {
         if now_ms >= self.next_look_ms {
             self.next_look_ms = now_ms + self.options.interval_ms;
             if self.candidates.is_empty() {
-                self.candidates = tree().into();
+                self.candidates = self.candidates(tree, wall_ms).into();
                 self.next_removal_ms = now_ms;
             }
         }

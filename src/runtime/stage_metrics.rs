@@ -1,11 +1,11 @@
-//! What the pipeline counts: how long its stages take, which watches fire, and what reads and writes of
+//! What the writer counts: how long its stages take, which watches fire, and what reads and writes of
 //! each top-level node amount to (reference: `ServerMetrics`, `DataTree.updateReadStat`,
 //! `updateWriteStat`).
 
 use jute::txn::TxnBody;
 
 use crate::metrics::{Metrics, Summary};
-use crate::request::state::Fired;
+use crate::replica::Fired;
 use crate::tree::path;
 
 /// Bytes the reference counts for the stat of a node that was read.

@@ -1,0 +1,101 @@
+//! The bytes of a connection, whatever carries them. Plain sockets so far; TLS is to be another variant, which
+//! cannot be written to from other threads.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use rustix::net::{RecvFlags, Shutdown};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::io::poll_read_buf;
+
+use crate::runtime::client::Socket;
+
+/// What carries a connection.
+#[derive(Debug)]
+pub(super) enum Transport {
+    /// A TCP connection.
+    Plain {
+        /// Where bytes come from.
+        reader: OwnedReadHalf,
+        /// Where they go; the writer thread writes here too.
+        writer: Arc<OwnedWriteHalf>,
+    },
+}
+
+impl Transport {
+    pub(super) fn plain(stream: TcpStream) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self::Plain { reader, writer: Arc::new(writer) }
+    }
+
+    /// The socket as other threads may use it; it goes when the connection goes.
+    pub(super) fn direct(&self) -> Arc<dyn Socket> {
+        let Self::Plain { writer, .. } = self;
+        Arc::new(DirectSocket(Arc::downgrade(writer)))
+    }
+
+    /// Appends what came; 0 says that the client closed its side.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        let Self::Plain { reader, .. } = self;
+        poll_read_buf(Pin::new(reader), cx, buffer)
+    }
+
+    /// Writes what it takes without waiting.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Self::Plain { writer, .. } = self;
+        writer.try_write(bytes)
+    }
+
+    /// Waits until it takes more.
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self::Plain { writer, .. } = self;
+        writer.as_ref().as_ref().poll_write_ready(cx)
+    }
+
+    /// Whether the system holds bytes that came and were not read, asked of the system itself.
+    pub(super) fn has_unread(&self) -> bool {
+        let Self::Plain { reader, .. } = self;
+        let mut byte = [0_u8];
+        let peeked = rustix::net::recv(reader.as_ref(), &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        peeked.is_ok_and(|(count, _)| count > 0)
+    }
+
+    /// Ends the stream in order. What the client sent and nobody reads is drained first: closing over it
+    /// would reset the connection, and with it the replies on their way.
+    pub(super) fn hang_up(&self) -> io::Result<()> {
+        let Self::Plain { reader, .. } = self;
+        let mut scrap = [0; 4096];
+        for _ in 0..64 {
+            if !reader.try_read(&mut scrap).is_ok_and(|count| count > 0) {
+                break;
+            }
+        }
+        Ok(rustix::net::shutdown(reader.as_ref(), Shutdown::Both)?)
+    }
+}
+
+/// A socket as the writer thread may use it.
+#[derive(Debug)]
+struct DirectSocket(Weak<OwnedWriteHalf>);
+
+impl Socket for DirectSocket {
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        // An error shows again when the connection itself writes or reads.
+        self.0.upgrade().and_then(|writer| writer.try_write(bytes).ok()).unwrap_or(0)
+    }
+
+    fn shut_down(&self) {
+        if let Some(writer) = self.0.upgrade()
+            && let Err(error) = rustix::net::shutdown(writer.as_ref().as_ref(), Shutdown::Both)
+        {
+            tracing::trace!(%error, "client was gone already");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! One turn of a connection: how long it may take, what it adds up, and the watches it leaves.
+
+use super::Shared;
+use crate::request::read::WatchAccess;
+use crate::runtime::Client;
+use crate::runtime::state::State;
+use crate::runtime::stats::Tally;
+use crate::watch::Watches;
+
+/// For how long frames are served before others have their turn, in microseconds.
+const SLICE_US: i64 = 1000;
+/// Frames between two looks at the clock.
+const LOOK_EVERY: u32 = 16;
+/// What one turn adds up before it is counted.
+pub(super) struct Turn {
+    pub(super) now_ms: i64,
+    until_us: i64,
+    unsent: usize,
+    pub(super) received: u32,
+    pub(super) immediate: u32,
+    pub(super) received_bytes: u64,
+    pub(super) tally: Tally,
+}
+
+impl Turn {
+    pub(super) fn new(shared: &Shared, unsent: usize) -> Self {
+        let now_us = shared.clock.now_us();
+        Self {
+            now_ms: now_us / 1000,
+            until_us: now_us + SLICE_US,
+            unsent,
+            received: 0,
+            immediate: 0,
+            received_bytes: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Whether what is unsent leaves room for another reply.
+    pub(super) fn has_room(&self, client: &Client, unsent_bytes_max: usize) -> bool {
+        self.unsent + client.outbox().waiting() < unsent_bytes_max
+    }
+
+    pub(super) fn is_over(&self, shared: &Shared) -> bool {
+        self.received.is_multiple_of(LOOK_EVERY) && shared.clock.now_us() >= self.until_us
+    }
+}
+
+/// The watches of the server, on behalf of one connection.
+pub(super) struct OfConnection<'a> {
+    pub(super) state: &'a State,
+    pub(super) client: &'a Client,
+}
+
+impl WatchAccess for OfConnection<'_> {
+    fn with(&self, act: &mut dyn FnMut(&mut Watches)) {
+        let mut watches = self.state.watches();
+        if !self.client.is_closed() {
+            act(&mut watches);
+        }
+    }
+    fn set_over_limit(&self) {
+        self.client.set_over_watched();
+    }
+    fn is_over_limit(&self) -> bool {
+        self.client.is_over_watched()
+    }
+}

@@ -1,0 +1,212 @@
+//! Carrying out what is committed: the tree changes, events go out, and behind them replies.
+
+use std::cell::{Cell, RefCell};
+
+use jute::records::data::Acl;
+use jute::txn::TxnEntry;
+use jute::{Code, OpCode, SessionId, Zxid};
+
+use super::host::{Close, Fired, Host, Observation, Outcome};
+use super::proposals::{Prepared, Step};
+use super::sessions::write_response;
+use super::{Data, Replica};
+use crate::request::read::{self, Read, WatchAccess};
+use crate::request::reply::write_body;
+use crate::request::{ConnectionId, Head, Options, Origin};
+use crate::tree::acl::{self, perms};
+use crate::tree::{Applied, Change, Identity, path};
+use crate::watch::{EventType, Watches};
+
+impl Replica {
+    /// Applies what is committed and answers, in the order of preparation, until nothing is left that may be
+    /// carried out or the host wants the tree back.
+    ///
+    /// # Panics
+    /// When a transaction does not follow the last one applied: going on would lose data.
+    pub fn release(&mut self, data: &mut Data<'_>, host: &mut impl Host) {
+        while let Some(Prepared { head, step }) = self.proposals.pop_released() {
+            self.carry_out(&head, step, data, host);
+            if host.must_yield() {
+                break;
+            }
+        }
+        self.role.preparer_mut().applied(data.tree.last_zxid());
+    }
+
+    fn carry_out(&mut self, head: &Head, step: Step, data: &mut Data<'_>, host: &mut impl Host) {
+        match step {
+            Step::Txn(entry) => {
+                let applied = self.apply(head, entry, data, host);
+                if head.op == OpCode::CLOSE_SESSION {
+                    self.session_ended(head, data, host);
+                }
+                if let Origin::Client(connection) = head.origin {
+                    let zxid = data.tree.last_zxid();
+                    let outcome = Outcome::Replied { zxid, is_ok: applied.op != OpCode::ERROR };
+                    host.answer(head, outcome, |out| {
+                        out.reply(head.xid, zxid, |out| write_body(head.op, &applied, out));
+                    });
+                    if head.op == OpCode::CLOSE_SESSION {
+                        host.close(connection, Close::AfterReplies);
+                    }
+                }
+            }
+            Step::NewSession(entry) => {
+                self.apply(head, entry, data, host);
+                data.sessions.commit(head.session);
+                let timeout_ms = data.sessions.get(head.session).map_or(0, |handle| handle.timeout_ms());
+                let timeout_ms = i32::try_from(timeout_ms).unwrap_or(i32::MAX);
+                host.answer(head, Outcome::Connected, |out| {
+                    write_response(out, head, head.session, timeout_ms);
+                });
+            }
+            Step::Refused(code) => {
+                let zxid = data.tree.last_zxid();
+                host.answer(head, Outcome::Replied { zxid, is_ok: false }, |out| {
+                    out.reply(head.xid, zxid, |_| Err(code));
+                });
+            }
+            Step::Read { bytes, identities } => self.read(head, &bytes, &identities, data, host),
+        }
+    }
+
+    fn read(
+        &self,
+        head: &Head,
+        bytes: &[u8],
+        identities: &[Identity],
+        data: &mut Data<'_>,
+        host: &mut impl Host,
+    ) {
+        let Origin::Client(connection) = head.origin else { return };
+        let watches = Lent {
+            watches: RefCell::new(&mut *data.watches),
+            is_gone: host.is_gone(connection),
+            is_over_limit: Cell::new(false),
+        };
+        let seen = RefCell::new(Vec::new());
+        let read = Read {
+            options: &self.options.request,
+            tree: data.tree,
+            watches: &watches,
+            connection,
+            session: head.session,
+            identities,
+            meter: &|path, bytes| seen.borrow_mut().push((path.to_owned(), bytes)),
+        };
+        let mut came = read::Outcome::Answered(Code::OK);
+        let outcome = Outcome::Replied { zxid: data.tree.last_zxid(), is_ok: true };
+        host.answer(head, outcome, |out| came = read.answer(head.xid, head.op, bytes, out));
+        for (path, bytes) in seen.into_inner() {
+            host.observe(Observation::Read { path: &path, bytes });
+        }
+        if came == read::Outcome::TooManyWatches {
+            host.close(connection, Close::Refused(TOO_MANY_WATCHES));
+        }
+    }
+
+    /// Applies a transaction and sends the events it causes.
+    fn apply(&self, head: &Head, entry: TxnEntry, data: &mut Data<'_>, host: &mut impl Host) -> Applied {
+        let TxnEntry { header, body, digest } = entry;
+        let last = data.tree.last_zxid();
+        assert!(last.is_followed_by(header.zxid), "{} applied after {last}", header.zxid);
+        host.observe(Observation::Applying { body: &body, received_ms: head.received_ms });
+        let applied = if data.watches.is_empty() {
+            data.tree.apply(&header, body, &mut |_| {})
+        } else {
+            let mut events =
+                Events { options: &self.options.request, zxid: header.zxid, watches: data.watches, host };
+            data.tree.apply(&header, body, &mut |change| events.send(change))
+        };
+        let now = data.tree.digest();
+        let is_wrong = digest.is_some_and(|digest| digest.tree_digest.cast_unsigned() != now);
+        if is_wrong {
+            // The prediction and the tree disagree: one of them is wrong, and what is served may be too.
+            tracing::error!(zxid = %header.zxid, "the tree's digest is not the one that was predicted");
+        }
+        host.observe(Observation::Digest { zxid: header.zxid, digest: now, is_wrong });
+        applied
+    }
+
+    /// Its end was applied.
+    fn session_ended(&mut self, head: &Head, data: &mut Data<'_>, host: &mut impl Host) {
+        data.sessions.remove(head.session);
+        let connected = self.connected.remove(&head.session);
+        // On expiry the client is told by its connection going away; it did not ask.
+        if head.origin == Origin::Internal
+            && let Some(connection) = connected
+        {
+            host.close(connection, Close::Now);
+        }
+    }
+
+    /// The connection that a session has now.
+    #[must_use]
+    pub fn connection_of(&self, session: SessionId) -> Option<ConnectionId> {
+        self.connected.get(&session).copied()
+    }
+}
+
+/// Why a connection ends that watches more than it may.
+pub const TOO_MANY_WATCHES: &str = "its watches take more memory than one connection may have";
+
+/// The events of one transaction.
+struct Events<'a, H> {
+    options: &'a Options,
+    zxid: Zxid,
+    watches: &'a mut Watches,
+    host: &'a mut H,
+}
+
+impl<H: Host> Events<'_, H> {
+    fn send(&mut self, change: Change<'_>) {
+        let Self { options, zxid, watches, host } = self;
+        let mut fired = Fired::default();
+        let mut tell = |watcher: ConnectionId, event: EventType, path: &str, list: &[Acl]| {
+            fired.count(event);
+            let Some(identities) = host.identities(watcher) else { return };
+            // Whoever may not read a node does not hear of it (CVE-2024-23944).
+            if acl::permits(list, perms::READ, &identities, options.acl) {
+                host.notify(watcher, event, path, *zxid);
+            }
+        };
+        match change {
+            Change::Created { path, acl, parent_acl } | Change::Deleted { path, acl, parent_acl } => {
+                let parent = path::parent_for_events(path);
+                let tell = |watcher, event, at: &str| {
+                    let of_parent = event == EventType::NodeChildrenChanged;
+                    tell(watcher, event, at, if of_parent { parent_acl } else { acl });
+                };
+                match change {
+                    Change::Created { .. } => watches.created(path, parent, tell),
+                    _ => watches.deleted(path, parent, tell),
+                }
+            }
+            Change::DataChanged { path, acl } => {
+                watches.data_changed(path, |watcher, event, at| tell(watcher, event, at, acl));
+            }
+        }
+        host.observe(Observation::Fired(fired));
+    }
+}
+
+/// The watches, for a read that is answered between writes.
+struct Lent<'a> {
+    watches: RefCell<&'a mut Watches>,
+    is_gone: bool,
+    is_over_limit: Cell<bool>,
+}
+
+impl WatchAccess for Lent<'_> {
+    fn with(&self, act: &mut dyn FnMut(&mut Watches)) {
+        if !self.is_gone {
+            act(&mut self.watches.borrow_mut());
+        }
+    }
+    fn set_over_limit(&self) {
+        self.is_over_limit.set(true);
+    }
+    fn is_over_limit(&self) -> bool {
+        self.is_over_limit.get()
+    }
+}

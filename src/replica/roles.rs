@@ -1,0 +1,107 @@
+//! What a server is to the others, and what that makes of a request.
+//!
+//! Prepared state lives inside the role and goes with it; the tree and the log stay.
+
+use jute::{Code, Zxid};
+
+use super::host::{Close, Host};
+use super::proposals::{Prepared, Step};
+use super::{Now, Replica};
+use crate::request::prepare::Preparer;
+use crate::request::{Body, Options, Origin, Request};
+use crate::session::Sessions;
+use crate::tree::Tree;
+use crate::zab::{Input, Output, Ticket, Zab};
+
+/// A role.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// A quorum of one.
+    Alone {
+        /// Gives out zxids.
+        preparer: Preparer,
+        /// Says what is committed.
+        zab: Zab,
+    },
+}
+
+impl Role {
+    pub(super) fn alone(options: Options, recovered: Zxid) -> Self {
+        Self::Alone { preparer: Preparer::new(options, recovered), zab: Zab::leading_alone(recovered) }
+    }
+
+    pub(super) const fn preparer(&self) -> &Preparer {
+        let Self::Alone { preparer, .. } = self;
+        preparer
+    }
+
+    pub(super) const fn preparer_mut(&mut self) -> &mut Preparer {
+        let Self::Alone { preparer, .. } = self;
+        preparer
+    }
+
+    /// The log has taken these, not yet durably.
+    pub(super) fn appended(&mut self, first: Zxid, last: Zxid) -> Option<Ticket> {
+        let Self::Alone { zab, .. } = self;
+        zab.input(Input::Appended { first, last });
+        match zab.poll() {
+            Some(Output::Persist(ticket)) => Some(ticket),
+            Some(Output::Commit { .. }) | None => None,
+        }
+    }
+
+    /// What is committed now that the ticket is done, if that is more than before.
+    pub(super) fn done(&mut self, ticket: Ticket) -> Option<Zxid> {
+        let Self::Alone { zab, .. } = self;
+        zab.input(Input::Done(ticket));
+        match zab.poll() {
+            Some(Output::Commit { up_to }) => Some(up_to),
+            Some(Output::Persist(_)) | None => None,
+        }
+    }
+}
+
+impl Replica {
+    /// Gives a request its place: a transaction, a read behind it, an answer at once, or none.
+    pub(super) fn take(
+        &mut self,
+        request: Request,
+        now: Now,
+        tree: &Tree,
+        sessions: &mut Sessions,
+        host: &mut impl Host,
+    ) {
+        if let Origin::Client(connection) = request.head.origin
+            && !matches!(request.body, Body::Connect(_))
+            && self.connected.get(&request.head.session) != Some(&connection)
+        {
+            // The session has moved to another connection, or ended: nothing may come through the old one.
+            host.drop_request(&request.head);
+            host.close(connection, Close::Now);
+            return;
+        }
+        if Self::is_end(&request) {
+            sessions.set_closing(request.head.session);
+            self.ending.push_back(request);
+            return;
+        }
+        let Request { head, identities, body } = request;
+        let step = match (body, head.origin) {
+            (Body::Connect(connect), Origin::Client(connection)) => {
+                return self.connect(connection, head, connect, now, tree, sessions, host);
+            }
+            (Body::Write(write), _) => {
+                let preparer = self.role.preparer_mut();
+                let entry = preparer.prepare(tree, sessions, &head, write, &identities, now.wall_ms);
+                if entry.header.r#type == jute::OpCode::CREATE_SESSION.0 {
+                    Step::NewSession(entry)
+                } else {
+                    Step::Txn(entry)
+                }
+            }
+            (Body::Ordered(bytes), _) => Step::Read { bytes, identities },
+            (Body::Connect(_) | Body::Malformed, _) => Step::Refused(Code::MARSHALLING_ERROR),
+        };
+        self.proposals.push(Prepared { head, step });
+    }
+}

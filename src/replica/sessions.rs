@@ -1,0 +1,150 @@
+//! Sessions that begin, move and expire.
+//!
+//! A session has one connection. Whoever comes back to it with its password takes it over, and from then on
+//! nothing that another connection asked for is carried out for it.
+
+use jute::records::Record;
+use jute::records::proto::{ConnectRequest, ConnectResponse};
+use jute::records::txn::CreateSessionTxn;
+use jute::{OpCode, SessionId, write};
+
+use super::host::{Close, Host, Observation, Outcome};
+use super::proposals::{Prepared, Step};
+use super::{Now, Replica};
+use crate::request::replies::Replies;
+use crate::request::{ConnectionId, Head, Request, Write};
+use crate::session::{PASSWORD_LENGTH, Sessions, password_for};
+use crate::tree::Tree;
+
+impl Replica {
+    /// A first frame (reference: `ZooKeeperServer.processConnectRequest`).
+    #[expect(clippy::too_many_arguments, reason = "what was asked, when, and what it is checked against")]
+    pub(super) fn connect(
+        &mut self,
+        connection: ConnectionId,
+        head: Head,
+        request: ConnectRequest,
+        now: Now,
+        tree: &Tree,
+        sessions: &mut Sessions,
+        host: &mut impl Host,
+    ) {
+        if request.session_id != SessionId::NONE {
+            return self.reopen(connection, &head, &request, now, tree, sessions, host);
+        }
+        if has_seen_more(&request, tree) {
+            return turn_away(connection, &head, &request, tree, host);
+        }
+        let timeout = self.grant(request.time_out);
+        let id = sessions.allocate_id();
+        host.bind(connection, sessions.track(id, timeout, now.monotonic_ms));
+        let head = Head { session: id, op: OpCode::CREATE_SESSION, ..head };
+        let write = Write::CreateSession(CreateSessionTxn { time_out: timeout });
+        let entry = self.role.preparer_mut().prepare(tree, sessions, &head, write, &[], now.wall_ms);
+        self.connected.insert(id, connection);
+        self.proposals.push(Prepared { head, step: Step::NewSession(entry) });
+    }
+
+    /// A client comes back to its session. It takes no transaction, so it is answered at once, and nothing
+    /// that the session's earlier connection asks for from here on is carried out (reference:
+    /// `ZooKeeperServer.reopenSession`).
+    #[expect(clippy::too_many_arguments, reason = "what was asked, when, and what it is checked against")]
+    pub(super) fn reopen(
+        &mut self,
+        connection: ConnectionId,
+        head: &Head,
+        request: &ConnectRequest,
+        now: Now,
+        tree: &Tree,
+        sessions: &mut Sessions,
+        host: &mut impl Host,
+    ) {
+        if has_seen_more(request, tree) {
+            return turn_away(connection, head, request, tree, host);
+        }
+        let id = request.session_id;
+        if let Some(earlier) = self.connected.remove(&id) {
+            host.close(earlier, Close::Now);
+        }
+        host.observe(Observation::Revalidated);
+        let knows_password = request.passwd.as_deref() == Some(password_for(id).as_slice());
+        if !knows_password {
+            tracing::warn!(peer = %host.peer(connection), session = %id, "wrong password for session");
+        }
+        let timeout = self.grant(request.time_out);
+        let handle = sessions.reopen(id, timeout, now.monotonic_ms).filter(|_| knows_password);
+        match handle {
+            Some(handle) => {
+                host.bind(connection, handle);
+                self.connected.insert(id, connection);
+                host.answer(head, Outcome::Connected, |out| write_response(out, head, id, timeout));
+            }
+            None => {
+                tracing::info!(peer = %host.peer(connection), session = %id, "session is gone");
+                host.answer(head, Outcome::Connected, |out| write_response(out, head, SessionId::NONE, 0));
+                host.close(connection, Close::AfterReplies);
+            }
+        }
+    }
+
+    /// Ends the sessions that were not heard from. A session whose connection may hold unread bytes is asked
+    /// about again: its silence could be the server's.
+    pub(super) fn expire(&mut self, now: Now, sessions: &mut Sessions, host: &mut impl Host) {
+        let connected = &self.connected;
+        let expired = sessions.expire(now.monotonic_ms, &mut |id, deadline_ms| {
+            connected.get(&id).is_none_or(|connection| host.has_listened(*connection, deadline_ms))
+        });
+        for session in expired {
+            tracing::info!(%session, "session expired");
+            host.observe(Observation::Expired(session));
+            let end =
+                Request::internal(session, OpCode::CLOSE_SESSION, Write::CloseSession, now.monotonic_ms);
+            self.ending.push_back(end);
+        }
+    }
+
+    /// The timeout a client gets for the one it asks for, in milliseconds.
+    fn grant(&self, asked_ms: i32) -> i32 {
+        asked_ms.max(self.options.min_session_timeout_ms).min(self.options.max_session_timeout_ms)
+    }
+}
+
+/// Whether the client has seen a later state than this server has: it must try another one.
+fn has_seen_more(request: &ConnectRequest, tree: &Tree) -> bool {
+    request.last_zxid_seen > tree.last_zxid()
+}
+
+fn turn_away(
+    connection: ConnectionId,
+    head: &Head,
+    request: &ConnectRequest,
+    tree: &Tree,
+    host: &mut impl Host,
+) {
+    tracing::info!(
+        peer = %host.peer(connection), seen = %request.last_zxid_seen, ours = %tree.last_zxid(),
+        "client has seen a newer zxid than this server has; it must try another server"
+    );
+    host.drop_request(head);
+    host.close(connection, Close::AfterReplies);
+}
+
+/// Appends a connect response; id 0 says that the session is gone.
+pub(super) fn write_response(out: &mut Replies, head: &Head, id: SessionId, timeout_ms: i32) {
+    let password = if id == SessionId::NONE { [0; PASSWORD_LENGTH] } else { password_for(id) };
+    let response = ConnectResponse {
+        protocol_version: 0,
+        time_out: timeout_ms,
+        session_id: id,
+        passwd: Some(password.to_vec()),
+        read_only: false,
+    };
+    out.raw(|out| {
+        let start = write::begin_frame(out);
+        response.encode(out);
+        if !head.knows_read_only {
+            out.pop();
+        }
+        write::patch_length(out, start);
+    });
+}

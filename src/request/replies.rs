@@ -1,0 +1,161 @@
+//! What is sent to one connection, as bytes in order.
+
+use jute::{Code, Zxid, write};
+
+use crate::watch::EventType;
+
+/// xid of watch notifications.
+const NOTIFICATION_XID: i32 = -1;
+/// Keeper state in notifications: connected.
+const SYNC_CONNECTED: i32 = 3;
+/// Bytes of text the reference sends at once.
+const TEXT_PACKET_BYTES: usize = 8192;
+/// The largest reply there can be.
+const REPLY_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Frames that are to be written to a connection.
+#[derive(Debug, Default)]
+pub struct Replies {
+    bytes: Vec<u8>,
+    packets: Packets,
+    last_zxid: Zxid,
+}
+
+/// What was put in since it was last counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packets {
+    /// Replies, notifications and other packets.
+    pub count: u64,
+    /// Bytes of replies and notifications.
+    pub bytes: u64,
+    /// Bytes of notifications.
+    pub event_bytes: u64,
+    /// Size of the last reply, the smallest and the largest; 0 when there was none.
+    pub last: usize,
+    /// Smallest.
+    pub min: usize,
+    /// Largest.
+    pub max: usize,
+}
+
+impl Replies {
+    /// Appends a reply. A body that turns out to be an error is taken back: errors have none.
+    pub fn reply(
+        &mut self,
+        xid: i32,
+        zxid: Zxid,
+        body: impl FnOnce(&mut Vec<u8>) -> Result<(), Code>,
+    ) -> Code {
+        self.reply_whole(xid, zxid, |out| {
+            let start = out.len();
+            match body(out) {
+                Ok(()) => Code::OK,
+                Err(code) => {
+                    out.truncate(start);
+                    code
+                }
+            }
+        })
+    }
+
+    /// Appends a reply whose body stays also with an error.
+    pub fn reply_whole(&mut self, xid: i32, zxid: Zxid, body: impl FnOnce(&mut Vec<u8>) -> Code) -> Code {
+        self.last_zxid = self.last_zxid.max(zxid);
+        let out = &mut self.bytes;
+        let start = write::begin_frame(out);
+        write::int(out, xid);
+        write::long(out, zxid.0);
+        let err = out.len();
+        write::int(out, 0);
+        let mut code = body(out);
+        if out.len() - start > REPLY_BYTES_MAX {
+            // The length in front would not hold it. No client takes this much.
+            out.truncate(err + 4);
+            code = Code::MARSHALLING_ERROR;
+        }
+        if let Some(place) = out.get_mut(err..err + 4) {
+            place.copy_from_slice(&code.0.to_be_bytes());
+        }
+        write::patch_length(out, start);
+        let size = out.len() - start - 4;
+        let packets = &mut self.packets;
+        packets.min = if packets.last == 0 { size } else { packets.min.min(size) };
+        packets.max = packets.max.max(size);
+        packets.last = size;
+        packets.bytes += size as u64;
+        packets.count += 1;
+        code
+    }
+
+    /// Appends a watch notification.
+    pub fn notify(&mut self, event: EventType, path: &str, zxid: Zxid) {
+        self.reply(NOTIFICATION_XID, zxid, |out| {
+            write::int(out, event as i32);
+            write::int(out, SYNC_CONNECTED);
+            write::ustring(out, Some(path));
+            Ok(())
+        });
+        self.packets.event_bytes += self.packets.last as u64;
+    }
+
+    /// Appends bytes that are not a reply: a connect response, a four-letter word's text. They count as
+    /// one packet for each [`TEXT_PACKET_BYTES`], as the reference sends them.
+    pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.bytes.len();
+        append(&mut self.bytes);
+        self.packets.count += (self.bytes.len() - before).div_ceil(TEXT_PACKET_BYTES) as u64;
+    }
+
+    /// Takes the count of what was put in since the last time.
+    pub const fn take_packets(&mut self) -> Packets {
+        std::mem::replace(
+            &mut self.packets,
+            Packets { count: 0, bytes: 0, event_bytes: 0, last: 0, min: 0, max: 0 },
+        )
+    }
+
+    /// How many packets were put in since they were last taken.
+    #[must_use]
+    pub const fn packet_count(&self) -> u64 {
+        self.packets.count
+    }
+
+    /// The largest zxid that the connection was told.
+    #[must_use]
+    pub const fn last_zxid(&self) -> Zxid {
+        self.last_zxid
+    }
+
+    /// The bytes that are here.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many bytes are here.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing is here.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Exchanges the bytes that are here with `spare`, which should be empty.
+    pub const fn swap(&mut self, spare: &mut Vec<u8>) {
+        std::mem::swap(&mut self.bytes, spare);
+    }
+
+    /// Drops the first `count` bytes, which were written.
+    pub fn drop_front(&mut self, count: usize) {
+        self.bytes.drain(..count.min(self.bytes.len()));
+    }
+
+    /// Drops everything, and its memory.
+    pub fn clear(&mut self) {
+        self.bytes = Vec::new();
+    }
+}

@@ -1,0 +1,24 @@
+//! What turns: the writer thread that drives the replica, the locks around what it shares with connections and
+//! operators, and what a connection is to the rest of the server.
+//!
+//! Everything here but the thread itself runs in the simulator too.
+
+pub mod budget;
+pub mod client;
+mod delivery;
+mod disk_full;
+#[cfg(test)]
+mod disk_full_test;
+mod inbox;
+pub mod listening;
+pub mod outbox;
+pub mod snapshots;
+pub mod stage_metrics;
+pub mod state;
+pub mod stats;
+mod writer;
+
+pub use self::client::Client;
+pub use self::inbox::Inbox;
+pub use self::state::State;
+pub use self::writer::{Parts, Snapshots, Turn, Writer};

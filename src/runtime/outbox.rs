@@ -1,0 +1,233 @@
+//! What a connection is to write, and the waking of its task.
+
+use std::task::Waker;
+
+use jute::Zxid;
+
+use crate::request::replies::{Packets, Replies};
+
+/// Bytes of events a client may leave unread.
+pub const EVENT_BYTES_MAX: usize = 32 << 20;
+/// Bytes of replies that may wait for a client while its requests are in the writer's hands. A connection that
+/// pipelines large reads behind a write, and reads none of the replies, ends here.
+pub const WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// What may pile up before the budget is told.
+const PILE_BYTES: usize = 64 << 10;
+
+/// What is to be written to the socket, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    replies: Replies,
+    closing: Option<Closing>,
+    /// Something was put in since the connection last looked.
+    fresh: bool,
+    /// The connection holds bytes it took from here and has not written yet.
+    writing: bool,
+    /// What the server's budget knows of the bytes in here.
+    accounted: usize,
+    /// The connection waits for more than replies: for room, for its session.
+    must_wake: bool,
+    /// Wakes the connection for what is put in; registered while it waits for that.
+    waker: Option<Waker>,
+    /// Wakes the connection whatever it waits for.
+    task: Option<Waker>,
+    /// What the connection has done.
+    pub stats: ClientStats,
+}
+
+/// How a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// When what is here has been written.
+    AfterReplies,
+    /// At once, because its session went elsewhere or ended.
+    Now,
+    /// At once, for a reason that the server's log tells.
+    Refused(&'static str),
+}
+
+/// Figures of one connection (reference: `ServerCnxn`). Latencies in milliseconds.
+#[derive(Clone, Debug)]
+pub struct ClientStats {
+    /// Requests received.
+    pub received: u64,
+    /// Replies and notifications sent.
+    pub sent: u64,
+    /// Last operation, in four letters.
+    pub last_op: &'static str,
+    /// Last xid that was not negative; -1 before.
+    pub last_cxid: i64,
+    /// Zxid of the last reply; -1 before.
+    pub last_zxid: i64,
+    /// When the last reply was made, on the monotonic clock.
+    pub last_response_ms: i64,
+    /// Latency of the last request.
+    pub last_latency: i64,
+    /// Smallest latency; `None` before the first reply.
+    pub min_latency: Option<i64>,
+    /// Largest latency.
+    pub max_latency: i64,
+    /// Sum of latencies.
+    pub total_latency: i64,
+    /// Number of latencies in the sum.
+    pub count: i64,
+}
+
+impl Default for ClientStats {
+    fn default() -> Self {
+        Self {
+            received: 0,
+            sent: 0,
+            last_op: "NA",
+            last_cxid: -1,
+            last_zxid: -1,
+            last_response_ms: 0,
+            last_latency: 0,
+            min_latency: None,
+            max_latency: 0,
+            total_latency: 0,
+            count: 0,
+        }
+    }
+}
+
+impl ClientStats {
+    /// Notes a reply.
+    pub fn replied(&mut self, op: &'static str, xid: i32, zxid: Zxid, received_ms: i64, now_ms: i64) {
+        if xid >= 0 {
+            self.last_cxid = xid.into();
+        }
+        let latency = now_ms - received_ms;
+        self.last_zxid = zxid.0;
+        self.last_op = op;
+        self.last_response_ms = now_ms;
+        self.last_latency = latency;
+        self.min_latency = Some(self.min_latency.map_or(latency, |least| least.min(latency)));
+        self.max_latency = self.max_latency.max(latency);
+        self.total_latency += latency;
+        self.count += 1;
+    }
+}
+
+impl Outbox {
+    /// Appends what `write` appends. A connection that is ending at once is sent nothing more.
+    pub fn append(&mut self, write: impl FnOnce(&mut Replies)) {
+        if matches!(self.closing, Some(Closing::Now | Closing::Refused(_))) {
+            return;
+        }
+        let before = self.replies.packet_count();
+        write(&mut self.replies);
+        self.stats.sent += self.replies.packet_count() - before;
+        self.fresh = true;
+    }
+
+    /// Takes the count of what was put in since the last time.
+    pub const fn take_packets(&mut self) -> Packets {
+        self.replies.take_packets()
+    }
+
+    /// What piled up in here since the budget was last told, once that is a good deal; it counts as told.
+    pub(super) fn take_unaccounted(&mut self) -> usize {
+        let more = self.replies.len().saturating_sub(self.accounted);
+        if more < PILE_BYTES {
+            return 0;
+        }
+        self.accounted += more;
+        more
+    }
+
+    /// What the budget was told of, which is here no longer.
+    pub const fn forget_accounted(&mut self) -> usize {
+        std::mem::replace(&mut self.accounted, 0)
+    }
+
+    /// The largest zxid that the connection was told.
+    #[must_use]
+    pub const fn last_zxid(&self) -> Zxid {
+        self.replies.last_zxid()
+    }
+
+    /// Asks for the connection to be closed. The strictest way that was asked for counts.
+    pub fn close(&mut self, how: Closing) {
+        if matches!(self.closing, None | Some(Closing::AfterReplies)) {
+            self.closing = Some(how);
+        }
+        if how != Closing::AfterReplies {
+            self.replies.clear();
+        }
+        self.fresh = true;
+    }
+
+    /// Writes what is here with `write`, which returns how much it took, unless the connection must see it
+    /// or holds earlier bytes; then, or when some is left, wakes it.
+    pub(super) fn flush(&mut self, write: impl FnOnce(&[u8]) -> usize) {
+        if !(self.writing || self.must_wake || self.closing.is_some()) {
+            let sent = write(self.replies.bytes());
+            self.replies.drop_front(sent);
+            if self.replies.is_empty() {
+                self.fresh = false;
+                return;
+            }
+        }
+        self.wake();
+    }
+
+    /// Wakes the connection to write.
+    pub fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Registers the waker of the connection's task, for what is not about replies.
+    pub fn set_task(&mut self, task: Waker) {
+        self.task = Some(task);
+    }
+
+    /// Wakes the connection's task, whatever it waits for.
+    pub fn wake_task(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Takes what is to be written, if anything came since the last time, and leaves `spare` in its
+    /// place. Registers `waker` for what comes later.
+    pub fn collect(&mut self, spare: &mut Vec<u8>, waker: &Waker) -> bool {
+        self.writing = self.fresh;
+        self.must_wake = false;
+        if self.fresh {
+            self.fresh = false;
+            self.replies.swap(spare);
+            return true;
+        }
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        false
+    }
+
+    /// The connection waits for something that replies may bring besides their bytes: it must be woken.
+    pub const fn require_wake(&mut self) {
+        self.must_wake = true;
+    }
+
+    /// How the connection is to end, if it is.
+    #[must_use]
+    pub const fn closing(&self) -> Option<Closing> {
+        self.closing
+    }
+
+    /// Whether something came that the connection has not looked at: then it is awake, or about to be.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.fresh
+    }
+
+    /// Bytes not yet taken by the connection.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.replies.len()
+    }
+}

@@ -1,0 +1,156 @@
+//! What all connections look at together, and the locks around it.
+//!
+//! Order of locks: sessions, tree, watches, registry of clients, outboxes. A read registers its watch while it
+//! holds its own outbox and the tree for reading; that cannot meet the writer, which holds the tree alone when
+//! it takes the watches. Only the writer holds the sessions together with the tree. Whoever applies holds the
+//! tree alone, so a read never sees a change whose events are not yet in the outboxes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use jute::Zxid;
+
+use super::budget::Budget;
+use super::client::Client;
+use super::listening::Listening;
+use super::stats::ServerStats;
+use crate::request::{ConnectionId, Options};
+use crate::session::Sessions;
+use crate::tree::Tree;
+use crate::watch::Watches;
+
+/// The tree, who watches it, and who is connected.
+#[derive(Debug)]
+pub struct State {
+    /// Switches.
+    pub options: Options,
+    tree: RwLock<Tree>,
+    watches: Mutex<Watches>,
+    sessions: Mutex<Sessions>,
+    /// Packets and latencies.
+    pub stats: ServerStats,
+    clients: RwLock<Registry>,
+    /// The tree's last zxid, for whoever must not wait for the tree.
+    last_zxid: AtomicI64,
+    /// What clients make the server hold.
+    pub budget: Budget,
+    /// Whether the server has been listening.
+    pub listening: Listening,
+    disk_full: AtomicBool,
+    digests: Mutex<VecDeque<(Zxid, u64)>>,
+}
+
+/// Clients by their number.
+pub type Registry = HashMap<ConnectionId, Arc<Client>, foldhash::fast::RandomState>;
+
+/// A digest is kept of every zxid divisible by this (reference: `DataTree.DIGEST_LOG_INTERVAL`).
+const DIGEST_INTERVAL: i64 = 128;
+/// How many digests are kept.
+const DIGESTS_MAX: usize = 1024;
+
+impl State {
+    /// Shares a recovered tree and its sessions.
+    #[must_use]
+    pub fn new(tree: Tree, sessions: Sessions, options: Options, budget: Budget, now_ms: i64) -> Self {
+        Self {
+            options,
+            last_zxid: AtomicI64::new(tree.last_zxid().0),
+            budget,
+            listening: Listening::new(now_ms),
+            disk_full: AtomicBool::new(false),
+            tree: RwLock::new(tree),
+            watches: Mutex::default(),
+            sessions: Mutex::new(sessions),
+            stats: ServerStats::default(),
+            clients: RwLock::default(),
+            digests: Mutex::default(),
+        }
+    }
+
+    /// The tree, to look at.
+    pub fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tree, to change. Only the writer does.
+    pub fn tree_mut(&self) -> RwLockWriteGuard<'_, Tree> {
+        self.tree.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tree's last zxid, without the tree.
+    pub fn last_zxid(&self) -> Zxid {
+        Zxid(self.last_zxid.load(Ordering::Acquire))
+    }
+
+    /// The tree is at this zxid now. Said before the tree is let go.
+    pub(super) fn set_last_zxid(&self, zxid: Zxid) {
+        self.last_zxid.store(zxid.0, Ordering::Release);
+    }
+
+    /// Whether writes wait for space on a full disk.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_disk_full(&self, is_full: bool) {
+        self.disk_full.store(is_full, Ordering::Release);
+    }
+
+    /// The watches.
+    pub fn watches(&self) -> MutexGuard<'_, Watches> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everyone connected.
+    pub fn clients(&self) -> Vec<Arc<Client>> {
+        let mut all: Vec<_> = self.registry().values().cloned().collect();
+        all.sort_by_key(|client| client.id);
+        all
+    }
+
+    /// How many are connected.
+    pub fn client_count(&self) -> usize {
+        self.registry().len()
+    }
+
+    /// The clients by their number.
+    pub(super) fn registry(&self) -> RwLockReadGuard<'_, Registry> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the tree's digest at some zxids, for comparison with other servers.
+    pub fn note_digest(&self, zxid: Zxid, digest: u64) {
+        if self.options.digest && zxid.0 % DIGEST_INTERVAL == 0 {
+            let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+            digests.push_back((zxid, digest));
+            if digests.len() > DIGESTS_MAX {
+                digests.pop_front();
+            }
+        }
+    }
+
+    /// The digests kept, oldest first.
+    pub fn digests(&self) -> Vec<(Zxid, u64)> {
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// A connection came.
+    pub fn register(&self, client: Arc<Client>) {
+        self.clients.write().unwrap_or_else(PoisonError::into_inner).insert(client.id, client);
+    }
+
+    /// A connection went, and its watches with it.
+    pub fn unregister(&self, client: &Client) {
+        client.set_closed();
+        self.clients.write().unwrap_or_else(PoisonError::into_inner).remove(&client.id);
+        // After set_closed: whoever adds a watch looks at the flag under this lock.
+        self.watches().remove_watcher(client.id);
+    }
+}
