@@ -285,11 +285,7 @@ pub(super) fn auth(random: &mut Random) -> Asked {
 /// What no ordinary client sends.
 pub(super) fn rare(random: &mut Random) -> Asked {
     match random.below(8) {
-        0 => {
-            let path = path_to_write(random);
-            (op("deleteContainer"), vec![maybe_null(random, path)])
-        }
-        1 => (op("sasl"), vec![random.pick(&[&Field::Null, &Field::Text(String::new())]).clone()]),
+        0 | 1 => (op("sasl"), vec![random.pick(&[&Field::Null, &Field::Text(String::new())]).clone()]),
         // A short timeout would end the session some day after, at no certain moment.
         2 => (op("createSession"), vec![Field::Int(random.pick(&[900_000, 3_000_000, i32::MAX]))]),
         3 => (random.pick(&[10, 13, 0, -1, -2, 23, 99, 108, 12345, i32::MAX, i32::MIN]), vec![]),

@@ -40,7 +40,6 @@ pub const OPS: &[(&str, i32)] = &[
     ("checkWatches", 17),
     ("removeWatches", 18),
     ("createContainer", 19),
-    ("deleteContainer", 20),
     ("createTTL", 21),
     ("multiRead", 22),
     ("auth", 100),
