@@ -227,6 +227,7 @@ impl Context<'_> {
         for path in &paths {
             op::delete::remove(self, path);
         }
+        self.outstanding.end_session(self.zxid, session);
         self.sessions.set_closing(session);
         let listed = CloseSessionTxn { paths2delete: Some(paths.into_iter().map(Some).collect()) };
         TxnBody::CloseSession(self.options.close_session_lists.then_some(listed))
