@@ -25,8 +25,8 @@ impl Pipeline {
         }
         if now >= self.sweep.next_ms() {
             let wall = self.clock.wall_ms();
-            let candidates = self.sweep.candidates(&self.state.tree(), wall);
-            for path in self.sweep.due(|| candidates, now) {
+            let due = self.sweep.due(&self.state.tree(), now, wall);
+            for path in due {
                 let body = Body::DeleteContainer(Some(path));
                 batch.push(own_request(SessionId::NONE, OpCode::DELETE_CONTAINER, body, now));
             }

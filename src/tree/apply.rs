@@ -177,8 +177,8 @@ impl Tree {
         let stat = node.stat(self.rules);
         let data_length = node.data().map_or(0, <[u8]>::len);
         self.raise_cversion(parent_id, parent_path, parent_cversion, header.zxid);
-        self.plant_under(parent_id, &path, node);
-        self.remember_owner(&path, Owner::from_field(owner.to_field(), self.rules));
+        let id = self.plant_under(parent_id, &path, node);
+        self.remember_owner(id, &path, owner.to_field());
         self.note_quota_node_created(&path);
         self.count_towards_quota(&path, 1, data_length as i64);
         observer(Change::Created {
@@ -306,21 +306,17 @@ impl Tree {
         self.nodes.get_mut(id).expect("a node id is used only while its node exists")
     }
 
-    fn remember_owner(&mut self, path: &str, owner: Owner) {
-        match owner {
+    /// Notes what is kept by owner beside the nodes.
+    pub(super) fn remember_owner(&mut self, id: NodeId, path: &str, field: SessionId) {
+        match Owner::from_field(field, self.rules) {
             Owner::None => {}
-            Owner::Container => drop(self.containers.insert(path.into())),
-            Owner::Ttl(_) => drop(self.ttls.insert(path.into())),
+            Owner::Container | Owner::Ttl(_) => drop(self.sweepable.insert(id)),
             Owner::Session(session) => self.ephemerals.insert(session, path),
         }
     }
 
-    pub(super) fn remember_loaded_owner(&mut self, path: &str, field: SessionId) {
-        self.remember_owner(path, Owner::from_field(field, self.rules));
-    }
-
-    /// What is kept by path beside the nodes.
-    pub(super) fn forget(&mut self, path: &str, owner: SessionId) {
+    /// Forgets what is kept beside the nodes.
+    pub(super) fn forget(&mut self, id: NodeId, path: &str, owner: SessionId) {
         if let Some((parent, quota::LIMITS)) = path::split(path)
             && parent.starts_with("/zookeeper")
         {
@@ -328,8 +324,7 @@ impl Tree {
         }
         match Owner::from_field(owner, self.rules) {
             Owner::None => {}
-            Owner::Container => drop(self.containers.remove(path)),
-            Owner::Ttl(_) => drop(self.ttls.remove(path)),
+            Owner::Container | Owner::Ttl(_) => drop(self.sweepable.remove(&id)),
             Owner::Session(session) => self.ephemerals.remove(session, path),
         }
     }

@@ -86,7 +86,7 @@ impl Tree {
         };
         let id = self.link(parent, path, node);
         self.trail.go_to(path, id);
-        self.remember_loaded_owner(path, stat.ephemeral_owner);
+        self.remember_owner(id, path, stat.ephemeral_owner);
         Ok(())
     }
 
@@ -113,12 +113,6 @@ impl Tree {
         }
         self.trail.indexed = self.nodes.len();
         Ok(())
-    }
-
-    fn path_of(&self, id: NodeId) -> String {
-        let ids = std::iter::successors(Some(id), |id| Some(self.node(*id).parent));
-        let names = ids.take_while(|id| *id != NodeId::ROOT).map(|id| self.node(id).name());
-        names.fold(String::new(), |below, name| format!("/{name}{below}"))
     }
 
     /// Completes a loaded tree: nodes can be found, quotas are recounted, lists that no node uses are dropped.
@@ -182,9 +176,10 @@ impl Tree {
     }
 
     /// Links a node under its parent and into the index, and counts it.
-    pub(super) fn plant_under(&mut self, parent: NodeId, path: &str, node: Node) {
+    pub(super) fn plant_under(&mut self, parent: NodeId, path: &str, node: Node) -> NodeId {
         let id = self.link(parent, path, node);
         self.index.insert(id, &self.nodes);
+        id
     }
 
     /// Links a node under its parent and counts it, but does not make it known by its path.
@@ -232,7 +227,7 @@ impl Tree {
             sibling.position = position as u32;
         }
         let node = self.nodes.remove(id).expect("the node is there");
-        self.forget(path, node.owner());
+        self.forget(id, path, node.owner());
         self.data_bytes -= (path::utf16_length(path) + node.data().map_or(0, <[u8]>::len)) as i64;
         if digest::counts(path) {
             self.digest = self.digest.wrapping_sub(Self::node_digest(&node));

@@ -53,8 +53,8 @@ pub(crate) fn contents(tree: &Tree) -> Contents {
     Contents {
         nodes,
         ephemerals,
-        containers: owned(&mut tree.containers()),
-        ttls: owned(&mut tree.ttls()),
+        containers: tree.containers().collect(),
+        ttls: tree.ttls().collect(),
         quotas: owned(&mut tree.quota_paths()),
         digest: tree.digest(),
         last_zxid: tree.last_zxid(),
