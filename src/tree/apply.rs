@@ -175,7 +175,7 @@ impl Tree {
         };
         let node = Node::new(&path, data.as_deref(), slot, &stat);
         let stat = node.stat(self.rules);
-        let data_length = node.data().map_or(0, <[u8]>::len);
+        let data_length = node.data_length();
         self.raise_cversion(parent_id, parent_path, parent_cversion, header.zxid);
         let id = self.plant_under(parent_id, &path, node);
         self.remember_owner(id, &path, owner.to_field());
@@ -201,7 +201,7 @@ impl Tree {
         }
         let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
         let node = self.uproot(id, path);
-        let data_length = node.data().map_or(0, <[u8]>::len);
+        let data_length = node.data_length();
         self.count_towards_quota(path, -1, -(data_length as i64));
         observer(Change::Deleted {
             path,
@@ -221,7 +221,7 @@ impl Tree {
         observer: &mut Observer<'_>,
     ) -> Option<Stat> {
         let id = self.find(path)?;
-        let before = self.node(id).data().map_or(0, <[u8]>::len) as i64;
+        let before = self.node(id).data_length() as i64;
         let after = data.as_deref().map_or(0, <[u8]>::len) as i64;
         let content_crc = digest::content_crc(path, data.as_deref());
         self.change(id, path, |node| {
@@ -232,6 +232,9 @@ impl Tree {
             node.version = version;
         });
         self.data_bytes += after - before;
+        if after != before {
+            self.count_above(id, 0, after - before);
+        }
         self.count_towards_quota(path, 0, after - before);
         let node = self.node(id);
         observer(Change::DataChanged { path, acl: self.acls.list(node.acl) });
@@ -343,16 +346,11 @@ impl Tree {
 
     /// Writes what a quota's subtree holds into its usage node.
     pub(super) fn recount_quota(&mut self, governed: &str) {
-        let (mut count, mut bytes) = (0, 0);
-        let mut stack: Vec<_> = self.find(governed).into_iter().collect();
-        while let Some(id) = stack.pop() {
-            let node = self.node(id);
-            count += 1;
-            bytes += node.data().map_or(0, <[u8]>::len) as i64;
-            stack.extend_from_slice(node.children());
-        }
+        let (nodes, bytes) = self.get(governed).map_or((0, 0), |node| {
+            (1 + node.nodes_below() as i64, node.data_length() as i64 + node.bytes_below().cast_signed())
+        });
         let mut usage = StatsTrack::default();
-        usage.set_usage(count, bytes);
+        usage.set_usage(nodes, bytes);
         self.write_usage(governed, &usage);
     }
 
@@ -368,7 +366,12 @@ impl Tree {
     /// Usage changes without a zxid, a version or a watch; it lies outside the digest.
     fn write_usage(&mut self, governed: &str, usage: &StatsTrack) {
         if let Some(id) = self.find(&quota::stats_path(governed)) {
-            self.node_mut(id).content.set_data(Some(usage.to_string().as_bytes()));
+            let text = usage.to_string();
+            let more = text.len() as i64 - self.node(id).data_length() as i64;
+            self.node_mut(id).content.set_data(Some(text.as_bytes()));
+            if more != 0 {
+                self.count_above(id, 0, more);
+            }
         }
     }
 }

@@ -276,14 +276,22 @@ impl Tree {
     /// The number of a node's descendants (reference: `DataTree.getAllChildrenNumber`).
     #[must_use]
     pub fn descendants(&self, id: NodeId) -> usize {
-        let mut stack = vec![id];
-        let mut count = 0;
-        while let Some(id) = stack.pop() {
-            let children = self.node(id).children();
-            count += children.len();
-            stack.extend_from_slice(children);
+        self.node(id).nodes_below()
+    }
+
+    /// Counts nodes and bytes of data that came or went at `id` for all nodes above it.
+    fn count_above(&mut self, id: NodeId, nodes: i32, bytes: i64) {
+        let mut at = id;
+        while at != NodeId::ROOT
+            && let Some(node) = self.nodes.get(at)
+        {
+            at = node.parent;
+            if let Some(above) = self.nodes.get_mut(at) {
+                let rare = above.rare_mut();
+                rare.nodes_below = rare.nodes_below.wrapping_add_signed(nodes);
+                rare.bytes_below = rare.bytes_below.wrapping_add_signed(bytes);
+            }
         }
-        count
     }
 
     /// Whether the node's path is `path`: its names are compared on the way up.
