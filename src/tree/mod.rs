@@ -5,10 +5,12 @@
 //! snapshot. It knows neither watches nor connections: it reports what changed to whoever asks.
 
 pub mod acl;
+mod acl_table;
 mod apply;
 mod content;
 pub mod digest;
 mod ephemerals;
+pub mod identities;
 pub mod ip;
 mod load;
 #[cfg(test)]
@@ -25,8 +27,10 @@ use std::sync::Arc;
 use jute::records::data::{Acl, Stat, StatPersisted};
 use jute::{Code, OpCode, SessionId, Zxid};
 
-pub use self::acl::{AclRules, AclSlot, AclTable, Identity};
+pub use self::acl::AclRules;
+pub use self::acl_table::{AclSlot, AclTable};
 pub use self::ephemerals::listed_bytes;
+pub use self::identities::{Identities, Identity};
 pub use self::load::{Cursor, NodeWriter};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 

@@ -90,7 +90,7 @@ pub struct Node {
     pub(super) ctime: i64,
     pub(super) mtime: i64,
     pub(super) version: i32,
-    pub(super) acl: super::acl::AclSlot,
+    pub(super) acl: super::AclSlot,
     pub(super) parent: NodeId,
     /// Index in the parent's `children`.
     pub(super) position: u32,
@@ -213,7 +213,7 @@ impl Node {
 
     /// Its access control list.
     #[must_use]
-    pub const fn acl(&self) -> super::acl::AclSlot {
+    pub const fn acl(&self) -> super::AclSlot {
         self.acl
     }
 
