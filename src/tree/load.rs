@@ -149,7 +149,7 @@ impl Tree {
             self.recount_quota(&path);
             self.quotas.add(&path);
         }
-        self.acls.purge_unused();
+        self.acls.finish_loading();
         Ok(())
     }
 
