@@ -351,27 +351,27 @@ impl Tree {
         });
         let mut usage = StatsTrack::default();
         usage.set_usage(nodes, bytes);
-        self.write_usage(governed, &usage);
+        if let Some(id) = self.find(&quota::stats_path(governed)) {
+            self.write_usage(id, &usage);
+        }
     }
 
     fn count_towards_quota(&mut self, path: &str, nodes: i64, bytes: i64) {
-        let Some(governed) = self.quotas.governing(path).map(str::to_owned) else { return };
-        let Some(node) = self.get(&quota::stats_path(&governed)) else { return };
-        let mut usage = StatsTrack::parse(node.data());
+        let Some(governed) = self.quotas.governing(path) else { return };
+        let Some(id) = self.find(&quota::stats_path(governed)) else { return };
+        let mut usage = StatsTrack::parse(self.node(id).data());
         // Clients may write any number there. Wraps around, as in Java.
         usage.set_usage(usage.count().wrapping_add(nodes), usage.bytes().wrapping_add(bytes));
-        self.write_usage(&governed, &usage);
+        self.write_usage(id, &usage);
     }
 
     /// Usage changes without a zxid, a version or a watch; it lies outside the digest.
-    fn write_usage(&mut self, governed: &str, usage: &StatsTrack) {
-        if let Some(id) = self.find(&quota::stats_path(governed)) {
-            let text = usage.to_string();
-            let more = text.len() as i64 - self.node(id).data_length() as i64;
-            self.node_mut(id).content.set_data(Some(text.as_bytes()));
-            if more != 0 {
-                self.count_above(id, 0, more);
-            }
+    fn write_usage(&mut self, id: NodeId, usage: &StatsTrack) {
+        let text = usage.to_string();
+        let more = text.len() as i64 - self.node(id).data_length() as i64;
+        self.node_mut(id).content.set_data(Some(text.as_bytes()));
+        if more != 0 {
+            self.count_above(id, 0, more);
         }
     }
 }
