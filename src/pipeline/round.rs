@@ -209,7 +209,11 @@ impl Pipeline {
             request.op = OpCode::CREATE_SESSION;
             request.body = Body::CreateSession(CreateSessionTxn { time_out: timeout });
         }
-        match self.preparer.prepare(tree, sessions, request, wall) {
+        let prepared = self.preparer.prepare(tree, sessions, request, wall);
+        if let Some(namespace) = self.preparer.take_quota_exceeded() {
+            self.metrics.quota_exceeded_error_per_namespace.add(&namespace, 1);
+        }
+        match prepared {
             Prepared::Txn(entry) if entry.header.r#type == OpCode::CREATE_SESSION.0 => {
                 What::NewSession(entry)
             }

@@ -31,6 +31,7 @@ pub struct Preparer {
     options: Options,
     outstanding: Outstanding,
     last_zxid: Zxid,
+    quota_exceeded: Option<String>,
 }
 
 /// All that one operation is checked against.
@@ -43,6 +44,8 @@ pub(super) struct Context<'a> {
     pub(super) identities: &'a [Identity],
     pub(super) zxid: Zxid,
     pub(super) time: i64,
+    /// The first component of the path that a hard quota refused.
+    pub(super) quota_exceeded: &'a mut Option<String>,
     /// What the transaction takes in the log so far.
     txn_bytes: usize,
 }
@@ -56,7 +59,12 @@ impl Preparer {
     /// Continues after `last_zxid`.
     #[must_use]
     pub fn new(options: Options, last_zxid: Zxid) -> Self {
-        Self { options, outstanding: Outstanding::default(), last_zxid }
+        Self { options, outstanding: Outstanding::default(), last_zxid, quota_exceeded: None }
+    }
+
+    /// The first component of the path for which a hard quota refused the request prepared last.
+    pub const fn take_quota_exceeded(&mut self) -> Option<String> {
+        self.quota_exceeded.take()
     }
 
     /// The last zxid given out.
@@ -119,6 +127,7 @@ impl Preparer {
         }
         let zxid = self.last_zxid.successor();
         self.last_zxid = zxid;
+        self.quota_exceeded = None;
         let mut context = Context {
             options: self.options,
             tree,
@@ -128,6 +137,7 @@ impl Preparer {
             identities: &request.identities,
             zxid,
             time,
+            quota_exceeded: &mut self.quota_exceeded,
             txn_bytes: TXN_BYTES,
         };
         let op = request.op;
