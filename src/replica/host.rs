@@ -100,6 +100,8 @@ pub enum Observation<'a> {
     },
     /// A client came back to a session, or tried to.
     Revalidated,
+    /// A hard quota refused a request below this top-level node.
+    QuotaExceeded(&'a str),
     /// A session was not heard from for its whole timeout.
     Expired(SessionId),
     /// A read found a node.

@@ -4,7 +4,7 @@
 
 use jute::{Code, Zxid};
 
-use super::host::{Close, Host};
+use super::host::{Close, Host, Observation};
 use super::proposals::{Prepared, Step};
 use super::{Now, Replica};
 use crate::request::prepare::Preparer;
@@ -93,6 +93,9 @@ impl Replica {
             (Body::Write(write), _) => {
                 let preparer = self.role.preparer_mut();
                 let entry = preparer.prepare(tree, sessions, &head, write, &identities, now.wall_ms);
+                if let Some(namespace) = preparer.take_quota_exceeded() {
+                    host.observe(Observation::QuotaExceeded(&namespace));
+                }
                 if entry.header.r#type == jute::OpCode::CREATE_SESSION.0 {
                     Step::NewSession(entry)
                 } else {

@@ -17,6 +17,8 @@ pub struct Context<'a> {
     pub(super) identities: &'a [Identity],
     pub(super) zxid: Zxid,
     pub(super) time: i64,
+    /// The first component of the path that a hard quota refused.
+    pub(super) quota_exceeded: &'a mut Option<String>,
     /// What the transaction takes in the log so far.
     pub(super) txn_bytes: usize,
 }

@@ -22,13 +22,19 @@ pub struct Preparer {
     options: Options,
     outstanding: Outstanding,
     last_zxid: Zxid,
+    quota_exceeded: Option<String>,
 }
 
 impl Preparer {
     /// Continues after `last_zxid`.
     #[must_use]
     pub fn new(options: Options, last_zxid: Zxid) -> Self {
-        Self { options, outstanding: Outstanding::default(), last_zxid }
+        Self { options, outstanding: Outstanding::default(), last_zxid, quota_exceeded: None }
+    }
+
+    /// The first component of the path for which a hard quota refused the request prepared last.
+    pub const fn take_quota_exceeded(&mut self) -> Option<String> {
+        self.quota_exceeded.take()
     }
 
     /// The last zxid given out.
@@ -91,6 +97,7 @@ impl Preparer {
     ) -> TxnEntry {
         let zxid = self.last_zxid.successor();
         self.last_zxid = zxid;
+        self.quota_exceeded = None;
         let mut context = Context {
             options: self.options,
             tree,
@@ -100,6 +107,7 @@ impl Preparer {
             identities,
             zxid,
             time,
+            quota_exceeded: &mut self.quota_exceeded,
             txn_bytes: TXN_BYTES,
         };
         let outcome = context.prepare(head.op, write);
@@ -196,6 +204,7 @@ impl Context<'_> {
         for path in &paths {
             op::delete::remove(self, path);
         }
+        self.outstanding.end_session(self.zxid, session);
         self.sessions.set_closing(session);
         let listed = CloseSessionTxn { paths2delete: Some(paths.into_iter().map(Some).collect()) };
         TxnBody::CloseSession(self.options.close_session_lists.then_some(listed))

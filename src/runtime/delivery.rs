@@ -191,6 +191,9 @@ impl Host for Delivery<'_> {
                 }
                 self.state.note_digest(zxid, digest);
             }
+            Observation::QuotaExceeded(namespace) => {
+                metrics.quota_exceeded_error_per_namespace.add(namespace, 1);
+            }
             Observation::Revalidated => metrics.connection_revalidate_count.increment(),
             Observation::Expired(_) => metrics.stale_sessions_expired.increment(),
             Observation::Read { path, bytes } => stage_metrics::count_read(metrics, path, bytes),

@@ -175,10 +175,10 @@ impl Tree {
         };
         let node = Node::new(&path, data.as_deref(), slot, &stat);
         let stat = node.stat(self.rules);
-        let data_length = node.data().map_or(0, <[u8]>::len);
+        let data_length = node.data_length();
         self.raise_cversion(parent_id, parent_path, parent_cversion, header.zxid);
-        self.plant_under(parent_id, &path, node);
-        self.remember_owner(&path, Owner::from_field(owner.to_field(), self.rules));
+        let id = self.plant_under(parent_id, &path, node);
+        self.remember_owner(id, &path, owner.to_field());
         self.note_quota_node_created(&path);
         self.count_towards_quota(&path, 1, data_length as i64);
         observer(Change::Created {
@@ -201,7 +201,7 @@ impl Tree {
         }
         let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
         let node = self.uproot(id, path);
-        let data_length = node.data().map_or(0, <[u8]>::len);
+        let data_length = node.data_length();
         self.count_towards_quota(path, -1, -(data_length as i64));
         observer(Change::Deleted {
             path,
@@ -221,7 +221,7 @@ impl Tree {
         observer: &mut Observer<'_>,
     ) -> Option<Stat> {
         let id = self.find(path)?;
-        let before = self.node(id).data().map_or(0, <[u8]>::len) as i64;
+        let before = self.node(id).data_length() as i64;
         let after = data.as_deref().map_or(0, <[u8]>::len) as i64;
         let content_crc = digest::content_crc(path, data.as_deref());
         self.change(id, path, |node| {
@@ -232,6 +232,9 @@ impl Tree {
             node.version = version;
         });
         self.data_bytes += after - before;
+        if after != before {
+            self.count_above(id, 0, after - before);
+        }
         self.count_towards_quota(path, 0, after - before);
         let node = self.node(id);
         observer(Change::DataChanged { path, acl: self.acls.list(node.acl) });
@@ -306,21 +309,17 @@ impl Tree {
         self.nodes.get_mut(id).expect("a node id is used only while its node exists")
     }
 
-    fn remember_owner(&mut self, path: &str, owner: Owner) {
-        match owner {
+    /// Notes what is kept by owner beside the nodes.
+    pub(super) fn remember_owner(&mut self, id: NodeId, path: &str, field: SessionId) {
+        match Owner::from_field(field, self.rules) {
             Owner::None => {}
-            Owner::Container => drop(self.containers.insert(path.into())),
-            Owner::Ttl(_) => drop(self.ttls.insert(path.into())),
+            Owner::Container | Owner::Ttl(_) => drop(self.sweepable.insert(id)),
             Owner::Session(session) => self.ephemerals.insert(session, path),
         }
     }
 
-    pub(super) fn remember_loaded_owner(&mut self, path: &str, field: SessionId) {
-        self.remember_owner(path, Owner::from_field(field, self.rules));
-    }
-
-    /// What is kept by path beside the nodes.
-    pub(super) fn forget(&mut self, path: &str, owner: SessionId) {
+    /// Forgets what is kept beside the nodes.
+    pub(super) fn forget(&mut self, id: NodeId, path: &str, owner: SessionId) {
         if let Some((parent, quota::LIMITS)) = path::split(path)
             && parent.starts_with("/zookeeper")
         {
@@ -328,8 +327,7 @@ impl Tree {
         }
         match Owner::from_field(owner, self.rules) {
             Owner::None => {}
-            Owner::Container => drop(self.containers.remove(path)),
-            Owner::Ttl(_) => drop(self.ttls.remove(path)),
+            Owner::Container | Owner::Ttl(_) => drop(self.sweepable.remove(&id)),
             Owner::Session(session) => self.ephemerals.remove(session, path),
         }
     }
@@ -348,32 +346,32 @@ impl Tree {
 
     /// Writes what a quota's subtree holds into its usage node.
     pub(super) fn recount_quota(&mut self, governed: &str) {
-        let (mut count, mut bytes) = (0, 0);
-        let mut stack: Vec<_> = self.find(governed).into_iter().collect();
-        while let Some(id) = stack.pop() {
-            let node = self.node(id);
-            count += 1;
-            bytes += node.data().map_or(0, <[u8]>::len) as i64;
-            stack.extend_from_slice(node.children());
-        }
+        let (nodes, bytes) = self.get(governed).map_or((0, 0), |node| {
+            (1 + node.nodes_below() as i64, node.data_length() as i64 + node.bytes_below().cast_signed())
+        });
         let mut usage = StatsTrack::default();
-        usage.set_usage(count, bytes);
-        self.write_usage(governed, &usage);
+        usage.set_usage(nodes, bytes);
+        if let Some(id) = self.find(&quota::stats_path(governed)) {
+            self.write_usage(id, &usage);
+        }
     }
 
     fn count_towards_quota(&mut self, path: &str, nodes: i64, bytes: i64) {
-        let Some(governed) = self.quotas.governing(path).map(str::to_owned) else { return };
-        let Some(node) = self.get(&quota::stats_path(&governed)) else { return };
-        let mut usage = StatsTrack::parse(node.data());
+        let Some(governed) = self.quotas.governing(path) else { return };
+        let Some(id) = self.find(&quota::stats_path(governed)) else { return };
+        let mut usage = StatsTrack::parse(self.node(id).data());
         // Clients may write any number there. Wraps around, as in Java.
         usage.set_usage(usage.count().wrapping_add(nodes), usage.bytes().wrapping_add(bytes));
-        self.write_usage(&governed, &usage);
+        self.write_usage(id, &usage);
     }
 
     /// Usage changes without a zxid, a version or a watch; it lies outside the digest.
-    fn write_usage(&mut self, governed: &str, usage: &StatsTrack) {
-        if let Some(id) = self.find(&quota::stats_path(governed)) {
-            self.node_mut(id).content.set_data(Some(usage.to_string().as_bytes()));
+    fn write_usage(&mut self, id: NodeId, usage: &StatsTrack) {
+        let text = usage.to_string();
+        let more = text.len() as i64 - self.node(id).data_length() as i64;
+        self.node_mut(id).content.set_data(Some(text.as_bytes()));
+        if more != 0 {
+            self.count_above(id, 0, more);
         }
     }
 }

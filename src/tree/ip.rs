@@ -12,83 +12,108 @@ pub fn identity(address: IpAddr) -> String {
     }
 }
 
-/// Whether `range` can stand in an access control list: an address, perhaps with a prefix length.
-#[must_use]
-pub fn is_range(range: &str) -> bool {
-    parse_range(range).is_some()
+/// An address, as the reference reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    bits: u128,
+    /// 32 or 128.
+    width: u32,
 }
 
-/// Whether `address` lies in `range`; both of one family.
-#[must_use]
-pub fn matches(address: &str, range: &str) -> bool {
-    let (Some(address), Some((network, bits))) = (parse_address(address), parse_range(range)) else {
-        return false;
-    };
-    address.len() == network.len() && leading_bits_equal(&address, &network, bits)
+/// Addresses that begin with the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    network: Address,
+    length: u32,
 }
 
-fn leading_bits_equal(a: &[u8], b: &[u8], bits: usize) -> bool {
-    a.iter().zip(b).enumerate().all(|(index, (a, b))| {
-        let here = bits.saturating_sub(index * 8).min(8);
-        let mask = !(0xFF_u16 >> here) as u8;
-        (a ^ b) & mask == 0
-    })
-}
-
-fn parse_range(range: &str) -> Option<(Vec<u8>, usize)> {
-    let (address, bits) = match range.split_once('/') {
-        None => (range, None),
-        Some((address, bits)) => (address, Some(bits)),
-    };
-    let address = parse_address(address)?;
-    let widest = address.len() * 8;
-    let bits = match bits {
-        None => widest,
-        Some(bits) => usize::try_from(bits.parse::<i32>().ok()?).ok().filter(|bits| *bits <= widest)?,
-    };
-    Some((address, bits))
-}
-
-fn parse_address(text: &str) -> Option<Vec<u8>> {
-    if text.contains(':') { parse_v6(text) } else { parse_v4(text) }
-}
-
-fn parse_v4(text: &str) -> Option<Vec<u8>> {
-    let octets =
-        text.split('.').map(|octet| octet.parse::<i32>().ok().and_then(|value| u8::try_from(value).ok()));
-    octets.collect::<Option<Vec<u8>>>().filter(|octets| octets.len() == 4)
-}
-
-fn parse_v6(text: &str) -> Option<Vec<u8>> {
-    let halves: Vec<&str> = text.split("::").collect();
-    let (head, tail) = match halves.as_slice() {
-        [whole] => (parse_segments(whole)?, Vec::new()),
-        [head, tail] => (parse_segments(head)?, parse_segments(tail)?),
-        _ => return None,
-    };
-    let given = head.len() + tail.len();
-    let is_complete = if halves.len() == 1 { given == 16 } else { given < 16 };
-    is_complete.then(|| [head, vec![0; 16 - given], tail].concat())
-}
-
-/// Segments of one half; a missing half has none.
-fn parse_segments(half: &str) -> Option<Vec<u8>> {
-    if half.is_empty() {
-        return Some(Vec::new());
+impl Address {
+    /// Reads an address; `None` if it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.contains(':') { Self::parse_v6(text) } else { Self::parse_v4(text) }
     }
-    let mut bytes = Vec::new();
+
+    fn parse_v4(text: &str) -> Option<Self> {
+        let (mut bits, mut octets) = (0, 0);
+        for octet in text.split('.') {
+            let value = octet.parse::<i32>().ok().and_then(|value| u8::try_from(value).ok())?;
+            bits = bits << 8 | u128::from(value);
+            octets += 1;
+        }
+        (octets == 4).then_some(Self { bits, width: 32 })
+    }
+
+    fn parse_v6(text: &str) -> Option<Self> {
+        let mut halves = text.split("::");
+        let (head, given) = parse_segments(halves.next()?)?;
+        let Some(tail) = halves.next() else {
+            return (given == 8).then_some(Self { bits: head, width: 128 });
+        };
+        let (tail, more) = parse_segments(tail)?;
+        if halves.next().is_some() || given + more >= 8 {
+            return None;
+        }
+        // The head is not shifted by its whole width: at least one segment is left out.
+        let head = if given == 0 { 0 } else { head << (16 * (8 - given)) };
+        Some(Self { bits: head | tail, width: 128 })
+    }
+}
+
+impl Range {
+    /// Reads what can stand in an access control list: an address, perhaps with a prefix length.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, length) = match text.split_once('/') {
+            None => (text, None),
+            Some((address, length)) => (address, Some(length)),
+        };
+        let network = Address::parse(address)?;
+        let length = match length {
+            None => network.width,
+            Some(length) => {
+                u32::try_from(length.parse::<i32>().ok()?).ok().filter(|length| *length <= network.width)?
+            }
+        };
+        Some(Self { network, length })
+    }
+
+    /// Whether `address` begins with the same bits; both of one family.
+    #[must_use]
+    pub fn contains(self, address: Address) -> bool {
+        let different = self.network.bits ^ address.bits;
+        let behind = self.network.width - self.length;
+        address.width == self.network.width && different.checked_shr(behind).unwrap_or(0) == 0
+    }
+}
+
+/// The segments of one half as a number, and how many there are; a missing half has none.
+fn parse_segments(half: &str) -> Option<(u128, usize)> {
+    let (mut bits, mut count) = (0, 0);
+    if half.is_empty() {
+        return Some((bits, count));
+    }
     for segment in half.split(':') {
         if segment.is_empty() || segment.len() > 4 {
             return None;
         }
-        bytes.extend_from_slice(&(i32::from_str_radix(segment, 16).ok()? as u16).to_be_bytes());
+        bits = bits << 16 | u128::from(i32::from_str_radix(segment, 16).ok()? as u16);
+        count += 1;
     }
-    Some(bytes)
+    Some((bits, count))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn matches(address: &str, range: &str) -> bool {
+        Range::parse(range).unwrap().contains(Address::parse(address).unwrap())
+    }
+
+    fn is_range(text: &str) -> bool {
+        Range::parse(text).is_some()
+    }
 
     #[test]
     fn ranges_match_by_prefix_and_family() {
@@ -99,6 +124,8 @@ mod tests {
         assert!(matches("0:0:0:0:0:0:0:1", "::/0"));
         assert!(matches("0:0:0:0:0:0:0:1", "::1"));
         assert!(!matches("0:0:0:0:0:0:0:1", "0.0.0.0/0"));
+        assert!(matches("fe80:0:0:0:0:0:0:7", "fe80::/64") && !matches("fe81:0:0:0:0:0:0:7", "fe80::/64"));
+        assert!(matches("1:2:3:0:0:0:0:8", "1:2:3::8") && matches("1:2:3:4:5:6:7:0", "1:2:3:4:5:6:7::"));
     }
 
     #[test]
@@ -116,6 +143,8 @@ mod tests {
             "::ffff:1.2.3.4",
             ":::",
             "1::2::3",
+            "1:2:3:4:5:6:7:8:9",
+            "1:2:3:4::5:6:7:8",
         ] {
             assert!(!is_range(bad), "{bad}");
         }

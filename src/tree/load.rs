@@ -86,7 +86,7 @@ impl Tree {
         };
         let id = self.link(parent, path, node);
         self.trail.go_to(path, id);
-        self.remember_loaded_owner(path, stat.ephemeral_owner);
+        self.remember_owner(id, path, stat.ephemeral_owner);
         Ok(())
     }
 
@@ -115,12 +115,6 @@ impl Tree {
         Ok(())
     }
 
-    fn path_of(&self, id: NodeId) -> String {
-        let ids = std::iter::successors(Some(id), |id| Some(self.node(*id).parent));
-        let names = ids.take_while(|id| *id != NodeId::ROOT).map(|id| self.node(id).name());
-        names.fold(String::new(), |below, name| format!("/{name}{below}"))
-    }
-
     /// Completes a loaded tree: nodes can be found, quotas are recounted, lists that no node uses are dropped.
     ///
     /// # Errors
@@ -135,9 +129,10 @@ impl Tree {
         self.index.reserve(self.trail.indexed..self.nodes.len(), &self.nodes);
         self.index_loaded()?;
         self.trail = Trail::default();
+        self.count_loaded();
         self.last_zxid = zxid;
         // The reference adds up its table of paths here, in which the root stands twice.
-        self.data_bytes += self.node(NodeId::ROOT).data().map_or(0, <[u8]>::len) as i64;
+        self.data_bytes += self.node(NodeId::ROOT).data_length() as i64;
         let mut governed = Vec::new();
         let mut stack: Vec<_> = self.find(quota::ROOT).map(|id| (id, String::new())).into_iter().collect();
         while let Some((id, below)) = stack.pop() {
@@ -154,8 +149,21 @@ impl Tree {
             self.recount_quota(&path);
             self.quotas.add(&path);
         }
-        self.acls.purge_unused();
+        self.acls.finish_loading();
         Ok(())
+    }
+
+    /// Counts for each node what is below it. Nothing was removed yet, so that children have larger ids than
+    /// their parents.
+    fn count_loaded(&mut self) {
+        for id in (1..self.nodes.len()).rev().map(Slab::nth) {
+            let node = self.node(id);
+            let (nodes, bytes) = (1 + node.nodes_below(), node.data_length() as u64 + node.bytes_below());
+            let parent = self.nodes.get_mut(node.parent).expect("a node's parent was loaded before it");
+            let rare = parent.rare_mut();
+            rare.nodes_below += nodes as u32;
+            rare.bytes_below += bytes;
+        }
     }
 
     /// Adds `/zookeeper/config`, readable by everyone. Directories that 3.4 wrote lack it, and a server
@@ -176,23 +184,26 @@ impl Tree {
 
     pub(super) fn plant_root(&mut self, node: Node) {
         self.digest = self.digest.wrapping_add(Self::node_digest(&node));
-        self.data_bytes += node.data().map_or(0, <[u8]>::len) as i64;
+        self.data_bytes += node.data_length() as i64;
         let id = self.nodes.insert(node);
         assert_eq!(id, NodeId::ROOT, "the root is planted first");
     }
 
     /// Links a node under its parent and into the index, and counts it.
-    pub(super) fn plant_under(&mut self, parent: NodeId, path: &str, node: Node) {
+    pub(super) fn plant_under(&mut self, parent: NodeId, path: &str, node: Node) -> NodeId {
+        let data_length = node.data_length() as i64;
         let id = self.link(parent, path, node);
         self.index.insert(id, &self.nodes);
+        self.count_above(id, 1, data_length);
+        id
     }
 
-    /// Links a node under its parent and counts it, but does not make it known by its path.
+    /// Links a node under its parent. It cannot be found by its path yet, and is not counted above.
     fn link(&mut self, parent: NodeId, path: &str, mut node: Node) -> NodeId {
         node.parent = parent;
         node.path_hash = self.index.hash(path);
         node.position = self.node(parent).children().len() as u32;
-        self.data_bytes += (path::utf16_length(path) + node.data().map_or(0, <[u8]>::len)) as i64;
+        self.data_bytes += (path::utf16_length(path) + node.data_length()) as i64;
         if digest::counts(path) {
             self.digest = self.digest.wrapping_add(Self::node_digest(&node));
         }
@@ -216,7 +227,10 @@ impl Tree {
                 self.acls.release(node.acl);
             }
         }
-        let node = self.nodes.get(id).expect("the node is there");
+        let node = self.node(id);
+        let data_length = node.data_length() as i64;
+        self.count_above(id, -1, -data_length);
+        let node = self.node(id);
         let (hash, parent, position) = (node.path_hash, node.parent, node.position as usize);
         self.index.remove(hash, id);
         let mut moved = None;
@@ -232,8 +246,8 @@ impl Tree {
             sibling.position = position as u32;
         }
         let node = self.nodes.remove(id).expect("the node is there");
-        self.forget(path, node.owner());
-        self.data_bytes -= (path::utf16_length(path) + node.data().map_or(0, <[u8]>::len)) as i64;
+        self.forget(id, path, node.owner());
+        self.data_bytes -= (path::utf16_length(path) + node.data_length()) as i64;
         if digest::counts(path) {
             self.digest = self.digest.wrapping_sub(Self::node_digest(&node));
         }

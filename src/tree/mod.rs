@@ -5,10 +5,12 @@
 //! snapshot. It knows neither watches nor connections: it reports what changed to whoever asks.
 
 pub mod acl;
+mod acl_table;
 mod apply;
 mod content;
 pub mod digest;
 mod ephemerals;
+pub mod identities;
 pub mod ip;
 mod load;
 #[cfg(test)]
@@ -19,13 +21,16 @@ pub mod quota;
 mod slab;
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use jute::records::data::{Acl, Stat, StatPersisted};
 use jute::{Code, OpCode, SessionId, Zxid};
 
-pub use self::acl::{AclRules, AclSlot, AclTable, Identity};
+pub use self::acl::AclRules;
+pub use self::acl_table::{AclSlot, AclTable};
 pub use self::ephemerals::listed_bytes;
+pub use self::identities::{Identities, Identity};
 pub use self::load::{Cursor, NodeWriter};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 
@@ -88,8 +93,8 @@ pub struct Tree {
     acls: AclTable,
     /// Sorted, so that a session's end lists them in one order everywhere.
     ephemerals: Ephemerals,
-    containers: BTreeSet<Box<str>>,
-    ttls: BTreeSet<Box<str>>,
+    /// Containers and nodes with a time to live.
+    sweepable: BTreeSet<NodeId>,
     quotas: QuotaPaths,
     /// Only while a snapshot is loaded.
     trail: Trail,
@@ -120,8 +125,7 @@ impl Tree {
             index: PathIndex::default(),
             acls: AclTable::default(),
             ephemerals: Ephemerals::default(),
-            containers: BTreeSet::new(),
-            ttls: BTreeSet::new(),
+            sweepable: BTreeSet::new(),
             quotas: QuotaPaths::default(),
             trail: Trail::default(),
             digest: 0,
@@ -226,14 +230,40 @@ impl Tree {
         self.ephemerals.count()
     }
 
-    /// Every container.
-    pub fn containers(&self) -> impl Iterator<Item = &str> {
-        self.containers.iter().map(AsRef::as_ref)
+    /// The paths of all containers, sorted.
+    pub fn containers(&self) -> impl Iterator<Item = String> {
+        self.paths_of_owner(|owner| owner == Owner::Container)
     }
 
-    /// Every node with a time to live.
-    pub fn ttls(&self) -> impl Iterator<Item = &str> {
-        self.ttls.iter().map(AsRef::as_ref)
+    /// The paths of all nodes with a time to live, sorted.
+    pub fn ttls(&self) -> impl Iterator<Item = String> {
+        self.paths_of_owner(|owner| matches!(owner, Owner::Ttl(_)))
+    }
+
+    fn paths_of_owner(&self, is_wanted: impl Fn(Owner) -> bool) -> impl Iterator<Item = String> {
+        let owner = |id: &NodeId| Owner::from_field(self.node(*id).owner(), self.rules);
+        let ids = self.sweepable.iter().filter(|id| is_wanted(owner(id)));
+        ids.map(|id| self.path_of(*id)).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// Containers and nodes with a time to live, by id, from the first one behind `after` on. A walk over
+    /// them may rest and go on after changes.
+    pub fn sweepable(&self, after: Option<NodeId>) -> impl Iterator<Item = NodeId> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.sweepable.range((start, Bound::Unbounded)).copied()
+    }
+
+    /// A node's path; empty for the root.
+    #[must_use]
+    pub fn path_of(&self, id: NodeId) -> String {
+        let ids = std::iter::successors(Some(id), |id| Some(self.node(*id).parent));
+        let names: Vec<_> = ids.take_while(|id| *id != NodeId::ROOT).map(|id| self.node(id).name()).collect();
+        let mut path = String::with_capacity(names.iter().map(|name| 1 + name.len()).sum());
+        for name in names.iter().rev() {
+            path.push('/');
+            path.push_str(name);
+        }
+        path
     }
 
     /// The deepest quota that `path` counts towards.
@@ -250,14 +280,22 @@ impl Tree {
     /// The number of a node's descendants (reference: `DataTree.getAllChildrenNumber`).
     #[must_use]
     pub fn descendants(&self, id: NodeId) -> usize {
-        let mut stack = vec![id];
-        let mut count = 0;
-        while let Some(id) = stack.pop() {
-            let children = self.node(id).children();
-            count += children.len();
-            stack.extend_from_slice(children);
+        self.node(id).nodes_below()
+    }
+
+    /// Counts nodes and bytes of data that came or went at `id` for all nodes above it.
+    fn count_above(&mut self, id: NodeId, nodes: i32, bytes: i64) {
+        let mut at = id;
+        while at != NodeId::ROOT
+            && let Some(node) = self.nodes.get(at)
+        {
+            at = node.parent;
+            if let Some(above) = self.nodes.get_mut(at) {
+                let rare = above.rare_mut();
+                rare.nodes_below = rare.nodes_below.wrapping_add_signed(nodes);
+                rare.bytes_below = rare.bytes_below.wrapping_add_signed(bytes);
+            }
         }
-        count
     }
 
     /// Whether the node's path is `path`: its names are compared on the way up.

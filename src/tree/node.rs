@@ -90,7 +90,7 @@ pub struct Node {
     pub(super) ctime: i64,
     pub(super) mtime: i64,
     pub(super) version: i32,
-    pub(super) acl: super::acl::AclSlot,
+    pub(super) acl: super::AclSlot,
     pub(super) parent: NodeId,
     /// Index in the parent's `children`.
     pub(super) position: u32,
@@ -99,6 +99,9 @@ pub struct Node {
     /// CRC-32 of path and data: the part of the digest that changes only with the data.
     pub(super) content_crc: u32,
 }
+
+// What a node without children takes beside its name and data.
+const _: () = assert!(size_of::<Option<Node>>() <= 80);
 
 /// The part of a node that is made when it first differs from what a new persistent node has.
 #[derive(Debug)]
@@ -111,6 +114,25 @@ pub(super) struct Rare {
     pub(super) cversion: i32,
     pub(super) aversion: i32,
     pub(super) owner: SessionId,
+    /// Number of all nodes below it.
+    pub(super) nodes_below: u32,
+    /// Data of all nodes below it.
+    pub(super) bytes_below: u64,
+}
+
+impl Rare {
+    /// What a node without it has.
+    const fn plain(pzxid: Zxid) -> Self {
+        Self {
+            children: Vec::new(),
+            pzxid,
+            cversion: 0,
+            aversion: 0,
+            owner: SessionId(0),
+            nodes_below: 0,
+            bytes_below: 0,
+        }
+    }
 }
 
 impl Node {
@@ -120,8 +142,7 @@ impl Node {
         let StatPersisted { czxid, mzxid, ctime, mtime, version, cversion, aversion, .. } = *stat;
         let (pzxid, owner) = (stat.pzxid, stat.ephemeral_owner);
         let is_plain = pzxid == czxid && owner.0 == 0 && cversion == 0 && aversion == 0;
-        let rare =
-            (!is_plain).then(|| Box::new(Rare { children: Vec::new(), pzxid, cversion, aversion, owner }));
+        let rare = (!is_plain).then(|| Box::new(Rare { cversion, aversion, owner, ..Rare::plain(pzxid) }));
         Self {
             content: Content::new(name, data),
             rare,
@@ -141,10 +162,7 @@ impl Node {
     /// What most nodes lack, to be changed.
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         let pzxid = self.czxid;
-        self.rare.get_or_insert_with(|| {
-            let (children, owner) = (Vec::new(), SessionId(0));
-            Box::new(Rare { children, pzxid, cversion: 0, aversion: 0, owner })
-        })
+        self.rare.get_or_insert_with(|| Box::new(Rare::plain(pzxid)))
     }
 
     /// The data; `None` is null, which clients can tell from empty.
@@ -175,9 +193,27 @@ impl Node {
         self.rare.as_deref().map_or(&[], |rare| rare.children.as_slice())
     }
 
+    /// How many nodes are below it, children and theirs.
+    #[must_use]
+    pub fn nodes_below(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.nodes_below as usize)
+    }
+
+    /// What the data of all nodes below it comes to.
+    #[must_use]
+    pub fn bytes_below(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.bytes_below)
+    }
+
+    /// Length of its data.
+    #[must_use]
+    pub fn data_length(&self) -> usize {
+        self.data().map_or(0, <[u8]>::len)
+    }
+
     /// Its access control list.
     #[must_use]
-    pub const fn acl(&self) -> super::acl::AclSlot {
+    pub const fn acl(&self) -> super::AclSlot {
         self.acl
     }
 

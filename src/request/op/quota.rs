@@ -4,14 +4,23 @@ use jute::Code;
 
 use crate::fault::{self, Fault};
 use crate::request::context::Context;
+use crate::tree::path;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
 
 /// Whether `nodes` and `bytes` more fit under the quota that governs `path`. Usage is what is applied;
-/// soft limits only warn.
-pub(super) fn check(context: &Context<'_>, path: &str, nodes: i64, bytes: i64) -> Result<(), Code> {
+/// soft limits only warn. What is refused is counted for the first component of the path.
+pub(super) fn check(context: &mut Context<'_>, path: &str, nodes: i64, bytes: i64) -> Result<(), Code> {
     if !context.options.enforce_quota {
         return Ok(());
     }
+    let outcome = check_enforced(context, path, nodes, bytes);
+    if outcome == Err(Code::QUOTA_EXCEEDED) {
+        *context.quota_exceeded = path::top_namespace(path).map(str::to_owned);
+    }
+    outcome
+}
+
+fn check_enforced(context: &Context<'_>, path: &str, nodes: i64, bytes: i64) -> Result<(), Code> {
     let Some(governed) = context.tree.governing_quota(path) else { return Ok(()) };
     let track = |path: &str| context.tree.get(path).map(|node| StatsTrack::parse(node.data()));
     let Some(limits) = track(&limits_path(governed)) else { return Ok(()) };
@@ -30,4 +39,63 @@ fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -
     let kind = if hard > -1 { "hard" } else { "soft" };
     tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
     if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use jute::multi::CreateMode;
+    use jute::records::Record;
+    use jute::records::proto::SetDataRequest;
+    use jute::{OpCode, Zxid};
+
+    use super::*;
+    use crate::request::Options;
+    use crate::request::prepare::Preparer;
+    use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, multi_body, prepare};
+    use crate::session::Sessions;
+    use crate::tree::{OwnerRules, Tree};
+
+    struct Server {
+        tree: Tree,
+        sessions: Sessions,
+        preparer: Preparer,
+    }
+
+    impl Server {
+        fn serve(&mut self, asked: &Asked) -> Option<String> {
+            let (tree, sessions) = (&mut self.tree, &mut self.sessions);
+            let entry = prepare(&mut self.preparer, tree, sessions, asked.request(), 5).unwrap();
+            tree.replay(entry);
+            self.preparer.applied(tree.last_zxid());
+            self.preparer.take_quota_exceeded()
+        }
+    }
+
+    #[test]
+    fn what_a_hard_quota_refuses_is_counted_for_its_namespace() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        sessions.track(SESSIONS[0], 30_000, 0);
+        let options = Options { enforce_quota: true, ..OPTIONS };
+        let preparer = Preparer::new(options, Zxid::ZERO);
+        let mut server = Server { tree: Tree::new(OwnerRules::default()), sessions, preparer };
+        let limits = SetDataRequest {
+            path: Some(limits_path("/ns")),
+            data: Some(b"count=-1,bytes=-1=;byteHardLimit=3;countHardLimit=2".to_vec()),
+            version: -1,
+        };
+        let nodes = ["/ns", "/zookeeper/quota/ns", &limits_path("/ns"), &stats_path("/ns")];
+        for path in nodes {
+            assert_eq!(server.serve(&creation(path, CreateMode::Persistent)), None);
+        }
+        let of = |op, body| Asked { session: SESSIONS[0], op, body };
+        assert_eq!(server.serve(&of(OpCode::SET_DATA, limits.to_bytes())), None);
+        assert_eq!(server.serve(&creation("/ns/a", CreateMode::Persistent)), None);
+        let too_many = creation("/ns/a/b", CreateMode::Persistent);
+        let namespace = Some("ns".to_owned());
+        assert_eq!(server.serve(&too_many), namespace);
+        assert_eq!(server.serve(&of(OpCode::MULTI, multi_body([(too_many.op, too_many.body)]))), namespace);
+        let too_much = SetDataRequest { path: Some("/ns/a".into()), data: Some(vec![0; 4]), version: -1 };
+        assert_eq!(server.serve(&of(OpCode::SET_DATA, too_much.to_bytes())), namespace);
+        assert_eq!(server.serve(&creation("/elsewhere", CreateMode::Persistent)), None);
+    }
 }

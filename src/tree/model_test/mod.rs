@@ -45,6 +45,17 @@ pub(crate) fn contents(tree: &Tree) -> Contents {
         assert!(nodes.insert(path.clone(), entry).is_none(), "{path:?} is there twice");
     }
     assert_eq!(tree.node_count(), nodes.len() + 1);
+    for (path, (data, ..)) in &nodes {
+        let node = tree.get(path).unwrap();
+        let below: Vec<_> = nodes
+            .iter()
+            .filter(|(other, _)| other.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/')))
+            .collect();
+        let bytes = below.iter().map(|(_, (data, ..))| data.as_ref().map_or(0, Vec::len) as u64).sum();
+        assert_eq!((node.nodes_below(), node.bytes_below()), (below.len(), bytes), "below {path:?}");
+        assert_eq!(node.data_length(), data.as_ref().map_or(0, Vec::len));
+        assert_eq!(tree.path_of(tree.find(path).unwrap()), *path);
+    }
     let ephemerals = tree
         .ephemerals()
         .filter(|(_, paths)| !paths.is_empty())
@@ -53,8 +64,8 @@ pub(crate) fn contents(tree: &Tree) -> Contents {
     Contents {
         nodes,
         ephemerals,
-        containers: owned(&mut tree.containers()),
-        ttls: owned(&mut tree.ttls()),
+        containers: tree.containers().collect(),
+        ttls: tree.ttls().collect(),
         quotas: owned(&mut tree.quota_paths()),
         digest: tree.digest(),
         last_zxid: tree.last_zxid(),
