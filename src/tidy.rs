@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("disk", &[]),
-    ("fault", &[]),
     ("metrics", &[]),
-    ("tree", &["fault"]),
-    ("watch", &["fault"]),
+    ("tree", &[]),
+    ("watch", &[]),
     ("session", &[]),
     ("zab", &[]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
-    ("request", &["fault", "tree", "watch", "session"]),
-    ("pipeline", &["clock", "fault", "metrics", "request", "session", "tree", "txnlog", "zab"]),
+    ("request", &["tree", "watch", "session"]),
+    ("pipeline", &["clock", "metrics", "request", "session", "tree", "txnlog", "zab"]),
     ("admin", &["metrics"]),
     ("net", &["clock", "metrics", "pipeline", "request", "session", "tree"]),
     ("config", &[]),
@@ -78,7 +77,7 @@ fn rooms_use_only_the_rooms_they_may() {
     let rooms: Vec<_> = ARROWS.iter().map(|(room, _)| *room).collect();
     for (file, text) in sources() {
         let room = room_of(&file);
-        if matches!(room, "lib" | "main" | "faulty" | "tidy") {
+        if matches!(room, "lib" | "main" | "tidy") {
             continue;
         }
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {

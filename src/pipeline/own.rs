@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jute::{OpCode, SessionId};
 
 use super::Pipeline;
-use crate::fault::{self, Fault};
 use crate::request::{Body, Request};
 use crate::tree::Tree;
 
@@ -14,10 +13,7 @@ impl Pipeline {
     /// Requests that the server makes itself: ends of expired sessions, removals of the sweep.
     pub(super) fn add_own_requests(&mut self, batch: &mut Vec<Request>) {
         let now = self.clock.now_ms();
-        let mut expired = self.state.sessions().expire(now);
-        if fault::is_on(Fault::NoExpiry) {
-            expired.clear();
-        }
+        let expired = self.state.sessions().expire(now);
         for session in expired {
             tracing::info!(%session, "session expired");
             self.metrics.stale_sessions_expired.increment();

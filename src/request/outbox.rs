@@ -4,7 +4,6 @@ use std::task::Waker;
 
 use jute::{Code, Zxid, write};
 
-use crate::fault::{self, Fault};
 use crate::watch::EventType;
 
 /// xid of watch notifications.
@@ -158,9 +157,6 @@ impl Outbox {
         }
         write::patch_length(out, start);
         let size = out.len() - start - 4;
-        if fault::is_on(Fault::EventAfterReply) && out.get(4..8) == Some(&NOTIFICATION_XID.to_be_bytes()) {
-            out.rotate_left(start);
-        }
         self.news.min = if self.news.last == 0 { size } else { self.news.min.min(size) };
         self.news.max = self.news.max.max(size);
         self.news.last = size;

@@ -14,7 +14,6 @@ use super::client::{Client, WATCH_BYTES_MAX};
 use super::outbox::Outbox;
 use super::reply::{end_multi, write_multi_header};
 use super::state::State;
-use crate::fault::{self, Fault};
 use crate::tree::acl::perms;
 use crate::tree::{Identity, Node, Tree};
 use crate::watch::{EventType, WatcherType};
@@ -343,7 +342,7 @@ impl Read<'_> {
             let path = path.ok_or(Code::MARSHALLING_ERROR)?;
             match self.tree.get(&path) {
                 None => outbox.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
-                Some(node) if node.pzxid() > seen && !fault::is_on(Fault::NoCatchUp) => {
+                Some(node) if node.pzxid() > seen => {
                     outbox.notify(EventType::NodeChildrenChanged, &path, CATCH_UP_ZXID);
                 }
                 Some(_) => self.watch(|watches| watches.add_child(&path, id)),
