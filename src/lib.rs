@@ -3,8 +3,7 @@
 //! The map, in reading order; `docs/ARCHITECTURE.md` tells the rest. An arrow goes only upwards.
 //!
 //! - `jute` (its own crate): the records everybody speaks.
-//! - [`clock`], [`disk`], [`metrics`]: the seams to time, files and monitoring. `fault`: what a build for
-//!   tests can get wrong on purpose.
+//! - [`clock`], [`disk`], [`metrics`]: the seams to time, files and monitoring.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
 //! - [`txnlog`], [`snapshot`]: what is on disk.
@@ -21,7 +20,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod disk;
-mod fault;
 pub mod metrics;
 pub mod net;
 pub mod replica;

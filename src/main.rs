@@ -10,7 +10,7 @@ use oxkeeper::server::{Server, ServerError};
 use oxkeeper::tools::{Tool, ToolError};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) fn main() -> ExitCode {
+fn main() -> ExitCode {
     let launch = Cli::parse().launch().unwrap_or_else(|error| error.exit());
     if let Launch::Tool(tool) = &launch {
         return run_tool(tool);

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("disk", &[]),
-    ("fault", &[]),
     ("metrics", &[]),
-    ("tree", &["fault"]),
-    ("watch", &["fault"]),
+    ("tree", &[]),
+    ("watch", &[]),
     ("session", &[]),
     ("zab", &[]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
-    ("request", &["fault", "session", "tree", "watch"]),
+    ("request", &["session", "tree", "watch"]),
     ("replica", &["request", "session", "tree", "watch", "zab"]),
     (
         "runtime",
@@ -82,7 +81,7 @@ fn rooms_use_only_the_rooms_they_may() {
     let rooms: Vec<_> = ARROWS.iter().map(|(room, _)| *room).collect();
     for (file, text) in sources() {
         let room = room_of(&file);
-        if matches!(room, "lib" | "main" | "faulty" | "tidy") {
+        if matches!(room, "lib" | "main" | "tidy") {
             continue;
         }
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {

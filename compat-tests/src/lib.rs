@@ -27,6 +27,7 @@ pub mod differential;
 pub mod four_letter;
 pub mod golden;
 pub mod host;
+pub mod mutants;
 pub mod native;
 pub mod owner;
 pub mod power;

@@ -1,15 +1,15 @@
 //! Both servers in lock step, every byte of every answer; see `compat_tests::differential`.
 
 use anyhow::{Context, Result, ensure};
-use compat_tests::artifacts;
 use compat_tests::differential::faults;
 use compat_tests::differential::run::{Plan, run};
+use compat_tests::{artifacts, mutants};
 
 const OPS_PER_SEED: usize = 4000;
 /// How often parts are left out of each script that shows a fault.
 const SHRINK_TRIES_MAX: usize = 40;
 /// What only a program with faults in it knows.
-const SWITCH: &[u8] = b"OXKEEPER_FAULT";
+const SWITCH: &[u8] = mutants::copy::SWITCH.as_bytes();
 /// How short it must get by that: the scripts have hundreds of lines.
 const SHORT_LINES_MAX: usize = 60;
 
@@ -42,14 +42,14 @@ fn both_servers_answer_every_stream_alike() -> Result<()> {
     summary.verdict()
 }
 
-/// A comparison that has never failed shows nothing: each of the faults that a build for tests can have
+/// A comparison that has never failed shows nothing: each of the faults of `faults.toml` that clients can see
 /// must be noticed.
 #[test]
 fn every_deliberate_fault_is_caught() -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    for (program, has_faults) in [(artifacts::oxkeeper()?, false), (faults::build()?, true)] {
+    for (program, has_faults) in [(artifacts::oxkeeper()?, false), (faults::build()?.0, true)] {
         let bytes = std::fs::read(&program).with_context(|| format!("read {}", program.display()))?;
         let found = bytes.windows(SWITCH.len()).any(|window| window == SWITCH);
         ensure!(found == has_faults, "{}: faults can be switched on: {found}", program.display());

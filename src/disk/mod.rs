@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 pub(crate) mod damage;
 #[cfg(test)]
 pub(crate) mod faulty;
-pub(crate) mod mutant;
 pub mod real;
 
 pub use real::RealDisk;

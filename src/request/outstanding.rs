@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jute::records::data::{Acl, StatPersisted};
 use jute::{SessionId, Zxid};
 
-use crate::fault::{self, Fault};
 use crate::tree::{Tree, digest};
 
 /// A node as it will be: as much of it as later requests depend on.
@@ -169,7 +168,7 @@ impl Outstanding {
 
     /// Takes the group back.
     pub fn take_back(&mut self) {
-        let Some(undo) = self.undo.take().filter(|_| !fault::is_on(Fault::MultiNotTakenBack)) else { return };
+        let Some(undo) = self.undo.take() else { return };
         self.queue.truncate(undo.queue_length);
         for (_, session, bytes) in self.created.split_off(undo.created_length) {
             self.uncount(session, bytes);

@@ -15,7 +15,6 @@ use super::error::ServerError;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::disk::mutant::{self, Mutant};
 use crate::metrics::Metrics;
 use crate::snapshot::{self, CANDIDATES_MAX, SnapshotError, Visitor};
 use crate::tree::{OwnerRules, Tree, digest};
@@ -149,10 +148,8 @@ fn load_newest_snapshot(
             Ok(loaded) => {
                 // What the log goes on from must not vanish: an earlier process may have died before it
                 // synced the name, and the reference syncs neither name nor content.
-                if !mutant::is_on(Mutant::LoadedStaysUnsynced) {
-                    disk.open_read(&candidate.path)?.sync()?;
-                    disk.sync_dir(&directories.snapshots)?;
-                }
+                disk.open_read(&candidate.path)?.sync()?;
+                disk.sync_dir(&directories.snapshots)?;
                 recovering.expected_digest = loaded
                     .digest
                     .filter(|(zxid, version, _)| {

@@ -131,7 +131,7 @@ pub(super) const TRUNCATE: &[Step] = &[
 ];
 
 /// A snapshot begins before the cut and ends after it; an older one does.
-pub(super) const TRUNCATE_INTO_A_SNAPSHOT: &[Step] = &[
+const TRUNCATE_INTO_A_SNAPSHOT: &[Step] = &[
     Append(3),
     Sync,
     SnapshotBegin,
@@ -147,7 +147,7 @@ pub(super) const TRUNCATE_INTO_A_SNAPSHOT: &[Step] = &[
     Restart,
 ];
 
-pub(super) const KILLS: &[Step] = &[
+const KILLS: &[Step] = &[
     Append(3),
     Sync,
     Append(4),

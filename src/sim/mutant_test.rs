@@ -1,15 +1,13 @@
-//! Faults put into the storage on purpose: each must be noticed by the power cuts.
+//! Calls that a faulty storage would forget: each must be noticed by the power cuts. Faults of the code itself
+//! are in `compat-tests/faults.toml`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::check::{Checker, Depth};
 use super::crash::Fresh;
-use super::crash_test::{
-    BATCHES, KILLS, PURGE, ROLLS, SNAPSHOT_WHILE_APPENDING, TRUNCATE, TRUNCATE_INTO_A_SNAPSHOT,
-};
+use super::crash_test::{BATCHES, PURGE, ROLLS, SNAPSHOT_WHILE_APPENDING, TRUNCATE};
 use super::disk::Forgotten::{self, Remove, SetLength, Sync, SyncDirectory, Write};
 use super::world::{DATA, LOG, Setup, Step};
-use crate::disk::mutant::{self, Mutant};
 use crate::txnlog::Io;
 
 /// Enough to notice; the faults are not subtle.
@@ -18,17 +16,12 @@ const DEPTH: Depth = Depth { random: 4, deep_every: 4, killed_every: 1 };
 struct Fault {
     what: &'static str,
     script: &'static [Step],
-    mutant: Option<Mutant>,
     forgotten: &'static [Forgotten],
     adjust: fn(&mut Setup),
 }
 
 const fn forgets(what: &'static str, script: &'static [Step], forgotten: &'static [Forgotten]) -> Fault {
-    Fault { what, script, mutant: None, forgotten, adjust: |_| {} }
-}
-
-const fn has(what: &'static str, script: &'static [Step], mutant: Mutant) -> Fault {
-    Fault { what, script, mutant: Some(mutant), forgotten: &[], adjust: |_| {} }
+    Fault { what, script, forgotten, adjust: |_| {} }
 }
 
 /// Tries the script in both modes; what the checker says of the fault, if it says anything.
@@ -37,8 +30,7 @@ fn noticed(fault: &Fault) -> Option<String> {
         let mut setup = Setup::new(io);
         (fault.adjust)(&mut setup);
         let mut checker = Checker::new(setup, Fresh::Recycled, DEPTH).forgetting(fault.forgotten);
-        let checked =
-            mutant::with(fault.mutant, || catch_unwind(AssertUnwindSafe(|| checker.every_cut(fault.script))));
+        let checked = catch_unwind(AssertUnwindSafe(|| checker.every_cut(fault.script)));
         match checked {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error),
@@ -57,7 +49,6 @@ fn every_fault_put_in_on_purpose_is_noticed() {
             adjust: |setup| setup.acknowledges_early = true,
             ..forgets("", BATCHES, &[])
         },
-        has("acknowledges when it is stored", BATCHES, Mutant::SyncIsStore),
         forgets("does not sync the log", BATCHES, &[Sync("log."), Sync("spare.log")]),
         Fault { adjust: SPLIT, ..forgets("does not sync the log's directory", ROLLS, &[SyncDirectory(LOG)]) },
         Fault {
@@ -81,15 +72,6 @@ fn every_fault_put_in_on_purpose_is_noticed() {
             adjust: |setup| setup.keeps_newer_snapshots = true,
             ..forgets("", TRUNCATE, &[])
         },
-        has("truncates and looks at names only", TRUNCATE_INTO_A_SNAPSHOT, Mutant::DiscardByName),
-        has("does not make durable what it recovered", KILLS, Mutant::RecoveredStaysUnsynced),
-        Fault {
-            adjust: SPLIT,
-            ..has("does not make durable the snapshot it loaded", KILLS, Mutant::LoadedStaysUnsynced)
-        },
-        has("refuses a batch with holes", BATCHES, Mutant::HolesAreDamage),
-        has("takes records with a wrong checksum", BATCHES, Mutant::IgnoreChecksums),
-        has("purges a log that a snapshot needs", PURGE, Mutant::PurgeTooMuch),
         forgets("writes the epoch in place of a synced copy", BATCHES, &[Sync("currentEpoch")]),
     ];
     let mut missed = Vec::new();

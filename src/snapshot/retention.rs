@@ -13,7 +13,6 @@ use super::SnapshotError;
 use super::find::{Candidate, candidates, snapshots};
 use super::loader::{FIELD_BYTES_MAX, Visitor, load};
 use crate::disk::Disk;
-use crate::disk::mutant::{self, Mutant};
 use crate::txnlog::format as log_format;
 
 /// Fewer may not be kept.
@@ -62,9 +61,7 @@ pub fn purge(
 /// state must come as a snapshot from the leader. Else as the disk reports.
 pub fn discard_newer(disk: &dyn Disk, directory: &Path, zxid: Zxid) -> Result<Vec<PathBuf>, SnapshotError> {
     let old_enough = |snapshot: &Candidate| {
-        snapshot.zxid <= zxid
-            && (mutant::is_on(Mutant::DiscardByName)
-                || last_held(disk, &snapshot.path).is_some_and(|last| last <= zxid))
+        snapshot.zxid <= zxid && last_held(disk, &snapshot.path).is_some_and(|last| last <= zxid)
     };
     // They were written one after the other, so those before this one are old enough too.
     let Some(kept) = candidates(disk, directory, usize::MAX)?.into_iter().find(old_enough) else {
@@ -104,10 +101,6 @@ impl Visitor for Unseen {
 /// Oldest first, so that what a crash leaves is still the newest part.
 fn unneeded_logs(mut logs: Vec<Zxid>, oldest_kept: Zxid) -> Vec<Zxid> {
     logs.sort();
-    if mutant::is_on(Mutant::PurgeTooMuch) {
-        logs.pop();
-        return logs;
-    }
     let first_needed = logs.iter().rposition(|zxid| *zxid <= oldest_kept).unwrap_or(0);
     logs.truncate(first_needed);
     logs

@@ -9,7 +9,6 @@ use jute::{Code, OpCode, SessionId, Zxid};
 use super::node::{Node, NodeId, Owner};
 use super::quota::{self, StatsTrack};
 use super::{Applied, Change, Tree, digest, path};
-use crate::fault::{self, Fault};
 
 /// Hears of changes while they are applied.
 pub(super) type Observer<'o> = dyn FnMut(Change<'_>) + 'o;
@@ -71,7 +70,7 @@ impl Tree {
                     path: txn.path.unwrap_or_default(),
                     data: txn.data,
                     acl: txn.acl,
-                    owner: if fault::is_on(Fault::LostTtl) { Owner::None } else { Owner::Ttl(txn.ttl) },
+                    owner: Owner::Ttl(txn.ttl),
                     parent_cversion: txn.parent_cversion,
                 };
                 self.create(header, node, observer)
@@ -193,12 +192,10 @@ impl Tree {
         let Some((parent_path, _)) = path::split(path) else { return Code::NO_NODE };
         let Some(parent_id) = self.find(parent_path) else { return Code::NO_NODE };
         // Even when the node is already gone, as over a fuzzy snapshot, the parent has changed.
-        if !fault::is_on(Fault::WrongPzxid) {
-            self.change(parent_id, parent_path, |parent| {
-                let rare = parent.rare_mut();
-                rare.pzxid = rare.pzxid.max(zxid);
-            });
-        }
+        self.change(parent_id, parent_path, |parent| {
+            let rare = parent.rare_mut();
+            rare.pzxid = rare.pzxid.max(zxid);
+        });
         let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
         let node = self.uproot(id, path);
         let data_length = node.data_length();
@@ -257,15 +254,11 @@ impl Tree {
     fn close_session(
         &mut self,
         session: SessionId,
-        mut listed: Vec<Option<String>>,
+        listed: Vec<Option<String>>,
         zxid: Zxid,
         observer: &mut Observer<'_>,
     ) {
         let mut left = self.ephemerals.take(session);
-        if fault::is_on(Fault::EphemeralLeftBehind) {
-            left.pop_last();
-            listed.clear();
-        }
         for path in listed.into_iter().flatten() {
             self.delete(&path, zxid, observer);
             left.remove(path.as_str());
@@ -285,7 +278,6 @@ impl Tree {
     fn raise_cversion(&mut self, id: NodeId, path: &str, cversion: i32, zxid: Zxid) {
         let current = self.node(id).cversion();
         let raised = if cversion == -1 { current.wrapping_add(1) } else { cversion };
-        let raised = raised.wrapping_add(fault::is_on(Fault::WrongCversion).into());
         if raised > current {
             self.change(id, path, |parent| {
                 let rare = parent.rare_mut();

@@ -1,7 +1,5 @@
 //! Path rules (reference: `PathUtils.validatePath`, `PathTrie`).
 
-use crate::fault::{self, Fault};
-
 /// Whether `path` may name a node: absolute, no empty or dot component, no trailing slash and none of
 /// the characters the reference refuses.
 #[must_use]
@@ -64,7 +62,6 @@ pub fn utf16_length(path: &str) -> usize {
 /// The name of a sequential node: `counter` in ten digits, sign included, as Java's `%010d` prints it.
 #[must_use]
 pub fn with_sequence(path: &str, counter: i32) -> String {
-    let counter = counter.wrapping_add(fault::is_on(Fault::SequenceOffByOne).into());
     format!("{path}{counter:010}")
 }
 

@@ -9,7 +9,6 @@ use jute::Zxid;
 use super::testing::*;
 use super::*;
 use crate::disk::damage::Damager;
-use crate::disk::mutant::{self, Mutant};
 
 /// Writes transactions 1 to `count`, one sync each, ends the file, and returns it with the offsets at
 /// which records begin (and the last one ends).
@@ -340,17 +339,4 @@ fn an_error_names_file_offset_and_remedy() {
     let text = read_all(directory.path(), 0).unwrap_err().to_string();
     let begin = format!("{}: damaged record at offset {} (checksum mismatch)", path.display(), offsets[1]);
     assert!(text.starts_with(&begin) && text.contains("Restore the file"), "{text}");
-}
-
-/// Faults of the reader need damage that no power cut leaves, so they are tried on the tests that make it.
-#[test]
-fn faults_put_into_the_reader_are_noticed() {
-    let faults: [(Mutant, fn()); 2] = [
-        (Mutant::ReplayPastGap, super::log_test::a_gap_is_an_error_unless_it_is_allowed),
-        (Mutant::DamageIsTheEnd, a_lost_sector_far_before_the_end_is_corruption),
-    ];
-    for (fault, check) in faults {
-        let outcome = mutant::with(Some(fault), || std::panic::catch_unwind(check));
-        assert!(outcome.is_err(), "{fault:?} is not noticed");
-    }
 }

@@ -10,7 +10,6 @@ use jute::txn::TxnEntry;
 use super::segment::{Extent, Segment};
 use super::spare::{Spare, discard_spare};
 use super::{Io, LogError, Options, format, truncate};
-use crate::disk::mutant::{self, Mutant};
 use crate::disk::{Disk, DiskError};
 
 /// The log, open for appending. One owner; group commit is to append many and sync once.
@@ -186,7 +185,7 @@ impl Log {
         let start = segment.written();
         let begun = Instant::now();
         let mut done = segment.store(batch);
-        if done.is_ok() && self.options.force_sync && !mutant::is_on(Mutant::SyncIsStore) {
+        if done.is_ok() && self.options.force_sync {
             done = segment.sync(start).map_err(LogError::from);
         }
         self.early.duration += begun.elapsed();

@@ -12,7 +12,6 @@ use super::format::{self, HEADER, HEADER_BYTES};
 use super::tail::{Located, TornTail, judge, locate};
 use super::window::Window;
 use crate::disk::Disk;
-use crate::disk::mutant::{self, Mutant};
 
 /// What to do where transactions are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,8 +180,7 @@ impl Entries {
                     if found.zxid <= self.given {
                         continue;
                     }
-                    let refuses = self.gaps == Gaps::Refuse && !mutant::is_on(Mutant::ReplayPastGap);
-                    if refuses && !format::follows(self.given, found.zxid) {
+                    if self.gaps == Gaps::Refuse && !format::follows(self.given, found.zxid) {
                         let (path, before) = (reader.path.clone(), self.given);
                         return Err(LogError::Gap { path, offset: found.offset, before, after: found.zxid });
                     }

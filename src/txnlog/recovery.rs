@@ -10,7 +10,6 @@ use super::reader::{Entries, Gaps};
 use super::tail::TornTail;
 use super::{LogError, format};
 use crate::disk::Disk;
-use crate::disk::mutant::{self, Mutant};
 
 /// Entries between two calls of the progress callback.
 const PROGRESS_ENTRIES: u64 = 1 << 14;
@@ -69,15 +68,12 @@ pub fn recover(
     let last_zxid = entries.last_zxid();
     let end = entries.into_end();
     let mut removed = None;
-    if !mutant::is_on(Mutant::RecoveredStaysUnsynced) {
-        let kept =
-            |path: &&PathBuf| end.newest.as_ref().is_none_or(|(newest, _, has)| *has || newest != *path);
-        for path in end.files.iter().filter(kept) {
-            disk.open_read(path)?.sync()?;
-        }
-        if !end.files.is_empty() {
-            disk.sync_dir(directory)?;
-        }
+    let kept = |path: &&PathBuf| end.newest.as_ref().is_none_or(|(newest, _, has)| *has || newest != *path);
+    for path in end.files.iter().filter(kept) {
+        disk.open_read(path)?.sync()?;
+    }
+    if !end.files.is_empty() {
+        disk.sync_dir(directory)?;
     }
     if let Some((path, valid_bytes, has_records)) = end.newest {
         if !has_records {

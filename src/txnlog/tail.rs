@@ -12,7 +12,6 @@ use super::format::{
 };
 use super::window::Window;
 use crate::disk::Result;
-use crate::disk::mutant::{self, Mutant};
 
 /// What a crash left after the last whole record of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +80,7 @@ pub(super) fn locate(window: &mut Window, at: u64) -> Result<std::result::Result
     else {
         return Ok(Err(Defect::unended("the record is cut off")));
     };
-    let matches =
-        mutant::is_on(Mutant::IgnoreChecksums) || checksum == u64::from(simd_adler32::adler32(&payload));
+    let matches = checksum == u64::from(simd_adler32::adler32(&payload));
     let ended = Some(from + payload_bytes + 1);
     match *trailer {
         TRAILER if matches => {}
@@ -116,9 +114,6 @@ pub(super) fn judge(
     let torn = |intact_after| Ok(Some(TornTail { path: path.to_owned(), offset: at, problem, intact_after }));
     let corrupt = |intact| Err(LogError::Corrupt { path: path.to_owned(), offset: at, problem, intact });
     let intact = find_intact(window, at + 1, last)?;
-    if mutant::is_on(Mutant::DamageIsTheEnd) {
-        return torn(None);
-    }
     let Some(intact) = intact else {
         let was_whole = match ended {
             Some(end) => !lost_a_line(window, at, end)?,
@@ -127,9 +122,8 @@ pub(super) fn judge(
         return if was_whole { corrupt(None) } else { torn(None) };
     };
     let batch_end = at + 2 * UNSYNCED_BYTES_MAX as u64;
-    let is_torn = !mutant::is_on(Mutant::HolesAreDamage)
-        && lost_a_sector(window, at, intact.offset)?
-        && find_intact(window, batch_end, last)?.is_none();
+    let is_torn =
+        lost_a_sector(window, at, intact.offset)? && find_intact(window, batch_end, last)?.is_none();
     if is_torn { torn(Some(intact.zxid)) } else { corrupt(Some(intact.zxid)) }
 }
 

@@ -12,8 +12,6 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::fault::{self, Fault};
-
 pub use self::table::{Mode, Table, WatcherId};
 
 /// What happened to a path (reference: `Watcher.Event.EventType`).
@@ -148,9 +146,7 @@ impl Watches {
                 tell(watcher, EventType::NodeDeleted, path);
             }
         });
-        if !fault::is_on(Fault::MissingEvent) {
-            self.child.trigger(parent, |watcher| tell(watcher, EventType::NodeChildrenChanged, parent));
-        }
+        self.child.trigger(parent, |watcher| tell(watcher, EventType::NodeChildrenChanged, parent));
     }
 
     /// A node's data changed.

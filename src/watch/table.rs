@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::fault::{self, Fault};
-
 /// A connection, as far as watches are concerned.
 pub type WatcherId = u64;
 
@@ -148,9 +146,7 @@ impl Table {
         if let Some(watchers) = self.by_path.get_mut(path) {
             watchers.retain_mut(|(watcher, modes)| {
                 told.push(*watcher);
-                if !fault::is_on(Fault::WatchStays) {
-                    *modes = modes.without(Mode::Standard);
-                }
+                *modes = modes.without(Mode::Standard);
                 let stays = *modes != Modes(0);
                 if !stays {
                     spent.push(*watcher);

@@ -1,13 +1,13 @@
 //! Whether the comparison would notice: a server with one fault after the other, and how soon each is
 //! caught.
 //!
-//! The faults are in a build of their own (`src/fault.rs` of the server) and are chosen by name when it
-//! starts. Each must be caught, by a script that can be made short; the short script must part the
-//! servers with the fault when it is read back, and must not part them without.
+//! The faults are those of `faults.toml` that name the comparison as their judge. They are put into a copy of the
+//! server ([`crate::mutants`]) and are chosen by number when it starts. Each must be caught, by a script that
+//! can be made short; the short script must part the servers with the fault when it is read back, and must
+//! not part them without.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,10 +15,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::pair::{Pair, Setup};
 use super::script::{self, Step};
 use super::{generate, play_alone, shrink};
-use crate::artifacts;
+use crate::mutants::faults::{DIFFERENTIAL, Fault};
+use crate::mutants::trial;
 
-/// The faults as the server declares them.
-const SOURCE: &str = include_str!("../../../src/fault.rs");
 /// Requests in one script: short ones are made short quickly.
 const OPS_PER_SEED: usize = 400;
 /// How many seeds may pass before a fault is caught.
@@ -41,44 +40,23 @@ pub struct Caught {
     pub story: String,
 }
 
-/// Names of the faults, with what they do.
-#[must_use]
-pub fn names() -> Vec<(String, String)> {
-    let body = SOURCE.split_once("enum Fault {").and_then(|(_, rest)| rest.split_once("\n}"));
-    let mut names = Vec::new();
-    let mut what = "";
-    for line in body.map_or("", |(body, _)| body).lines().map(str::trim) {
-        match line.strip_prefix("///") {
-            Some(text) => what = text.trim(),
-            None if !line.is_empty() => names.push((line.trim_end_matches(',').to_owned(), what.to_owned())),
-            None => {}
-        }
-    }
-    names
-}
-
-/// Builds the server that can have them.
-pub fn build() -> Result<PathBuf> {
-    let target = artifacts::target_dir()?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "-p", "oxkeeper", "--features", "faults", "--bin", "oxkeeper-faulty"]);
-    command.arg("--target-dir").arg(&target).current_dir(artifacts::package_dir().join(".."));
-    artifacts::run(&mut command)?;
-    Ok(target.join("debug/oxkeeper-faulty"))
+/// Builds the server that can have them, and lists them with their numbers.
+pub fn build() -> Result<(PathBuf, Vec<(usize, Fault)>)> {
+    let (program, faults) = trial::build_program()?;
+    let judged = |(_, fault): &(usize, Fault)| fault.killed_by.iter().any(|by| by == DIFFERENTIAL);
+    Ok((program, faults.into_iter().enumerate().filter(judged).collect()))
 }
 
 /// Switches each fault on and plays until it is caught; a fault that is not is an error. Each script is
 /// made short in `tries_max` tries.
 pub fn run(tries_max: usize) -> Result<Vec<Caught>> {
-    let program = build()?;
+    let (program, faults) = build()?;
     let setup = Setup::new()?;
-    let names = names();
-    ensure!(names.len() >= 10, "only {} faults were found", names.len());
+    ensure!(faults.len() >= 10, "only {} faults were found", faults.len());
     let mut caught = Vec::new();
-    for (name, what) in names {
+    for (number, fault) in faults {
         let begun = Instant::now();
-        caught.push(catch(&setup, &program, name, what, tries_max)?);
+        caught.push(catch(&setup, &program, number, fault, tries_max)?);
         if let Some(last) = caught.last() {
             println!("{} caught and made short in {:.1} s", last.name, begun.elapsed().as_secs_f64());
         }
@@ -86,8 +64,9 @@ pub fn run(tries_max: usize) -> Result<Vec<Caught>> {
     Ok(caught)
 }
 
-fn catch(setup: &Setup, program: &Path, name: String, what: String, tries_max: usize) -> Result<Caught> {
-    let faulty = setup.with_fault(program, &name);
+fn catch(setup: &Setup, program: &Path, number: usize, fault: Fault, tries_max: usize) -> Result<Caught> {
+    let Fault { name, what, .. } = fault;
+    let faulty = setup.with_fault(program, Some(number));
     let mut pair = Pair::start(&faulty)?;
     for seed in 1..=SEEDS_MAX {
         let steps = generate::script(seed, OPS_PER_SEED);
@@ -104,7 +83,7 @@ fn catch(setup: &Setup, program: &Path, name: String, what: String, tries_max: u
             .with_context(|| format!("{name}: seed {seed} does not part fresh servers"))?;
         let read_back = script::parse(&script::print(&short))?;
         ensure!(play_alone(&faulty, &read_back)?.is_some(), "{name}: the short script shows nothing again");
-        if let Some(other) = play_alone(&setup.with_fault(program, "none"), &read_back)? {
+        if let Some(other) = play_alone(&setup.with_fault(program, None), &read_back)? {
             bail!("{name}: the servers part without the fault too: {}", other.story);
         }
         return Ok(Caught { name, what, seed, ops, short, story: mismatch.story });
@@ -122,16 +101,4 @@ pub fn table(caught: &[Caught]) -> String {
         let _ = writeln!(text, "| {name} | {what} | {ops} requests | {seed} | {} |", short.len());
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::names;
-
-    #[test]
-    fn every_fault_is_known_with_what_it_does() {
-        let names = names();
-        assert!(names.len() >= 10, "{names:?}");
-        assert!(names.iter().all(|(name, what)| !name.contains(' ') && what.ends_with('.')), "{names:?}");
-    }
 }

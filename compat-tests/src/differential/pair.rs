@@ -14,6 +14,7 @@ use super::side::{Item, Side, request};
 use crate::artifacts::REFERENCE;
 use crate::compare::judged;
 use crate::host::Host;
+use crate::mutants::copy::SWITCH;
 use crate::server::{Kind, Options, Server};
 
 /// Requests between two looks at all connections for events.
@@ -94,12 +95,13 @@ impl Setup {
 
     /// Judges another build of Oxkeeper, with one fault switched on.
     #[must_use]
-    pub fn with_fault(&self, program: &Path, fault: &str) -> Self {
+    pub fn with_fault(&self, program: &Path, fault: Option<usize>) -> Self {
         let mut setup = self.clone();
         setup.kinds[1] = Kind::Oxkeeper;
         setup.options[1] = options(Kind::Oxkeeper);
         setup.options[1].program = Some(program.to_owned());
-        setup.options[1].environment = vec![("OXKEEPER_FAULT".to_owned(), fault.to_owned())];
+        setup.options[1].environment =
+            fault.map(|fault| (SWITCH.to_owned(), fault.to_string())).into_iter().collect();
         setup
     }
 }

@@ -5,7 +5,6 @@ use jute::records::proto::DeleteRequest;
 use jute::records::txn::DeleteTxn;
 use jute::txn::TxnBody;
 
-use crate::fault::{self, Fault};
 use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
 use crate::tree::acl::perms;
@@ -18,12 +17,8 @@ pub(in crate::request) fn prepare(
     context.check_session()?;
     let path = request.path.ok_or(Code::MARSHALLING_ERROR)?;
     let parent = context.outstanding.view(context.tree, deletable_under(&path)?).ok_or(Code::NO_NODE)?;
-    let wanted = if fault::is_on(Fault::WrongAclCheck) { perms::WRITE } else { perms::DELETE };
-    context.permit(&parent.acl, wanted)?;
+    context.permit(&parent.acl, perms::DELETE)?;
     let node = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
-    if fault::is_on(Fault::WrongPrecedence) && node.children > 0 {
-        return Err(Code::NOT_EMPTY);
-    }
     next_version(node.stat.version, request.version)?;
     if node.children > 0 {
         return Err(Code::NOT_EMPTY);

@@ -2,7 +2,6 @@
 
 use jute::Code;
 
-use crate::fault::{self, Fault};
 use crate::request::context::Context;
 use crate::tree::path;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
@@ -32,8 +31,7 @@ fn check_enforced(context: &Context<'_>, path: &str, nodes: i64, bytes: i64) -> 
 fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -> Result<(), Code> {
     let limit = if hard > -1 { hard } else { soft };
     let wanted = used.wrapping_add(more); // usage is text that clients may set; Java wraps around
-    let overlooked = i64::from(fault::is_on(Fault::QuotaOverlooked));
-    if more == 0 || limit <= -1 || wanted.wrapping_sub(overlooked) <= limit {
+    if more == 0 || limit <= -1 || wanted <= limit {
         return Ok(());
     }
     let kind = if hard > -1 { "hard" } else { "soft" };

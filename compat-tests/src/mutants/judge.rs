@@ -1,0 +1,191 @@
+//! The in-process tests of a copy, as judges of the faults in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use super::copy::{REACHED, SWITCH};
+
+/// Address space a test may take, in KiB: some faults are loops that allocate.
+const MEMORY_KIB: u64 = 8 << 20;
+
+/// What came of some tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All passed.
+    Passed,
+    /// This one failed, or the process ended in it.
+    Failed(String),
+    /// They did not end in time.
+    Late,
+}
+
+/// A test that passes as long as no fault is on.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// Its name.
+    pub name: String,
+    /// How long it takes.
+    pub takes: Duration,
+    /// Faults that it comes by.
+    pub reaches: BTreeSet<usize>,
+}
+
+/// The test program of a copy.
+#[derive(Debug)]
+pub struct Judge {
+    program: PathBuf,
+    /// Where tests make their files, and what is left of those that were stopped goes.
+    scratch: TempDir,
+}
+
+impl Judge {
+    /// With the program that [`Copy::build_tests`](super::copy::Copy::build_tests) built.
+    pub fn new(program: PathBuf) -> Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("oxkeeper-faults-").tempdir();
+        Ok(Self { program, scratch: scratch.context("make a directory for the tests")? })
+    }
+
+    /// Names of all tests. Those of the style are left out: a copy has none.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let output = Command::new(&self.program).args(["--list", "--format=terse"]).output();
+        let output = output.with_context(|| format!("start {}", self.program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+        let names: Vec<_> = names.filter(|name| !name.starts_with("tidy::")).map(str::to_owned).collect();
+        ensure!(!names.is_empty(), "{} has no tests", self.program.display());
+        Ok(names)
+    }
+
+    /// Runs these tests with the fault, one after the other, until one fails or the time is over.
+    pub fn run(&self, fault: Option<usize>, names: &[&str], limit: Duration) -> Result<Outcome> {
+        self.run_noting(fault, names, limit).map(|(outcome, _)| outcome)
+    }
+
+    /// Also returns the faults they came by.
+    fn run_noting(
+        &self,
+        fault: Option<usize>,
+        names: &[&str],
+        limit: Duration,
+    ) -> Result<(Outcome, BTreeSet<usize>)> {
+        let home = tempfile::tempdir_in(self.scratch.path()).context("make a directory for a test")?;
+        let reached = home.path().join("reached");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -v {MEMORY_KIB}; exec \"$0\" \"$@\"")]).arg(&self.program);
+        command.args(["--test-threads=1", "--exact"]).args(names);
+        command
+            .env("TMPDIR", home.path())
+            .env(SWITCH, fault.map_or(String::new(), |fault| fault.to_string()));
+        command.env_remove(REACHED);
+        if fault.is_none() {
+            command.env(REACHED, &reached);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().with_context(|| format!("start {}", self.program.display()))?;
+        let output = BufReader::new(child.stdout.take().context("the output of a test")?);
+        let (send, lines) = mpsc::channel();
+        // Ends with the process, which closes the pipe.
+        std::thread::spawn(move || {
+            output.split(b'\n').map_while(Result::ok).try_for_each(|line| send.send(line))
+        });
+        let deadline = Instant::now() + limit;
+        let outcome = loop {
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Some(name) = failed(&String::from_utf8_lossy(&line)) {
+                        break Outcome::Failed(name.to_owned());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => break Outcome::Late,
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = child.wait().context("wait for a test")?;
+                    break if status.success() {
+                        Outcome::Passed
+                    } else {
+                        Outcome::Failed(format!("the process ({status})"))
+                    };
+                }
+            }
+        };
+        // It may have ended by itself.
+        let _ = child.kill();
+        child.wait().context("wait for a test")?;
+        let reached = fs::read_to_string(&reached).unwrap_or_default();
+        Ok((outcome, reached.lines().filter_map(|line| line.parse().ok()).collect()))
+    }
+
+    /// Which of these tests pass without a fault within the limit, how long they take, and what they come
+    /// by; `jobs` at a time.
+    pub fn without_faults(&self, names: &[String], limit: Duration, jobs: usize) -> Result<Vec<Test>> {
+        let tests = in_parallel(names, jobs, |name| {
+            let begun = Instant::now();
+            let (outcome, reaches) = self.run_noting(None, &[name], limit)?;
+            let takes = begun.elapsed();
+            Ok((outcome == Outcome::Passed).then(|| Test { name: name.clone(), takes, reaches }))
+        })?;
+        Ok(tests.into_iter().flatten().collect())
+    }
+}
+
+/// Does something with each, `jobs` at a time; the results in the order of the list, or the first error.
+pub fn in_parallel<T: Sync, R: Send>(
+    list: &[T],
+    jobs: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = list.get(place) else { return };
+                    let result = work(item);
+                    if result.is_err() {
+                        next.store(list.len(), Ordering::Relaxed);
+                    }
+                    results.lock().expect("no worker panics with the lock").push((place, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().expect("no worker panics with the lock");
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The name in a line that says that a test failed.
+fn failed(line: &str) -> Option<&str> {
+    let name = line.strip_suffix(" ... FAILED")?;
+    name.rsplit_once("test ").map(|(_, name)| name.trim_end_matches(" - should panic"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_failed_test_is_known() {
+        assert_eq!(failed("test a::b ... FAILED"), Some("a::b"));
+        assert_eq!(failed("what it printedtest a::b - should panic ... FAILED"), Some("a::b"));
+        assert_eq!(failed("test a::b ... ok"), None);
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_list() {
+        let doubled = in_parallel(&[1, 2, 3, 4, 5], 2, |number| Ok(number * 2)).unwrap();
+        assert_eq!(doubled, [2, 4, 6, 8, 10]);
+        assert!(in_parallel(&[1, 2], 2, |_| -> Result<()> { anyhow::bail!("no") }).is_err());
+    }
+}
