@@ -7,7 +7,7 @@
 //!   tests can get wrong on purpose.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
-//! - [`txnlog`], [`snapshot`]: what is on disk.
+//! - [`txnlog`], [`snapshot`]: what is on disk. [`store`]: one member's directory of both.
 //! - [`request`]: what one request means: checked against what will be, answered from what is.
 //! - [`pipeline`]: the writer thread: prepare, append, sync, apply, reply.
 //! - [`net`]: clients' connections. [`admin`]: operators' questions.
@@ -30,6 +30,7 @@ pub mod session;
 #[cfg(test)]
 mod sim;
 pub mod snapshot;
+pub mod store;
 #[cfg(test)]
 mod tidy;
 pub mod tools;

@@ -15,20 +15,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("zab", &[]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
+    ("store", &["disk", "snapshot", "tree", "txnlog"]),
     ("request", &["fault", "tree", "watch", "session"]),
     ("pipeline", &["clock", "fault", "metrics", "request", "session", "tree", "txnlog", "zab"]),
     ("admin", &["metrics"]),
     ("net", &["clock", "metrics", "pipeline", "request", "session", "tree"]),
     ("config", &[]),
     ("cli", &["config", "tools"]),
-    ("tools", &["clock", "disk", "net", "snapshot", "tree", "txnlog"]),
+    ("tools", &["clock", "disk", "net", "snapshot", "store", "tree", "txnlog"]),
     // Only in tests.
-    ("sim", &["disk", "server", "snapshot", "tree", "txnlog"]),
+    ("sim", &["disk", "snapshot", "store", "tree", "txnlog"]),
     (
         "server",
         &[
             "admin", "clock", "config", "disk", "metrics", "net", "pipeline", "request", "session",
-            "snapshot", "tree", "txnlog", "zab",
+            "snapshot", "store", "tree", "txnlog", "zab",
         ],
     ),
 ];

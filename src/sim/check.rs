@@ -12,8 +12,8 @@ use super::disk::{Forgotten, Plan, SimDisk};
 use super::slow::{self, Slow};
 use super::world::{DATA, EPOCH, Promise, Setup, Step, World};
 use crate::disk::{Disk, read_small};
-use crate::server::testing::recover;
 use crate::snapshot::candidates;
+use crate::store::testing::start;
 use crate::tree::{OwnerRules, Tree};
 
 /// How much is tried.
@@ -164,7 +164,7 @@ impl Checker {
             let interrupted = image.after_kill();
             let forgotten = self.forgotten.clone();
             interrupted.set_plan(Plan { stop_at: Some(stop_at), forgotten, ..Plan::default() });
-            let _stopped = recover(&disk_of(&interrupted));
+            let _stopped = start(&disk_of(&interrupted));
             for choice in choices(&interrupted, self.fresh, self.depth.random) {
                 let left = after(&interrupted, self.fresh, choice);
                 let cut = self.start_after_cut(&left, promise);
@@ -217,7 +217,7 @@ impl Checker {
 
     /// A start as the server does it, and its judgement.
     fn start(&mut self, disk: &SimDisk, promise: &Promise) -> Result<Outcome, String> {
-        let (tree, sessions, _) = recover(&disk_of(disk)).map_err(|error| format!("no start: {error}"))?;
+        let (tree, sessions, _) = start(&disk_of(disk)).map_err(|error| format!("no start: {error}"))?;
         let last = tree.last_zxid();
         let known = promise.history.iter().position(|entry| entry.header.zxid == last);
         let transactions = match known {

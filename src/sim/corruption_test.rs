@@ -13,8 +13,8 @@ use super::world::Step::{self, *};
 use super::world::{DATA, Setup, World};
 use crate::disk::Disk;
 use crate::disk::mutant::{self, Mutant};
-use crate::server::testing::recover;
 use crate::snapshot::Compression;
+use crate::store::testing::start;
 use crate::txnlog::Io;
 
 /// Two snapshots, the second fuzzy, and log files before, between and after them.
@@ -115,7 +115,7 @@ impl Truth {
     /// Judges a start from a directory of which one file is damaged.
     fn judge(&self, disk: &SimDisk, file: &str, counts: &mut Counts) -> Result<(), String> {
         counts.starts += 1;
-        match recover(&disk_of(disk)) {
+        match start(&disk_of(disk)) {
             Err(error) => {
                 counts.found += 1;
                 let text = error.to_string();

@@ -8,8 +8,8 @@ use super::disk::{Plan, SimDisk};
 use super::world::Step::{self, *};
 use super::world::{DATA, Setup, World};
 use crate::disk::Disk;
-use crate::server::testing::recover;
 use crate::snapshot::Compression;
+use crate::store::testing::start;
 use crate::txnlog::Io;
 
 const SCRIPT: &[Step] = &[
@@ -127,14 +127,14 @@ fn a_failed_read_at_start_is_an_error_or_passed_over_and_changes_nothing() {
     drop(world);
     let durable = after(&disk, Fresh::Recycled, Choice::Nothing);
     let counting = durable.after_kill();
-    recover(&disk_of(&counting)).unwrap();
+    start(&disk_of(&counting)).unwrap();
     let (_, _, reads) = counting.counts();
     assert!(reads > 3);
     let mut checker = Checker::new(Setup::new(Io::Mapped), Fresh::Recycled, DEPTH);
     for index in 0..reads {
         let failing = durable.after_kill();
         failing.set_plan(Plan { read_fails: Some(index), ..Plan::default() });
-        match recover(&disk_of(&failing)) {
+        match start(&disk_of(&failing)) {
             Err(error) => assert!(error.to_string().contains(DATA), "{error}"),
             Ok((tree, ..)) => {
                 let last = promise.history.last().unwrap().header.zxid;
@@ -159,7 +159,7 @@ fn torn_sectors_are_survived_or_refused_and_never_believed() {
         assert!(choices(&disk, Fresh::Recycled, 0).len() > 4);
         for seed in 0..500 {
             let image = after(&disk, Fresh::Recycled, Choice::Torn(seed));
-            match recover(&disk_of(&image)) {
+            match start(&disk_of(&image)) {
                 Err(error) => {
                     assert!(error.to_string().contains("log.1"), "{error}");
                     refused += 1;

@@ -10,8 +10,8 @@ use jute::{SessionId, Zxid};
 use super::disk::SimDisk;
 use super::slow::{self, Slow};
 use crate::disk::{Disk, atomic_write};
-use crate::server::testing::recover;
 use crate::snapshot::{self, Compression, SnapshotError, Writer, retention};
+use crate::store::testing::start;
 use crate::tree::{Cursor, Tree, digest};
 use crate::txnlog::{Io, Log, LogError, Options};
 
@@ -148,7 +148,7 @@ impl World {
     }
 
     fn start(&mut self) -> Done {
-        let (tree, sessions, snapshot) = recover(&self.disk()).map_err(said)?;
+        let (tree, sessions, snapshot) = start(&self.disk()).map_err(said)?;
         let known = self.promise.history.iter().position(|entry| entry.header.zxid == tree.last_zxid());
         let applied = known.map_or(0, |index| index + 1);
         assert!(applied >= self.promise.floor, "a restart keeps what was promised");
