@@ -8,7 +8,7 @@ use super::crash_test::{
     BATCHES, KILLS, PURGE, ROLLS, SNAPSHOT_WHILE_APPENDING, TRUNCATE, TRUNCATE_INTO_A_SNAPSHOT,
 };
 use super::disk::Forgotten::{self, Remove, SetLength, Sync, SyncDirectory, Write};
-use super::world::{DATA, LOG, Setup, Step};
+use super::storage_script::{DATA, LOG, Setup, Step};
 use crate::disk::mutant::{self, Mutant};
 use crate::txnlog::Io;
 
