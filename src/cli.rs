@@ -62,10 +62,14 @@ enum Command {
     },
     /// Say whether a data directory is healthy, and what a start would do with it
     Doctor {
-        /// The dataDir of the configuration
-        dir: PathBuf,
+        /// The dataDir; without it, the directories of the configuration file
+        #[arg(required_unless_present = "config")]
+        dir: Option<PathBuf>,
         /// The dataLogDir, when it is another
         log_dir: Option<PathBuf>,
+        /// The server's zoo.cfg: what it says about reading (jute.maxbuffer, extended types) counts too
+        #[arg(short, long, value_name = "ZOO_CFG")]
+        config: Option<PathBuf>,
     },
     /// Print the digest for access control lists of the scheme digest
     Hash {
@@ -186,7 +190,9 @@ impl Command {
             Self::Purge { log_dir, data_dir, keep } => {
                 Tool::Purge { data_dir: data_dir.unwrap_or_else(|| log_dir.clone()), log_dir, keep }
             }
-            Self::Doctor { dir, log_dir } => Tool::Doctor { data_dir: dir, log_dir },
+            Self::Doctor { dir, log_dir, config } => {
+                return Launch::Doctor { data_dir: dir, log_dir, config };
+            }
             Self::Hash { pairs } => Tool::Hash { pairs },
         })
     }
@@ -212,6 +218,15 @@ pub enum Launch {
     },
     /// Check this file and exit: 0 when a server could start with it, 2 when not.
     CheckConfig(PathBuf),
+    /// Say whether a server could start with a data directory, and exit: 0 when it could, 1 when not.
+    Doctor {
+        /// The data directory; `None` for that of the configuration.
+        data_dir: Option<PathBuf>,
+        /// The log's directory, when it is another.
+        log_dir: Option<PathBuf>,
+        /// The server's configuration; `None` for the built-in one.
+        config: Option<PathBuf>,
+    },
     /// Work on files and exit.
     Tool(Tool),
 }
@@ -245,8 +260,12 @@ impl Launch {
     pub fn config(&self, environment: &Environment) -> Result<Config, ConfigError> {
         match self {
             // Tools need none.
-            Self::Embedded | Self::Tool(_) => Config::embedded_default(environment),
-            Self::File(file) | Self::CheckConfig(file) => Config::load(file, environment),
+            Self::Embedded | Self::Tool(_) | Self::Doctor { config: None, .. } => {
+                Config::embedded_default(environment)
+            }
+            Self::File(file) | Self::CheckConfig(file) | Self::Doctor { config: Some(file), .. } => {
+                Config::load(file, environment)
+            }
             Self::Arguments { port, data_dir, tick_time_ms, max_client_cnxns } => {
                 Config::from_arguments(*port, data_dir, *tick_time_ms, *max_client_cnxns, environment)
             }
@@ -306,6 +325,19 @@ mod tests {
         let dump = Tool::SnapshotDump { file: "snapshot.1".into(), with_data: true };
         assert_eq!(launch("snapshot dump -d snapshot.1").unwrap(), Launch::Tool(dump));
         assert_eq!(launch("txnlog chop -z x log.1").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_doctor_takes_a_directory_or_a_configuration() {
+        let doctor = |data_dir: Option<&str>, config: Option<&str>| Launch::Doctor {
+            data_dir: data_dir.map(Into::into),
+            log_dir: None,
+            config: config.map(Into::into),
+        };
+        assert_eq!(launch("doctor data").unwrap(), doctor(Some("data"), None));
+        assert_eq!(launch("doctor -c zoo.cfg").unwrap(), doctor(None, Some("zoo.cfg")));
+        assert_eq!(launch("doctor data -c zoo.cfg").unwrap(), doctor(Some("data"), Some("zoo.cfg")));
+        assert_eq!(launch("doctor").unwrap_err().exit_code(), 2);
     }
 
     #[test]

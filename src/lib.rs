@@ -6,7 +6,7 @@
 //! - [`clock`], [`disk`], [`metrics`]: the seams to time, files and monitoring.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
-//! - [`txnlog`], [`snapshot`]: what is on disk.
+//! - [`txnlog`], [`snapshot`]: what is on disk. [`store`]: one member's directory of both.
 //! - [`request`]: what one request means: checked against what will be, answered from what is. Pure.
 //! - [`replica`]: one server's part in everything that takes its turn. Pure.
 //! - [`runtime`]: what turns: the writer thread, the locks, what a connection is to the rest of the server.
@@ -30,6 +30,7 @@ pub mod session;
 #[cfg(test)]
 mod sim;
 pub mod snapshot;
+pub mod store;
 #[cfg(test)]
 mod tidy;
 pub mod tools;

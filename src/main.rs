@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use clap::Parser;
 use oxkeeper::cli::{Cli, Launch};
 use oxkeeper::config::{Config, ConfigError, Environment};
-use oxkeeper::server::{Server, ServerError};
-use oxkeeper::tools::{Tool, ToolError};
+use oxkeeper::server::{Server, ServerError, store_options};
+use oxkeeper::tools::{ToolError, doctor};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let launch = Cli::parse().launch().unwrap_or_else(|error| error.exit());
-    if let Launch::Tool(tool) = &launch {
-        return run_tool(tool);
+    match &launch {
+        Launch::Tool(tool) => return run_tool(|out| tool.run(out)),
+        Launch::Doctor { .. } => return run_tool(|out| examine(&launch, out)),
+        _ => {}
     }
     let filter = EnvFilter::try_from_env("OXKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -41,9 +43,9 @@ fn main() -> ExitCode {
 }
 
 /// What it finds goes to standard output, what keeps it from its work to standard error.
-fn run_tool(tool: &Tool) -> ExitCode {
+fn run_tool(run: impl FnOnce(&mut dyn Write) -> Result<(), ToolError>) -> ExitCode {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let done = tool.run(&mut out);
+    let done = run(&mut out);
     let flushed = out.flush();
     match done.and_then(|()| flushed.map_err(ToolError::from)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,6 +54,20 @@ fn run_tool(tool: &Tool) -> ExitCode {
             ExitCode::from(error.exit_code)
         }
     }
+}
+
+/// Looks at a data directory as a server with this configuration would.
+fn examine(launch: &Launch, out: &mut dyn Write) -> Result<(), ToolError> {
+    let Launch::Doctor { data_dir, log_dir, .. } = launch else { return Ok(()) };
+    let config = launch
+        .config(&Environment::of_process())
+        .map_err(|error| ToolError { message: error.to_string(), exit_code: ConfigError::EXIT_CODE })?;
+    let mut options = store_options(&config);
+    if let Some(data_dir) = data_dir {
+        options.log_dir = doctor::home_of(log_dir.as_ref().unwrap_or(data_dir));
+        options.data_dir = doctor::home_of(data_dir);
+    }
+    doctor::examine(&options, out)
 }
 
 fn run(launch: &Launch, config: Config) -> Result<(), ServerError> {

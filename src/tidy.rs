@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("zab", &[]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
+    ("store", &["disk", "snapshot", "tree", "txnlog"]),
     ("request", &["session", "tree", "watch"]),
     ("replica", &["request", "session", "tree", "watch", "zab"]),
     (
@@ -24,14 +25,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("net", &["clock", "metrics", "replica", "request", "runtime", "tree", "watch"]),
     ("config", &[]),
     ("cli", &["config", "tools"]),
-    ("tools", &["clock", "disk", "net", "snapshot", "tree", "txnlog"]),
+    ("tools", &["clock", "disk", "net", "snapshot", "store", "tree", "txnlog"]),
     // Only in tests.
-    ("sim", &["disk", "server", "snapshot", "tree", "txnlog"]),
+    ("sim", &["disk", "snapshot", "store", "tree", "txnlog"]),
     (
         "server",
         &[
             "admin", "clock", "config", "disk", "metrics", "net", "replica", "request", "runtime", "session",
-            "snapshot", "tree", "txnlog",
+            "snapshot", "store", "tree", "txnlog",
         ],
     ),
 ];

@@ -1,8 +1,8 @@
 //! Why a server cannot start, or has to end, and with which exit code (reference: `ExitCode`).
 
 use crate::config::ConfigError;
-use crate::disk::DiskError;
 use crate::snapshot::SnapshotError;
+use crate::store::StoreError;
 use crate::txnlog::LogError;
 
 /// The end of a server.
@@ -14,24 +14,15 @@ pub enum ServerError {
     /// The configuration asks for what this version cannot do.
     #[error("{0}")]
     Unsupported(String),
-    /// A data directory cannot be used.
+    /// The data directories cannot be used.
     #[error("{0}")]
-    DataDirectory(String),
-    /// A data directory cannot be used.
-    #[error("{0}")]
-    Disk(#[from] DiskError),
-    /// No snapshot could be loaded.
-    #[error("{0}")]
-    Snapshot(#[from] SnapshotError),
+    Store(#[from] StoreError),
     /// The snapshot that a new database begins with cannot be written.
     #[error("a new database begins with a snapshot, and it cannot be written: {0}")]
     FirstSnapshot(SnapshotError),
-    /// The log could not be replayed, or is failing.
+    /// The log is failing.
     #[error("{0}")]
     Log(#[from] LogError),
-    /// What is on disk is not a database that may be served.
-    #[error("{0}")]
-    Recovery(String),
     /// A port cannot be opened.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -54,7 +45,7 @@ impl ServerError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Unsupported(_) => 2,
-            Self::DataDirectory(_) | Self::Disk(_) => 3,
+            Self::Store(StoreError::Directory(_) | StoreError::Disk(_)) => 3,
             _ => 1,
         }
     }

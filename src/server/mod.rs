@@ -1,14 +1,11 @@
 //! Assembly: builds the rooms from a configuration, connects them, starts and stops them. The only
 //! place that knows everybody.
 
-mod directories;
 mod error;
 #[cfg(test)]
 mod fuzzy_snapshot_test;
-mod recovery;
+mod loading;
 mod report;
-#[cfg(test)]
-pub(crate) mod testing;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -18,8 +15,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::ServerError;
+pub use self::loading::store_options;
 
-use self::directories::Directories;
 use self::report::{Reporter, Words};
 use crate::admin::metrics_http;
 use crate::clock::{Clock, RealClock};
@@ -35,6 +32,7 @@ use crate::runtime::snapshots::{self, Job, SnapshotTaker};
 use crate::runtime::{Inbox, Parts, Snapshots, State, Writer, listening};
 use crate::session::Sessions;
 use crate::snapshot::Compression;
+use crate::store::{Directories, remove_initialize};
 use crate::tree::{AclRules, Cursor};
 use crate::txnlog::{self, Log, LogError};
 
@@ -78,12 +76,13 @@ impl Server {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let metrics = Arc::new(Metrics::new());
-        let directories = Directories::open(&disk, &config)?;
+        let store_options = store_options(&config);
+        let directories = Directories::open(&disk, &store_options)?;
         // Ports first: a busy one must not cost a recovery.
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("net").enable_all().build()?;
         let listeners = runtime.block_on(listen(&config))?;
 
-        let recovered = recovery::recover(&disk, &directories, &config, clock.as_ref(), &metrics)?;
+        let recovered = loading::load(&disk, &directories, &store_options, clock.as_ref(), &metrics)?;
         let last_zxid = recovered.tree.last_zxid();
         let mut sessions =
             Sessions::new(i64::from(config.tick_time_ms), STANDALONE_SERVER_ID, clock.now_ms());
@@ -113,6 +112,7 @@ impl Server {
             job.take(Cursor::new(&state.tree()), &AtomicBool::new(true))
                 .map_err(ServerError::FirstSnapshot)?;
         }
+        remove_initialize(disk.as_ref(), &directories)?;
         let mut taker = SnapshotTaker::new(job);
         if recovered.snapshot.is_some_and(|zxid| zxid < last_zxid) {
             taker.start();

@@ -270,7 +270,9 @@ impl Sessions {
 mod tests {
     use super::*;
 
-    const SILENT: fn(SessionId, i64) -> bool = |_, _| true;
+    fn expire(sessions: &mut Sessions, now_ms: i64) -> Vec<SessionId> {
+        sessions.expire(now_ms, &mut |_, _| true)
+    }
 
     #[test]
     fn a_session_of_which_nobody_knows_whether_it_was_silent_is_asked_about_again() {
@@ -291,8 +293,8 @@ mod tests {
         assert!(!handle.is_closing());
         // It had been heard from all along.
         handle.touch(3000);
-        assert!(sessions.expire(6000 + RECHECK_MS, &mut SILENT).is_empty());
-        assert_eq!(sessions.expire(8000, &mut SILENT), [id]);
+        assert!(expire(&mut sessions, 6000 + RECHECK_MS).is_empty());
+        assert_eq!(expire(&mut sessions, 8000), [id]);
     }
 
     #[test]
@@ -301,8 +303,8 @@ mod tests {
         let id = sessions.allocate_id();
         sessions.track(id, 4000, 1);
         sessions.postpone(5000);
-        assert!(sessions.expire(8000, &mut SILENT).is_empty());
-        assert_eq!(sessions.expire(10_000, &mut SILENT), [id]);
+        assert!(expire(&mut sessions, 8000).is_empty());
+        assert_eq!(expire(&mut sessions, 10_000), [id]);
     }
 
     #[test]
@@ -312,9 +314,9 @@ mod tests {
         let handle = sessions.track(id, 4000, 1);
         assert_eq!(sessions.next_deadline_ms(), Some(6000));
         assert!(handle.touch(5000));
-        assert!(sessions.expire(6000, &mut SILENT).is_empty());
+        assert!(expire(&mut sessions, 6000).is_empty());
         assert_eq!(sessions.next_deadline_ms(), Some(10_000));
-        assert_eq!(sessions.expire(10_000, &mut SILENT), [id]);
+        assert_eq!(expire(&mut sessions, 10_000), [id]);
         assert!(!handle.touch(10_001));
         assert!(sessions.reopen(id, 4000, 10_002).is_none());
     }
@@ -325,7 +327,7 @@ mod tests {
         let id = sessions.allocate_id();
         sessions.track(id, 40_000, 0);
         sessions.reopen(id, 4000, 0);
-        assert_eq!(sessions.expire(6000, &mut SILENT), [id]);
+        assert_eq!(expire(&mut sessions, 6000), [id]);
     }
 
     #[test]

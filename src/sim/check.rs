@@ -9,11 +9,11 @@ use jute::Zxid;
 
 use super::crash::{Fresh, after, choices, fingerprint};
 use super::disk::{Forgotten, Plan, SimDisk};
-use super::slow::{self, Slow};
-use super::world::{DATA, EPOCH, Promise, Setup, Step, World};
+use super::model::{self, Model};
+use super::storage_script::{DATA, EPOCH, Promise, Setup, Step, Storage};
 use crate::disk::{Disk, read_small};
-use crate::server::testing::recover;
 use crate::snapshot::candidates;
+use crate::store::testing::start;
 use crate::tree::{OwnerRules, Tree};
 
 /// How much is tried.
@@ -67,7 +67,7 @@ pub(super) struct Checker {
     forgotten: Vec<Forgotten>,
     pub(super) counts: Counts,
     seen: HashMap<Seen, Outcome>,
-    trees: HashMap<(usize, Zxid), Arc<(Slow, u64)>>,
+    trees: HashMap<(usize, Zxid), Arc<(Model, u64)>>,
 }
 
 type Done = Result<(), String>;
@@ -94,27 +94,27 @@ impl Checker {
         self
     }
 
-    fn world(&self, stop_at: Option<u64>) -> (SimDisk, World) {
+    fn storage(&self, stop_at: Option<u64>) -> (SimDisk, Storage) {
         let disk = SimDisk::with(&[Path::new(DATA), Path::new(self.setup.log_directory())]);
         disk.set_plan(Plan { stop_at, forgotten: self.forgotten.clone(), ..Plan::default() });
-        let world = World::new(&disk, self.setup);
-        (disk, world)
+        let storage = Storage::new(&disk, self.setup);
+        (disk, storage)
     }
 
     /// Cuts the power instead of every change of the script, and once after the last.
     pub(super) fn every_cut(&mut self, script: &[Step]) -> Done {
-        let (disk, mut world) = self.world(None);
-        world.run(script).map_err(|error| format!("without any fault: {error}"))?;
+        let (disk, mut storage) = self.storage(None);
+        storage.run(script).map_err(|error| format!("without any fault: {error}"))?;
         for stop_at in 0..=disk.effects() {
-            let (disk, mut world) = self.world(Some(stop_at));
-            let ran = world.run(script);
+            let (disk, mut storage) = self.storage(Some(stop_at));
+            let ran = storage.run(script);
             if let Err(error) = ran
                 && !disk.is_stopped()
             {
                 return Err(format!("before the power cut at effect {stop_at}: {error}"));
             }
-            let promise = std::mem::take(&mut world.promise);
-            drop(world);
+            let promise = std::mem::take(&mut storage.promise);
+            drop(storage);
             self.power_cut(&disk, &promise)
                 .map_err(|error| format!("power cut at effect {stop_at}: {error}"))?;
             if !stop_at.is_multiple_of(self.depth.killed_every) {
@@ -164,7 +164,7 @@ impl Checker {
             let interrupted = image.after_kill();
             let forgotten = self.forgotten.clone();
             interrupted.set_plan(Plan { stop_at: Some(stop_at), forgotten, ..Plan::default() });
-            let _stopped = recover(&disk_of(&interrupted));
+            let _stopped = start(&disk_of(&interrupted));
             for choice in choices(&interrupted, self.fresh, self.depth.random) {
                 let left = after(&interrupted, self.fresh, choice);
                 let cut = self.start_after_cut(&left, promise);
@@ -196,12 +196,12 @@ impl Checker {
 
     /// Starts, writes on, and loses the power.
     fn go_on(&mut self, disk: &SimDisk, promise: &Promise) -> Done {
-        let mut world = World::new(disk, self.setup);
-        world.promise = promise.clone();
+        let mut storage = Storage::new(disk, self.setup);
+        storage.promise = promise.clone();
         let script = [Step::Append(1), Step::Sync, Step::Append(2), Step::Sync, Step::Append(1)];
-        world.run(&script).map_err(|error| format!("going on: {error}"))?;
-        let promise = std::mem::take(&mut world.promise);
-        drop(world);
+        storage.run(&script).map_err(|error| format!("going on: {error}"))?;
+        let promise = std::mem::take(&mut storage.promise);
+        drop(storage);
         for choice in choices(disk, self.fresh, 1) {
             let left = after(disk, self.fresh, choice);
             self.start_after_cut(&left, &promise)
@@ -217,7 +217,7 @@ impl Checker {
 
     /// A start as the server does it, and its judgement.
     fn start(&mut self, disk: &SimDisk, promise: &Promise) -> Result<Outcome, String> {
-        let (tree, sessions, _) = recover(&disk_of(disk)).map_err(|error| format!("no start: {error}"))?;
+        let (tree, sessions, _) = start(&disk_of(disk)).map_err(|error| format!("no start: {error}"))?;
         let last = tree.last_zxid();
         let known = promise.history.iter().position(|entry| entry.header.zxid == last);
         let transactions = match known {
@@ -228,14 +228,14 @@ impl Checker {
         if transactions < promise.floor {
             return Err(format!("{transactions} transactions, but {} were acknowledged", promise.floor));
         }
-        let slow = self.trees.entry((transactions, last)).or_insert_with(|| {
+        let model = self.trees.entry((transactions, last)).or_insert_with(|| {
             let history = &promise.history[..transactions];
             let mut plain = Tree::new(OwnerRules::default());
             history.iter().cloned().for_each(|entry| plain.replay(entry));
-            Arc::new((slow::replay(history), plain.digest()))
+            Arc::new((model::replay(history), plain.digest()))
         });
-        let (expected, digest) = &**slow;
-        let found = Slow::of(&tree, &sessions);
+        let (expected, digest) = &**model;
+        let found = Model::of(&tree, &sessions);
         if found != *expected {
             return Err(format!("the tree at {last} is wrong: {}", difference(&found, expected)));
         }
@@ -259,7 +259,7 @@ pub(super) fn disk_of(disk: &SimDisk) -> Arc<dyn Disk> {
     Arc::new(disk.clone())
 }
 
-fn difference(found: &Slow, expected: &Slow) -> String {
+fn difference(found: &Model, expected: &Model) -> String {
     if found.sessions != expected.sessions {
         return format!("sessions {:?} and not {:?}", found.sessions, expected.sessions);
     }

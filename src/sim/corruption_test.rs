@@ -8,12 +8,12 @@ use jute::txn::TxnEntry;
 use super::check::disk_of;
 use super::crash::{Choice, Fresh, Random, after};
 use super::disk::{SECTOR, SimDisk};
-use super::slow::{self, Slow};
-use super::world::Step::{self, *};
-use super::world::{DATA, Setup, World};
+use super::model::{self, Model};
+use super::storage_script::Step::{self, *};
+use super::storage_script::{DATA, Setup, Storage};
 use crate::disk::Disk;
-use crate::server::testing::recover;
 use crate::snapshot::Compression;
+use crate::store::testing::start;
 use crate::txnlog::Io;
 
 /// Two snapshots, the second fuzzy, and log files before, between and after them.
@@ -67,10 +67,10 @@ struct Counts {
 fn directory(io: Io, compression: Compression) -> (SimDisk, Vec<TxnEntry>) {
     let setup = Setup { compression, ..Setup::new(io) };
     let disk = SimDisk::with(&[Path::new(DATA)]);
-    let mut world = World::new(&disk, setup);
-    world.run(DIRECTORY).unwrap();
-    let history = std::mem::take(&mut world.promise.history);
-    drop(world);
+    let mut storage = Storage::new(&disk, setup);
+    storage.run(DIRECTORY).unwrap();
+    let history = std::mem::take(&mut storage.promise.history);
+    drop(storage);
     (after(&disk, Fresh::Recycled, Choice::Everything), history)
 }
 
@@ -97,8 +97,8 @@ fn damaged(disk: &SimDisk, inode: usize, at: u64, byte: u8) -> SimDisk {
 
 /// The trees a start may give: the true one, and that without the last transaction.
 struct Truth {
-    whole: Slow,
-    without_last: Slow,
+    whole: Model,
+    without_last: Model,
     newest_log: String,
 }
 
@@ -107,21 +107,21 @@ impl Truth {
         let logs = files(disk).into_iter().map(|(name, _)| name).filter(|name| name.starts_with("log."));
         // The names are of hexadecimal numbers.
         let newest_log = logs.max_by_key(|name| (name.len(), name.clone())).unwrap();
-        let without_last = slow::replay(&history[..history.len() - 1]);
-        Self { whole: slow::replay(history), without_last, newest_log }
+        let without_last = model::replay(&history[..history.len() - 1]);
+        Self { whole: model::replay(history), without_last, newest_log }
     }
 
     /// Judges a start from a directory of which one file is damaged.
     fn judge(&self, disk: &SimDisk, file: &str, counts: &mut Counts) -> Result<(), String> {
         counts.starts += 1;
-        match recover(&disk_of(disk)) {
+        match start(&disk_of(disk)) {
             Err(error) => {
                 counts.found += 1;
                 let text = error.to_string();
                 if text.contains(DATA) { Ok(()) } else { Err(format!("names no file: {text}")) }
             }
             Ok((tree, sessions, _)) => {
-                let found = Slow::of(&tree, &sessions);
+                let found = Model::of(&tree, &sessions);
                 if found == self.whole {
                     counts.harmless += 1;
                 } else if file == self.newest_log && found == self.without_last {

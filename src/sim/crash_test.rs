@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::check::{Checker, Counts, Depth, say};
 use super::crash::{Fresh, Random};
-use super::world::Setup;
-use super::world::Step::{self, *};
+use super::storage_script::Setup;
+use super::storage_script::Step::{self, *};
 use crate::snapshot::Compression;
 use crate::txnlog::Io;
 

@@ -5,11 +5,11 @@ use std::path::Path;
 use super::check::{Checker, Depth, disk_of, say};
 use super::crash::{Choice, Fresh, after, choices};
 use super::disk::{Plan, SimDisk};
-use super::world::Step::{self, *};
-use super::world::{DATA, Setup, World};
+use super::storage_script::Step::{self, *};
+use super::storage_script::{DATA, Setup, Storage};
 use crate::disk::Disk;
-use crate::server::testing::recover;
 use crate::snapshot::Compression;
+use crate::store::testing::start;
 use crate::txnlog::Io;
 
 const SCRIPT: &[Step] = &[
@@ -30,28 +30,28 @@ const SCRIPT: &[Step] = &[
 
 const DEPTH: Depth = Depth { random: 2, deep_every: 8, killed_every: 1 };
 
-fn run(io: Io, plan: Plan) -> (SimDisk, World, Result<(), String>) {
+fn run(io: Io, plan: Plan) -> (SimDisk, Storage, Result<(), String>) {
     run_with(Setup::new(io), plan)
 }
 
-fn run_with(setup: Setup, plan: Plan) -> (SimDisk, World, Result<(), String>) {
+fn run_with(setup: Setup, plan: Plan) -> (SimDisk, Storage, Result<(), String>) {
     let disk = SimDisk::with(&[Path::new(DATA)]);
     disk.set_plan(plan);
-    let mut world = World::new(&disk, setup);
-    let ran = world.run(SCRIPT);
-    (disk, world, ran)
+    let mut storage = Storage::new(&disk, setup);
+    let ran = storage.run(SCRIPT);
+    (disk, storage, ran)
 }
 
 /// Runs with each plan in turn, and cuts the power at the end.
 fn each(io: Io, count: impl Fn(&SimDisk) -> u64, plan: impl Fn(u64) -> Plan) {
-    let (disk, world, ran) = run(io, Plan::default());
+    let (disk, storage, ran) = run(io, Plan::default());
     ran.unwrap();
-    drop(world);
+    drop(storage);
     let mut checker = Checker::new(Setup::new(io), Fresh::Recycled, DEPTH);
     for index in 0..count(&disk) {
-        let (disk, mut world, ran) = run(io, plan(index));
-        let promise = std::mem::take(&mut world.promise);
-        drop(world);
+        let (disk, mut storage, ran) = run(io, plan(index));
+        let promise = std::mem::take(&mut storage.promise);
+        drop(storage);
         if let Err(error) = checker.power_cut(&disk, &promise) {
             panic!("{io:?}, fault {index} ({ran:?}): {error}");
         }
@@ -69,30 +69,30 @@ fn a_full_disk_at_any_allocation_stops_nothing_for_good() {
         Setup { compression: Compression::Gzip, ..Setup::new(Io::Mapped) },
     ];
     for setup in setups {
-        let (disk, world, ran) = run_with(setup, Plan::default());
+        let (disk, storage, ran) = run_with(setup, Plan::default());
         ran.unwrap();
-        drop(world);
+        drop(storage);
         let allocations = disk.counts().0;
         let mut checker = Checker::new(setup, Fresh::Recycled, DEPTH);
         let mut waits = 0;
         for (start, length) in (0..allocations).flat_map(|start| [(start, 1), (start, 5), (start, 40)]) {
             let plan = Plan { full: start..start + length, ..Plan::default() };
-            let (disk, mut world, ran) = run_with(setup, plan.clone());
+            let (disk, mut storage, ran) = run_with(setup, plan.clone());
             ran.unwrap_or_else(|error| panic!("{setup:?}, full at {start} for {length}: {error}"));
-            waits += world.waits;
-            let promise = std::mem::take(&mut world.promise);
+            waits += storage.waits;
+            let promise = std::mem::take(&mut storage.promise);
             assert_eq!(promise.floor, promise.history.len(), "everything was acknowledged in the end");
             let zxids = promise.history.iter().map(|entry| entry.header.zxid.0);
             assert!(zxids.eq(1..=promise.history.len() as i64), "without a gap");
-            drop(world);
+            drop(storage);
             checker.power_cut(&disk, &promise).unwrap_or_else(|error| panic!("{setup:?}, {start}: {error}"));
             let names = disk.list(Path::new(DATA)).unwrap();
             assert!(!names.iter().any(|name| name.starts_with("tmp.")), "{names:?}");
             for stop_at in (0..disk.effects()).skip(start as usize % 7).step_by(7) {
                 let plan = Plan { stop_at: Some(stop_at), ..plan.clone() };
-                let (disk, mut world, _stopped) = run_with(setup, plan);
-                let promise = std::mem::take(&mut world.promise);
-                drop(world);
+                let (disk, mut storage, _stopped) = run_with(setup, plan);
+                let promise = std::mem::take(&mut storage.promise);
+                drop(storage);
                 checker.power_cut(&disk, &promise).unwrap_or_else(|error| {
                     panic!("{setup:?}, full at {start} for {length}, cut at {stop_at}: {error}")
                 });
@@ -121,20 +121,20 @@ fn a_disk_that_turns_read_only_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn a_failed_read_at_start_is_an_error_or_passed_over_and_changes_nothing() {
-    let (disk, mut world, ran) = run(Io::Mapped, Plan::default());
+    let (disk, mut storage, ran) = run(Io::Mapped, Plan::default());
     ran.unwrap();
-    let promise = std::mem::take(&mut world.promise);
-    drop(world);
+    let promise = std::mem::take(&mut storage.promise);
+    drop(storage);
     let durable = after(&disk, Fresh::Recycled, Choice::Nothing);
     let counting = durable.after_kill();
-    recover(&disk_of(&counting)).unwrap();
+    start(&disk_of(&counting)).unwrap();
     let (_, _, reads) = counting.counts();
     assert!(reads > 3);
     let mut checker = Checker::new(Setup::new(Io::Mapped), Fresh::Recycled, DEPTH);
     for index in 0..reads {
         let failing = durable.after_kill();
         failing.set_plan(Plan { read_fails: Some(index), ..Plan::default() });
-        match recover(&disk_of(&failing)) {
+        match start(&disk_of(&failing)) {
             Err(error) => assert!(error.to_string().contains(DATA), "{error}"),
             Ok((tree, ..)) => {
                 let last = promise.history.last().unwrap().header.zxid;
@@ -149,17 +149,17 @@ fn a_failed_read_at_start_is_an_error_or_passed_over_and_changes_nothing() {
 fn torn_sectors_are_survived_or_refused_and_never_believed() {
     for io in [Io::Mapped, Io::Plain] {
         let disk = SimDisk::with(&[Path::new(DATA)]);
-        let mut world = World::new(&disk, Setup::new(io));
+        let mut storage = Storage::new(&disk, Setup::new(io));
         let (mut refused, mut survived) = (0, 0);
-        world.run(&[Append(4), Sync, Append(9)]).unwrap();
+        storage.run(&[Append(4), Sync, Append(9)]).unwrap();
         disk.forget_syncs(true);
-        let _stored = world.run_on(Sync);
-        let promise = std::mem::take(&mut world.promise);
-        drop(world);
+        let _stored = storage.run_on(Sync);
+        let promise = std::mem::take(&mut storage.promise);
+        drop(storage);
         assert!(choices(&disk, Fresh::Recycled, 0).len() > 4);
         for seed in 0..500 {
             let image = after(&disk, Fresh::Recycled, Choice::Torn(seed));
-            match recover(&disk_of(&image)) {
+            match start(&disk_of(&image)) {
                 Err(error) => {
                     assert!(error.to_string().contains("log.1"), "{error}");
                     refused += 1;

@@ -2,16 +2,16 @@
 //!
 //! - [`disk`]: [`SimDisk`](disk::SimDisk), files in memory with a written and a durable state.
 //! - [`crash`]: what may be left of it after a power cut.
-//! - [`slow`]: a tree so plain that it can be believed; the judge of what recovery gives.
-//! - [`world`]: a server's storage, driven by a script.
+//! - [`model`]: a tree so plain that it can be believed; the judge of what recovery gives.
+//! - [`storage_script`]: a server's storage, driven by a script.
 //! - [`check`]: every power cut of a script, and what must hold after each.
 
 mod check;
 mod crash;
 mod disk;
 mod file;
-mod slow;
-mod world;
+mod model;
+mod storage_script;
 
 mod corruption_test;
 mod crash_test;

@@ -7,7 +7,7 @@ use super::check::{Checker, Depth};
 use super::crash::Fresh;
 use super::crash_test::{BATCHES, PURGE, ROLLS, SNAPSHOT_WHILE_APPENDING, TRUNCATE};
 use super::disk::Forgotten::{self, Remove, SetLength, Sync, SyncDirectory, Write};
-use super::world::{DATA, LOG, Setup, Step};
+use super::storage_script::{DATA, LOG, Setup, Step};
 use crate::txnlog::Io;
 
 /// Enough to notice; the faults are not subtle.

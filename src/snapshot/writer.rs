@@ -194,7 +194,7 @@ impl Drop for Writer {
     }
 }
 
-/// Removes what writers of an earlier process left behind. Returns the names.
+/// Removes what writers of an earlier process left behind, durably. Returns the names.
 ///
 /// # Errors
 /// As the disk reports.
@@ -203,6 +203,9 @@ pub fn discard_unfinished(disk: &dyn Disk, directory: &Path) -> Result<Vec<Strin
     discarded.retain(|name| name.strip_prefix(TEMPORARY_PREFIX).and_then(format::parse_name).is_some());
     for name in &discarded {
         disk.remove(&directory.join(name))?;
+    }
+    if !discarded.is_empty() {
+        disk.sync_dir(directory)?;
     }
     Ok(discarded)
 }

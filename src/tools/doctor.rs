@@ -1,18 +1,17 @@
 //! Is a data directory healthy, what would a start do with it, and what to do if it would not start.
-//! Reads everything a start reads, by the same code, and changes nothing.
+//! Reads what a start reads, by the code of a start (`store::read`), and changes nothing.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jute::records::data::{Acl, StatPersisted};
-use jute::{SessionId, Zxid};
+use jute::Zxid;
 
 use super::{Result, ToolError};
 use crate::disk::{Disk, RealDisk, read_small};
-use crate::snapshot::{self, CANDIDATES_MAX, FIELD_BYTES_MAX, SnapshotError, Visitor, candidates, load};
-use crate::tree::{OwnerRules, Tree};
-use crate::txnlog::{self, Entries, Gaps, inspect};
+use crate::snapshot::{self, CANDIDATES_MAX, candidates};
+use crate::store::{self, Directories, Found, Health, Options, Step, StoreError};
+use crate::txnlog::{self, inspect};
 
 /// What was found out so far.
 struct Report<'a> {
@@ -36,42 +35,42 @@ impl Report<'_> {
     }
 }
 
-/// Examines `dataDir` and, when it is another, `dataLogDir`.
+/// The directory above `version-2`, should that have been named.
+#[must_use]
+pub fn home_of(directory: &Path) -> PathBuf {
+    let home = directory.parent().filter(|_| directory.ends_with("version-2"));
+    home.unwrap_or(directory).to_owned()
+}
+
+/// Examines the directories as a server with these options would read them.
 ///
 /// # Errors
 /// The directory cannot be read, or a server would not start with it; all of the latter is in the
 /// output already.
-pub fn examine(data_dir: &Path, log_dir: Option<&Path>, out: &mut dyn Write) -> Result {
-    let snapshots = version_2(data_dir);
-    let logs = log_dir.map_or_else(|| snapshots.clone(), version_2);
+pub fn examine(options: &Options, out: &mut dyn Write) -> Result {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let directories = Directories::named(options);
     let mut report = Report { out, refusals: Vec::new(), member_refusals: Vec::new(), remarks: 0 };
-    in_use(&snapshots, &logs, &mut report)?;
-    let base = loaded_snapshot(&*disk, &snapshots, &mut report)?;
-    let has_logs = log_files(&*disk, &logs, &mut report)?;
-    leftovers(&*disk, &snapshots, &logs, &mut report)?;
+    in_use(&directories, &mut report)?;
+    if let Err(refusal) = directories.refuse_mixed(&*disk) {
+        report.refusals.push(refusal.to_string());
+    }
+    let found = snapshots(&disk, &directories, options, &mut report)?;
+    log_files(&*disk, &directories.logs, &mut report)?;
+    leftovers(&*disk, &directories, &mut report)?;
     report.say("What a start would do:")?;
-    let is_marked = initialize(&*disk, data_dir, base.is_some(), &mut report)?;
-    let last = match base {
-        Some(tree) => replay(&disk, &logs, tree, &mut report)?,
-        None if has_logs && report.refusals.is_empty() => {
-            report.refusals.push(
-                "there are logs but no usable snapshot. Restore the snapshots that belong to these logs. Only if \
-                 the directory was written by 3.4 and never had a snapshot, start once with \
-                 snapshot.trust.empty=true"
-                    .to_owned(),
-            );
-            None
-        }
-        None => {
-            if report.refusals.is_empty() {
-                let unless = if is_marked { "" } else { ", unless zookeeper.db.autocreate is false" };
-                report.say(&format!("  begin an empty database{unless}"))?;
-            }
+    let found = match found {
+        Ok(found) => Some(found),
+        Err(refusal) => {
+            report.refusals.push(refusal.to_string());
             None
         }
     };
-    epochs(&*disk, &snapshots, last, &mut report)?;
+    if let Some(found) = &found {
+        start(found, &directories, &mut report)?;
+    }
+    let last = found.filter(|found| found.snapshot.is_some()).map(|found| found.tree.last_zxid());
+    epochs(&*disk, &directories.snapshots, last, &mut report)?;
     let Report { out, refusals, member_refusals, remarks } = report;
     if refusals.is_empty() && member_refusals.is_empty() {
         let notes = if remarks == 0 { String::new() } else { format!(", with {remarks} notes above") };
@@ -86,14 +85,14 @@ pub fn examine(data_dir: &Path, log_dir: Option<&Path>, out: &mut dyn Write) -> 
     }
     writeln!(out, "Make a copy of the whole directory before you change anything in it.")?;
     let who = if refusals.is_empty() { "a member of an ensemble" } else { "a server" };
-    Err(ToolError::files(format!("{}: {who} would not start", data_dir.display())))
+    Err(ToolError::files(format!("{}: {who} would not start", options.data_dir.display())))
 }
 
 /// A running server holds the lock.
-fn in_use(snapshots: &Path, logs: &Path, report: &mut Report<'_>) -> Result {
-    let mut directories = vec![snapshots];
-    directories.extend(Some(logs).filter(|logs| *logs != snapshots));
-    for directory in directories {
+fn in_use(directories: &Directories, report: &mut Report<'_>) -> Result {
+    let mut locked = vec![&directories.snapshots];
+    locked.extend(Some(&directories.logs).filter(|_| directories.are_two()));
+    for directory in locked {
         if let Some(holder) = RealDisk::holder(directory)? {
             report.refusals.push(format!(
                 "{}: in use by {holder}. Stop it, or choose another directory; while it runs, what is said here \
@@ -105,103 +104,85 @@ fn in_use(snapshots: &Path, logs: &Path, report: &mut Report<'_>) -> Result {
     Ok(())
 }
 
-/// The mark that an empty database is right: whether it is there.
-fn initialize(
-    disk: &dyn Disk,
-    data_dir: &Path,
-    has_database: bool,
+/// Reads the whole directory, and reports on its snapshots.
+fn snapshots(
+    disk: &Arc<dyn Disk>,
+    directories: &Directories,
+    options: &Options,
     report: &mut Report<'_>,
-) -> std::result::Result<bool, ToolError> {
-    let parent = if data_dir.ends_with("version-2") { data_dir.join("..") } else { data_dir.to_owned() };
-    let path = parent.join("initialize");
-    let is_marked = disk.list(&parent)?.iter().any(|name| name == "initialize");
-    if is_marked {
-        report.say(&format!("  remove {}", path.display()))?;
-        if has_database {
+) -> std::result::Result<std::result::Result<Found, StoreError>, ToolError> {
+    let directory = &directories.snapshots;
+    report.say(&format!("Snapshots in {}:", directory.display()))?;
+    let whole = candidates(&**disk, directory, CANDIDATES_MAX)?.len();
+    let named = disk.list(directory)?;
+    let named = named.iter().filter(|name| snapshot::format::parse_name(name).is_some()).count();
+    if named > whole {
+        report.remark(&format!("{} files are too short or cut off, and passed over", named - whole))?;
+    }
+    let mut told = Ok(());
+    let mut differing = None;
+    let found = store::read(disk, directories, options, &mut |step| {
+        let telling = match step {
+            Step::PassedOver(error) => {
+                report.remark(&format!("{error}; a start passes over it to an older one"))
+            }
+            Step::Loaded(Some((path, zxid)), nodes) => {
+                report.say(&format!("  {}: healthy, {nodes} nodes, at transaction {zxid}", path.display()))
+            }
+            Step::Loaded(None, _) => report.say("  none"),
+            Step::DigestDiffers(zxid) => {
+                differing.get_or_insert(zxid);
+                Ok(())
+            }
+            Step::Loading(_) | Step::Replaying(_) => Ok(()),
+        };
+        if told.is_ok() {
+            told = telling;
+        }
+    });
+    told?;
+    if let Some(zxid) = differing {
+        report.remark(&format!("from transaction {zxid} on the tree differs from the digest in the log"))?;
+    }
+    Ok(found)
+}
+
+/// What a start does with a directory it can read.
+fn start(found: &Found, directories: &Directories, report: &mut Report<'_>) -> Result {
+    if found.health == Health::Empty {
+        let (snapshots, initialize) = (directories.snapshots.clone(), directories.initialize());
+        report.refusals.push(StoreError::NoDatabase { snapshots, initialize }.to_string());
+        return Ok(());
+    }
+    let replayed = found.log.progress.entries;
+    let last = found.tree.last_zxid();
+    match found.snapshot {
+        Some(zxid) => report.say(&format!(
+            "  load the snapshot at {zxid}, replay {replayed} transactions, and stand at {last}"
+        ))?,
+        None if replayed > 0 => {
+            report
+                .say(&format!("  replay {replayed} transactions without a snapshot, and stand at {last}"))?;
+        }
+        None => report.say("  begin an empty database")?,
+    }
+    if found.is_marked_empty {
+        report.say(&format!("  remove {}", directories.initialize().display()))?;
+        if found.snapshot.is_some() {
             report.remark("that file says that an empty database is right, and there is one that is not")?;
         }
     }
-    Ok(is_marked)
+    if let Some(torn) = &found.log.torn {
+        report.say(&format!("  cut {} off at offset {}", torn.path.display(), torn.offset))?;
+    }
+    if let Some(path) = found.log.file_without_records() {
+        report.say(&format!("  remove {}, which has no transaction", path.display()))?;
+    }
+    Ok(())
 }
 
-/// The directory itself may be named too.
-fn version_2(directory: &Path) -> PathBuf {
-    if directory.ends_with("version-2") { directory.to_owned() } else { directory.join("version-2") }
-}
-
-struct Loading(Tree);
-
-impl Visitor for Loading {
-    fn session(&mut self, _id: SessionId, _timeout_ms: i32) -> std::result::Result<(), String> {
-        Ok(())
-    }
-
-    fn acl(&mut self, id: i64, acl: Vec<Acl>) -> std::result::Result<(), String> {
-        self.0.load_acl(id, acl);
-        Ok(())
-    }
-
-    fn node(
-        &mut self,
-        path: &str,
-        data: Option<&[u8]>,
-        acl: i64,
-        stat: StatPersisted,
-    ) -> std::result::Result<(), String> {
-        self.0.load_node(path, data, acl, &stat)
-    }
-}
-
-/// Tries the snapshots, newest first, and returns the tree of the first that can be loaded.
-fn loaded_snapshot(
-    disk: &dyn Disk,
-    directory: &Path,
-    report: &mut Report<'_>,
-) -> std::result::Result<Option<Tree>, ToolError> {
-    report.say(&format!("Snapshots in {}:", directory.display()))?;
-    let found = candidates(disk, directory, CANDIDATES_MAX)?;
-    let named = disk.list(directory)?;
-    let named = named.iter().filter(|name| snapshot::format::parse_name(name).is_some()).count();
-    if named > found.len() {
-        report.remark(&format!("{} files are too short or cut off, and passed over", named - found.len()))?;
-    }
-    let mut last_error: Option<SnapshotError> = None;
-    for candidate in &found {
-        let mut loading = Loading(Tree::for_loading(OwnerRules::default()));
-        let loaded = load(disk, &candidate.path, FIELD_BYTES_MAX, &mut loading).and_then(|_| {
-            let damaged =
-                |problem| SnapshotError::Damaged { path: candidate.path.clone(), offset: 0, problem };
-            loading.0.finish_loading(candidate.zxid).map_err(damaged)
-        });
-        match loaded {
-            Ok(()) => {
-                let (path, nodes) = (candidate.path.display(), loading.0.node_count());
-                report
-                    .say(&format!("  {path}: healthy, {nodes} nodes, at transaction {}", candidate.zxid))?;
-                return Ok(Some(loading.0));
-            }
-            Err(error) => {
-                report.remark(&format!("{error}; a start passes over it to an older one"))?;
-                last_error = Some(error);
-            }
-        }
-    }
-    match last_error {
-        None => report.say("  none")?,
-        Some(error) => report.refusals.push(format!(
-            "no snapshot can be loaded ({error}). Restore one from a copy; or, on a member of an ensemble, move \
-             the data and log directories away and let the server fetch its state from the leader"
-        )),
-    }
-    Ok(None)
-}
-
-/// Reads each log file by itself; whether there is any.
-fn log_files(
-    disk: &dyn Disk,
-    directory: &Path,
-    report: &mut Report<'_>,
-) -> std::result::Result<bool, ToolError> {
+/// Reads each log file by itself.
+fn log_files(disk: &dyn Disk, directory: &Path, report: &mut Report<'_>) -> Result {
     report.say(&format!("Logs in {}:", directory.display()))?;
     let mut files: Vec<_> = disk
         .list(directory)?
@@ -235,68 +216,18 @@ fn log_files(
             Err(error) => report.remark(&error.to_string())?,
         }
     }
-    Ok(!files.is_empty())
-}
-
-/// Replays as a start does; the newest transaction.
-fn replay(
-    disk: &Arc<dyn Disk>,
-    logs: &Path,
-    mut tree: Tree,
-    report: &mut Report<'_>,
-) -> std::result::Result<Option<Zxid>, ToolError> {
-    let after = tree.last_zxid();
-    let mut count = 0_u64;
-    let mut entries = Entries::open(Arc::clone(disk), logs, after, Gaps::Refuse)?;
-    let refused = loop {
-        match entries.next_frame().and_then(|frame| frame.map(|frame| frame.decode()).transpose()) {
-            Ok(Some(entry)) => {
-                tree.replay(entry);
-                count += 1;
-            }
-            Ok(None) => break None,
-            Err(error) => break Some(error),
-        }
-    };
-    let last = tree.last_zxid();
-    report
-        .say(&format!("  load the snapshot at {after}, replay {count} transactions, and stand at {last}"))?;
-    if let Some(torn) = entries.torn_tail() {
-        report.say(&format!("  cut {} off at offset {}", torn.path.display(), torn.offset))?;
-    }
-    if let Some(error) = refused {
-        report.refusals.push(error.to_string());
-        return Ok(None);
-    }
-    Ok(Some(last))
+    Ok(())
 }
 
 /// Files that an interrupted write left; a start removes or replaces them.
-fn leftovers(disk: &dyn Disk, snapshots: &Path, logs: &Path, report: &mut Report<'_>) -> Result {
-    let mut directories = vec![snapshots];
-    directories.extend(Some(logs).filter(|logs| *logs != snapshots));
-    for directory in directories {
-        let names = disk.list(directory)?;
+fn leftovers(disk: &dyn Disk, directories: &Directories, report: &mut Report<'_>) -> Result {
+    let mut looked_into = vec![&directories.snapshots];
+    looked_into.extend(Some(&directories.logs).filter(|_| directories.are_two()));
+    for directory in looked_into {
         let is_left =
             |name: &&String| name.starts_with("tmp.") || name.ends_with(".tmp") || *name == "spare.log";
-        for name in names.iter().filter(is_left) {
+        for name in disk.list(directory)?.iter().filter(is_left) {
             report.remark(&format!("{name} is left over from an earlier process; it does no harm"))?;
-        }
-        let foreign: Vec<_> = names
-            .iter()
-            .filter(|name| {
-                let is_log = txnlog::format::zxid_of(name).is_some();
-                let is_snapshot = snapshot::format::parse_name(name).is_some();
-                snapshots != logs
-                    && ((directory == logs && is_snapshot) || (directory == snapshots && is_log))
-            })
-            .collect();
-        if let Some(name) = foreign.first() {
-            report.refusals.push(format!(
-                "{}: {name} belongs into the other directory. Move it there, or make dataDir and dataLogDir the \
-                 same",
-                directory.display()
-            ));
         }
     }
     Ok(())

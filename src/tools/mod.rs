@@ -93,7 +93,6 @@ pub enum Tool {
     SnapshotCompare { left: PathBuf, right: PathBuf, bytes: i64, nodes: i64, debug: bool },
     SnapshotSummary { file: PathBuf, start: String, max_depth: usize },
     Purge { log_dir: PathBuf, data_dir: PathBuf, keep: usize },
-    Doctor { data_dir: PathBuf, log_dir: Option<PathBuf> },
     Hash { pairs: Vec<String> },
 }
 
@@ -120,7 +119,6 @@ impl Tool {
                 snapshot::summary(file, start, *max_depth, out)
             }
             Self::Purge { log_dir, data_dir, keep } => purge(log_dir, data_dir, *keep, out),
-            Self::Doctor { data_dir, log_dir } => doctor::examine(data_dir, log_dir.as_deref(), out),
             Self::Hash { pairs } => hash(pairs, out),
         }
     }

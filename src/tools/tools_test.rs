@@ -12,6 +12,7 @@ use super::snapshot::Thresholds;
 use super::{Result, doctor, hash, purge, snapshot, txnlog};
 use crate::disk::{Disk, RealDisk};
 use crate::snapshot::{Compression, Writer};
+use crate::store;
 use crate::txnlog::{Log, Options};
 
 fn output(run: impl FnOnce(&mut Vec<u8>) -> Result) -> (String, Option<u8>) {
@@ -60,6 +61,11 @@ fn directory() -> (tempfile::TempDir, PathBuf) {
     (1..=3).for_each(|zxid| log.append(&entry(zxid)).unwrap());
     log.sync().unwrap();
     (directory, version_2)
+}
+
+/// As a server with default settings reads a directory.
+fn read_as(home: &Path) -> store::Options {
+    store::Options::new(home.to_owned(), home.to_owned())
 }
 
 fn write_snapshot(directory: &Path, zxid: i64, data_bytes: usize) -> PathBuf {
@@ -162,10 +168,29 @@ fn two_snapshots_are_compared_level_by_level() {
     assert!(text.ends_with("All layers compared.\n"), "{text}");
 }
 
+/// It once read with limits of its own, and said "healthy" where a start refused.
+#[test]
+fn the_doctor_refuses_what_a_start_with_the_same_settings_refuses() {
+    let (held, directory) = directory();
+    write_snapshot(&directory, 9, 3 << 20);
+    std::fs::remove_file(directory.join("snapshot.0")).unwrap();
+    for (field_bytes_max, starts) in [(2 << 20, false), (4 << 20, true)] {
+        let options = store::Options { field_bytes_max, ..read_as(held.path()) };
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let directories = store::Directories::named(&options);
+        let started = store::read(&disk, &directories, &options, &mut |_| {});
+        let (text, exit_code) = output(|out| doctor::examine(&options, out));
+        assert_eq!((started.is_ok(), exit_code.is_none()), (starts, starts), "{text}");
+        if let Err(refusal) = started {
+            assert!(text.contains(&format!("refuse: {refusal}")), "{text}");
+        }
+    }
+}
+
 #[test]
 fn the_doctor_tells_health_from_damage_and_changes_nothing() {
     let (held, directory) = directory();
-    let examine = || output(|out| doctor::examine(held.path(), None, out));
+    let examine = || output(|out| doctor::examine(&read_as(held.path()), out));
     let (text, exit_code) = examine();
     assert!(exit_code.is_none() && text.contains("replay 3 transactions, and stand at 0x3"), "{text}");
     assert!(text.ends_with("Healthy: a server can start with this directory.\n"), "{text}");

@@ -4,7 +4,7 @@
 //! - [`mod@format`]: the bytes, and when a place is an end, a torn tail or corruption.
 //! - [`Log`]: append many, sync once. A record counts only when [`Log::sync`] returned.
 //! - [`Spare`]: the next file, allocated ahead of need.
-//! - [`Entries`]: reading in zxid order over files; [`recover`]: reading at start, with repair of the
+//! - [`Entries`]: reading in zxid order over files; [`replay`]: reading at start, [`repair`]: cutting the
 //!   tail.
 //!
 //! What must always hold: *synced ≤ stored ≤ allocated*. The first failed store or sync is final. A
@@ -44,7 +44,7 @@ pub use error::LogError;
 pub use inspect::{FileSummary, inspect};
 pub use log::{Log, Synced};
 pub use reader::{Entries, Frame, Gaps};
-pub use recovery::{Progress, Recovered, recover};
+pub use recovery::{Progress, Recovered, Replayed, recover, repair, replay};
 pub use spare::{Keeper, Spare};
 pub use tail::TornTail;
 

@@ -128,17 +128,25 @@ pub struct Entries {
 }
 
 /// How the files ended.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct End {
     /// The torn tail of the newest file.
     pub(super) torn: Option<TornTail>,
-    /// The newest file, where its valid part ends, and whether it has any record. `None` if there is
-    /// no file.
-    pub(super) newest: Option<(PathBuf, u64, bool)>,
+    /// The newest file; `None` if there is no file.
+    pub(super) newest: Option<Newest>,
     /// Bytes read in files already left.
     pub(super) bytes: u64,
     /// Every file that was opened, oldest first.
     pub(super) files: Vec<PathBuf>,
+}
+
+/// The newest file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Newest {
+    pub(super) path: PathBuf,
+    /// Where its valid part ends.
+    pub(super) valid_bytes: u64,
+    pub(super) has_records: bool,
 }
 
 impl Entries {
@@ -174,8 +182,8 @@ impl Entries {
             match reader.step(self.last)? {
                 Ok(found) => {
                     self.last = self.last.max(found.zxid);
-                    if let Some((_, end, has_records)) = &mut self.end.newest {
-                        (*end, *has_records) = (found.end(), true);
+                    if let Some(newest) = &mut self.end.newest {
+                        (newest.valid_bytes, newest.has_records) = (found.end(), true);
                     }
                     if found.zxid <= self.given {
                         continue;
@@ -202,12 +210,13 @@ impl Entries {
         self.end.files.push(path.clone());
         match FileReader::open(&*self.disk, path.clone())? {
             Opened::Log(reader) => {
-                self.end.newest = Some((path, reader.position(), false));
+                let valid_bytes = reader.position();
+                self.end.newest = Some(Newest { path, valid_bytes, has_records: false });
                 self.current = Some(reader);
                 Ok(true)
             }
             Opened::Unwritten if self.files.is_empty() => {
-                self.end.newest = Some((path, 0, false));
+                self.end.newest = Some(Newest { path, valid_bytes: 0, has_records: false });
                 Ok(false)
             }
             Opened::Unwritten => {

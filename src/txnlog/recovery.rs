@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
-use super::reader::{Entries, Gaps};
+use super::reader::{End, Entries, Gaps};
 use super::tail::TornTail;
 use super::{LogError, format};
 use crate::disk::Disk;
@@ -23,36 +23,38 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// What recovery found and did.
+/// What a replay found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovered {
-    /// The newest transaction: of the log, or the one recovery started after.
+pub struct Replayed {
+    /// The newest transaction: of the log, or the one the replay started after.
     pub last_zxid: Zxid,
     /// Totals.
     pub progress: Progress,
-    /// The torn tail that was cut off the newest file. Worth a line in the server's log, no more.
+    /// The torn tail of the newest file. [`repair`] cuts it off.
     pub torn: Option<TornTail>,
-    /// A newest file without a single record, which was removed.
-    pub removed: Option<PathBuf>,
+    end: End,
 }
 
-/// Replays every transaction after `after` in order, then repairs the newest file: a torn tail is cut
-/// off, a file without records is removed. Both durably, and both may be done again after a crash.
-///
-/// What was read is made durable too: a process that died between a store and its sync leaves records
-/// that can be read and that a power cut would still take, from under those appended after them.
+impl Replayed {
+    /// A newest file without a single record; [`repair`] removes it.
+    #[must_use]
+    pub fn file_without_records(&self) -> Option<&Path> {
+        self.end.newest.as_ref().filter(|newest| !newest.has_records).map(|newest| &*newest.path)
+    }
+}
+
+/// Hands every transaction after `after` to `apply`, in order. Changes nothing on disk.
 ///
 /// # Errors
-/// Corruption, a gap (unless allowed), an unknown transaction, or a failure of the disk. Nothing has
-/// been changed on disk then.
-pub fn recover(
+/// Corruption, a gap (unless allowed), an unknown transaction, or a failure of the disk.
+pub fn replay(
     disk: &Arc<dyn Disk>,
     directory: &Path,
     after: Zxid,
     gaps: Gaps,
     apply: &mut dyn FnMut(TxnEntry),
     on_progress: &mut dyn FnMut(Progress),
-) -> Result<Recovered, LogError> {
+) -> Result<Replayed, LogError> {
     let mut entries = Entries::open(Arc::clone(disk), directory, after, gaps)?;
     let mut progress = Progress::default();
     while let Some(frame) = entries.next_frame()? {
@@ -67,24 +69,65 @@ pub fn recover(
     on_progress(progress);
     let last_zxid = entries.last_zxid();
     let end = entries.into_end();
-    let mut removed = None;
-    let kept = |path: &&PathBuf| end.newest.as_ref().is_none_or(|(newest, _, has)| *has || newest != *path);
-    for path in end.files.iter().filter(kept) {
+    Ok(Replayed { last_zxid, progress, torn: end.torn.clone(), end })
+}
+
+/// Leaves the log so that the next start reads the same: a torn tail of the newest file is cut off, a
+/// newest file without records is removed. Both durably, and both may be done again after a crash. Returns
+/// the file that was removed.
+///
+/// What was read is made durable too: a process that died between a store and its sync leaves records
+/// that can be read and that a power cut would still take, from under those appended after them.
+///
+/// # Errors
+/// As the disk reports.
+pub fn repair(disk: &dyn Disk, directory: &Path, replayed: &Replayed) -> Result<Option<PathBuf>, LogError> {
+    let end = &replayed.end;
+    let removed = replayed.file_without_records();
+    for path in end.files.iter().filter(|path| removed != Some(&***path)) {
         disk.open_read(path)?.sync()?;
     }
     if !end.files.is_empty() {
         disk.sync_dir(directory)?;
     }
-    if let Some((path, valid_bytes, has_records)) = end.newest {
-        if !has_records {
-            disk.remove(&path)?;
-            disk.sync_dir(directory)?;
-            removed = Some(path);
-        } else if end.torn.is_some() {
-            let file = disk.open(&path)?;
-            file.set_len(valid_bytes.max(format::HEADER_BYTES))?;
-            file.sync()?;
-        }
+    if let Some(path) = removed {
+        disk.remove(path)?;
+        disk.sync_dir(directory)?;
+    } else if let (Some(newest), Some(_)) = (&end.newest, &end.torn) {
+        let file = disk.open(&newest.path)?;
+        file.set_len(newest.valid_bytes.max(format::HEADER_BYTES))?;
+        file.sync()?;
     }
-    Ok(Recovered { last_zxid, progress, torn: end.torn, removed })
+    Ok(removed.map(Path::to_owned))
+}
+
+/// [`replay`], then [`repair`].
+///
+/// # Errors
+/// As [`replay`], with nothing changed on disk; or as the disk reports.
+pub fn recover(
+    disk: &Arc<dyn Disk>,
+    directory: &Path,
+    after: Zxid,
+    gaps: Gaps,
+    apply: &mut dyn FnMut(TxnEntry),
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Recovered, LogError> {
+    let replayed = replay(disk, directory, after, gaps, apply, on_progress)?;
+    let removed = repair(disk.as_ref(), directory, &replayed)?;
+    let Replayed { last_zxid, progress, torn, .. } = replayed;
+    Ok(Recovered { last_zxid, progress, torn, removed })
+}
+
+/// What [`recover`] found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// As in [`Replayed`].
+    pub last_zxid: Zxid,
+    /// As in [`Replayed`].
+    pub progress: Progress,
+    /// The torn tail that was cut off.
+    pub torn: Option<TornTail>,
+    /// A newest file without a single record, which was removed.
+    pub removed: Option<PathBuf>,
 }

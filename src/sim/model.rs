@@ -22,21 +22,21 @@ pub(super) struct SlowNode {
 
 /// All there is to know of a database.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Slow {
+pub(super) struct Model {
     pub(super) nodes: BTreeMap<String, SlowNode>,
     pub(super) sessions: BTreeMap<SessionId, i32>,
 }
 
 /// What these transactions give on an empty database.
-pub(super) fn replay<'a>(history: impl IntoIterator<Item = &'a TxnEntry>) -> Slow {
-    let mut slow = Slow::of(&Tree::new(OwnerRules::default()), &BTreeMap::new());
+pub(super) fn replay<'a>(history: impl IntoIterator<Item = &'a TxnEntry>) -> Model {
+    let mut model = Model::of(&Tree::new(OwnerRules::default()), &BTreeMap::new());
     for entry in history {
-        slow.apply(&entry.header, &entry.body);
+        model.apply(&entry.header, &entry.body);
     }
-    slow
+    model
 }
 
-impl Slow {
+impl Model {
     /// What a tree holds.
     pub(super) fn of(tree: &Tree, sessions: &BTreeMap<SessionId, i32>) -> Self {
         let lists: BTreeMap<i64, _> = tree.acls().to_file().into_iter().collect();

@@ -8,10 +8,10 @@ use jute::txn::{TxnBody, TxnEntry};
 use jute::{SessionId, Zxid};
 
 use super::disk::SimDisk;
-use super::slow::{self, Slow};
+use super::model::{self, Model};
 use crate::disk::{Disk, atomic_write};
-use crate::server::testing::recover;
 use crate::snapshot::{self, Compression, SnapshotError, Writer, retention};
+use crate::store::testing::start;
 use crate::tree::{Cursor, Tree, digest};
 use crate::txnlog::{Io, Log, LogError, Options};
 
@@ -88,7 +88,7 @@ pub(super) struct Promise {
     pub(super) epochs: (u8, u8),
 }
 
-pub(super) struct World {
+pub(super) struct Storage {
     disk: SimDisk,
     setup: Setup,
     pub(super) promise: Promise,
@@ -103,7 +103,7 @@ struct Live {
     tree: Tree,
     sessions: BTreeMap<SessionId, i32>,
     /// What the next transaction is made from: all that was appended.
-    ahead: Slow,
+    ahead: Model,
     snapshot: Option<(Writer, Cursor)>,
     applied: usize,
 }
@@ -114,12 +114,12 @@ fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-impl World {
+impl Storage {
     pub(super) fn new(disk: &SimDisk, setup: Setup) -> Self {
         Self { disk: disk.clone(), setup, promise: Promise::default(), waits: 0, live: None }
     }
 
-    /// Runs until the script or the world ends.
+    /// Runs until the script ends or the power fails.
     pub(super) fn run(&mut self, script: &[Step]) -> Done {
         self.start()?;
         for step in script {
@@ -148,7 +148,7 @@ impl World {
     }
 
     fn start(&mut self) -> Done {
-        let (tree, sessions, snapshot) = recover(&self.disk()).map_err(said)?;
+        let (tree, sessions, snapshot) = start(&self.disk()).map_err(said)?;
         let known = self.promise.history.iter().position(|entry| entry.header.zxid == tree.last_zxid());
         let applied = known.map_or(0, |index| index + 1);
         assert!(applied >= self.promise.floor, "a restart keeps what was promised");
@@ -156,7 +156,7 @@ impl World {
         self.promise.history.truncate(applied);
         self.promise.floor = applied;
         let log = Log::open(self.disk(), self.options(), tree.last_zxid()).map_err(said)?;
-        let ahead = slow::replay(&self.promise.history);
+        let ahead = model::replay(&self.promise.history);
         self.live = Some(Live { log, tree, sessions, ahead, snapshot: None, applied });
         if snapshot.is_none() {
             self.begin_snapshot()?;

@@ -1,0 +1,67 @@
+//! One member's directory: the files of a data directory and of a log directory, read and repaired by the
+//! same code for the server, for `oxkeeper doctor` and for the simulator.
+//!
+//! - [`Directories`]: where the files are; checked, and locked where somebody is going to write.
+//! - [`read`]: the newest snapshot that can be loaded and the log after it, as a tree. Changes nothing.
+//! - [`recover`]: [`read`], then what a start changes on disk: leftovers go, a torn tail is cut, what was
+//!   read becomes durable.
+//! - [`remove_initialize`], [`remove_orphans`]: what only some roles may do afterwards.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
+
+mod directories;
+mod error;
+mod loading;
+mod recovery;
+
+#[cfg(test)]
+mod store_test;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::path::PathBuf;
+
+pub use directories::Directories;
+pub use error::StoreError;
+pub use recovery::{Found, Health, Recovered, Step, read, recover, remove_initialize, remove_orphans};
+
+use crate::snapshot::FIELD_BYTES_MAX;
+use crate::tree::OwnerRules;
+
+/// What decides how the files are read, and whether what they hold may be served.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `dataDir`; the snapshots are in its `version-2`.
+    pub data_dir: PathBuf,
+    /// `dataLogDir`; the logs are in its `version-2`.
+    pub log_dir: PathBuf,
+    /// Whether missing directories are created (`zookeeper.datadir.autocreate`).
+    pub create_directories: bool,
+    /// Whether a missing database is an empty one (`zookeeper.db.autocreate`).
+    pub create_database: bool,
+    /// Whether logs without any snapshot are taken for all of the history (`snapshot.trust.empty`).
+    pub trust_empty_snapshot: bool,
+    /// The longest field of a snapshot that is read, in bytes (`jute.maxbuffer` and
+    /// `zookeeper.jute.maxbuffer.extrasize`).
+    pub field_bytes_max: usize,
+    /// How owners of nodes are read.
+    pub rules: OwnerRules,
+    /// Whether the tree is compared with the digests of the log (`zookeeper.digest.enabled`).
+    pub check_digest: bool,
+}
+
+impl Options {
+    /// The reference's defaults for these directories, with no bound on fields but the snapshots' own.
+    #[must_use]
+    pub const fn new(data_dir: PathBuf, log_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            log_dir,
+            create_directories: true,
+            create_database: true,
+            trust_empty_snapshot: false,
+            field_bytes_max: FIELD_BYTES_MAX,
+            rules: OwnerRules { extended_types: false, emulate_353: false },
+            check_digest: true,
+        }
+    }
+}
