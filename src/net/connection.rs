@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use jute::records::Record;
-use jute::records::proto::{AuthPacket, RequestHeader};
+use jute::records::proto::RequestHeader;
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -18,6 +18,7 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::auth::authenticate;
 use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::meter::ReadMeter;
@@ -352,20 +353,23 @@ impl Connection {
             let (xid, op, body) = (header.xid, OpCode(header.r#type), reader.rest());
             immediate += u32::from(matches!(op, OpCode::AUTH | OpCode::SASL));
             match op {
-                OpCode::AUTH => match authenticate(&shared, &client, xid, body) {
-                    Ok(()) => {
-                        self.identities = client.identities();
-                        continue;
+                OpCode::AUTH => {
+                    tree = None; // the `key` scheme looks at it, and a hash takes its time
+                    match authenticate(&shared, &client, xid, body) {
+                        Ok(()) => {
+                            self.identities = client.identities();
+                            continue;
+                        }
+                        Err(why) => break Err(End::Refused(why)),
                     }
-                    Err(end) => break Err(end),
-                },
+                }
                 OpCode::SASL => match answer_sasl(&client, xid, body) {
                     Ok(()) => continue,
                     Err(end) => break Err(end),
                 },
                 _ => {}
             }
-            if !shared.auth.is_satisfied(&client) {
+            if !shared.auth.is_satisfied(&self.identities) {
                 refuse(&client, xid, Zxid::ZERO, Code::SESSION_CLOSED_REQUIRE_SASL_AUTH);
                 break Ok(());
             }
@@ -463,22 +467,8 @@ enum Progress {
     Ended,
 }
 
-/// Reference: `ZooKeeperServer.processPacket`. The answer does not wait for earlier requests.
-fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u8]) -> Result<(), End> {
-    let packet = AuthPacket::decode(&mut Reader::new(body))
-        .map_err(|error| End::Refused(format!("malformed credentials: {error}")))?;
-    let scheme = packet.scheme.unwrap_or_default();
-    if shared.auth.authenticate(client, &scheme, packet.auth.as_deref()) {
-        client.outbox().reply(xid, Zxid::ZERO, |_| Ok(()));
-    } else {
-        tracing::warn!(peer = %client.peer, "authentication with scheme {scheme:?} failed");
-        refuse(client, xid, Zxid::ZERO, Code::AUTH_FAILED);
-    }
-    Ok(())
-}
-
 /// Replies with an error and closes.
-fn refuse(client: &Client, xid: i32, zxid: Zxid, code: Code) {
+pub(super) fn refuse(client: &Client, xid: i32, zxid: Zxid, code: Code) {
     let mut outbox: std::sync::MutexGuard<'_, Outbox> = client.outbox();
     outbox.reply(xid, zxid, |_| Err(code));
     outbox.close_after();

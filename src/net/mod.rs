@@ -28,8 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::accept::{AcceptLimits, Acceptor, bind};
-pub use self::auth::{AuthOptions, DigestAlgorithm, digest_identity};
 
+use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::pipeline::Queue;
@@ -77,5 +77,5 @@ pub struct Shared {
     /// Bounds.
     pub limits: Limits,
     /// How clients prove who they are.
-    pub auth: AuthOptions,
+    pub auth: Auth,
 }

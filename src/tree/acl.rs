@@ -41,11 +41,13 @@ pub struct AclRules {
     pub skip: bool,
     /// Whether `digest` is switched on.
     pub digest: bool,
+    /// Whether `key` is switched on.
+    pub key: bool,
 }
 
 impl Default for AclRules {
     fn default() -> Self {
-        Self { skip: false, digest: true }
+        Self { skip: false, digest: true, key: false }
     }
 }
 
@@ -61,6 +63,7 @@ pub fn permits(list: &[Acl], wanted: i32, identities: &[Identity], rules: AclRul
             || identities.iter().filter(|identity| identity.scheme == scheme).any(|identity| match scheme {
                 "digest" => rules.digest && identity.id == id,
                 "ip" => ip::matches(&identity.id, id),
+                "key" => rules.key && acl.id.id.as_deref() == Some(&*identity.id),
                 _ => false,
             })
     })
@@ -106,6 +109,7 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
             }
             ("digest", Some(id)) if rules.digest && is_digest_id(id) => stored.push(acl),
             ("ip", Some(id)) if ip::is_range(id) => stored.push(acl),
+            ("key", _) if rules.key => stored.push(acl), // the reference takes any id, a null too
             _ => return Err(Code::INVALID_ACL),
         }
     }
@@ -159,7 +163,11 @@ fn is_digest_id(id: &str) -> bool {
 }
 
 fn is_authenticated(identity: &Identity, rules: AclRules) -> bool {
-    identity.scheme == "digest" && rules.digest
+    match identity.scheme.as_str() {
+        "digest" => rules.digest,
+        "key" => rules.key,
+        _ => false,
+    }
 }
 
 /// Where an access control list is kept.
@@ -380,6 +388,22 @@ mod tests {
         assert_eq!(fix(&[(None, None), (None, None)]), Err(Code::MARSHALLING_ERROR));
         assert_eq!(fix(&[(Some("nope"), Some("x")), (None, None)]), Err(Code::MARSHALLING_ERROR));
         assert_eq!(fix(&[(None, None), (Some("world"), Some("anyone"))]), Err(Code::INVALID_ACL));
+    }
+
+    /// The reference's `key` scheme takes every id, and lets nobody in by a null.
+    #[test]
+    fn the_key_scheme_takes_part_where_it_has_a_provider() {
+        let rules = AclRules { key: true, ..AclRules::default() };
+        let me = [identity("ip", "127.0.0.1"), identity("key", "")];
+        let null = Acl { perms: 1, id: Id { scheme: Some("key".into()), id: None } };
+        for list in [vec![acl(1, "key", "")], vec![acl(1, "key", "anything")], vec![null.clone()]] {
+            assert_eq!(fix_up(Some(list.clone()), &[], rules), Ok(list.clone()));
+            assert_eq!(fix_up(Some(list), &[], AclRules::default()), Err(Code::INVALID_ACL));
+        }
+        assert_eq!(fix_up(Some(vec![acl(1, "auth", "")]), &me, rules), Ok(vec![acl(1, "key", "")]));
+        assert!(permits(&[acl(1, "key", "")], 1, &me, rules));
+        assert!(!permits(&[acl(1, "key", "")], 1, &me, AclRules::default()));
+        assert!(!permits(&[acl(1, "key", "x"), null], 1, &me, rules));
     }
 
     /// Entries and identities multiply: a frame of a megabyte came to gigabytes, and already a list of some
