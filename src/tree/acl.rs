@@ -90,6 +90,8 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
         match (scheme, acl.id.id.as_deref()) {
             ("world" | "ip", None) => return Err(Code::MARSHALLING_ERROR),
             ("digest", None) if rules.digest => return Err(Code::MARSHALLING_ERROR),
+            // The reference writes this null to its log, and does not survive it.
+            ("key", None) if rules.key => return Err(Code::MARSHALLING_ERROR),
             ("world", Some("anyone")) => stored.push(acl),
             ("auth", _) => {
                 let before = stored.len();
@@ -109,7 +111,7 @@ pub fn fix_up(acl: Option<Vec<Acl>>, identities: &[Identity], rules: AclRules) -
             }
             ("digest", Some(id)) if rules.digest && is_digest_id(id) => stored.push(acl),
             ("ip", Some(id)) if ip::is_range(id) => stored.push(acl),
-            ("key", _) if rules.key => stored.push(acl), // the reference takes any id, a null too
+            ("key", Some(_)) if rules.key => stored.push(acl),
             _ => return Err(Code::INVALID_ACL),
         }
     }
@@ -390,13 +392,14 @@ mod tests {
         assert_eq!(fix(&[(None, None), (Some("world"), Some("anyone"))]), Err(Code::INVALID_ACL));
     }
 
-    /// The reference's `key` scheme takes every id, and lets nobody in by a null.
+    /// The reference's `key` scheme takes every id but a null, which ends the reference.
     #[test]
     fn the_key_scheme_takes_part_where_it_has_a_provider() {
         let rules = AclRules { key: true, ..AclRules::default() };
         let me = [identity("ip", "127.0.0.1"), identity("key", "")];
         let null = Acl { perms: 1, id: Id { scheme: Some("key".into()), id: None } };
-        for list in [vec![acl(1, "key", "")], vec![acl(1, "key", "anything")], vec![null.clone()]] {
+        assert_eq!(fix_up(Some(vec![null.clone()]), &[], rules), Err(Code::MARSHALLING_ERROR));
+        for list in [vec![acl(1, "key", "")], vec![acl(1, "key", "anything")]] {
             assert_eq!(fix_up(Some(list.clone()), &[], rules), Ok(list.clone()));
             assert_eq!(fix_up(Some(list), &[], AclRules::default()), Err(Code::INVALID_ACL));
         }
