@@ -6,6 +6,7 @@
 //! - [`clock`], [`disk`], [`metrics`]: the seams to time, files and monitoring.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
+//! - [`auth`]: the schemes by which a client proves who it is. Pure.
 //! - [`txnlog`], [`snapshot`]: what is on disk. [`store`]: one member's directory of both.
 //! - [`request`]: what one request means: checked against what will be, answered from what is. Pure.
 //! - [`replica`]: one server's part in everything that takes its turn. Pure.
@@ -16,6 +17,7 @@
 //! - [`server`]: puts it all together; the only room that knows everybody.
 
 pub mod admin;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;

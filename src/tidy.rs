@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &[]),
     ("session", &[]),
     ("zab", &[]),
+    ("auth", &["tree"]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
     ("store", &["disk", "snapshot", "tree", "txnlog"]),
@@ -22,17 +23,17 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["clock", "disk", "metrics", "replica", "request", "session", "snapshot", "tree", "txnlog", "watch"],
     ),
     ("admin", &["metrics"]),
-    ("net", &["clock", "metrics", "replica", "request", "runtime", "tree", "watch"]),
+    ("net", &["auth", "clock", "metrics", "replica", "request", "runtime", "tree", "watch"]),
     ("config", &[]),
     ("cli", &["config", "tools"]),
-    ("tools", &["clock", "disk", "net", "snapshot", "store", "tree", "txnlog"]),
+    ("tools", &["auth", "clock", "disk", "snapshot", "store", "tree", "txnlog"]),
     // Only in tests.
     ("sim", &["disk", "snapshot", "store", "tree", "txnlog"]),
     (
         "server",
         &[
-            "admin", "clock", "config", "disk", "metrics", "net", "replica", "request", "runtime", "session",
-            "snapshot", "store", "tree", "txnlog",
+            "admin", "auth", "clock", "config", "disk", "metrics", "net", "replica", "request", "runtime",
+            "session", "snapshot", "store", "tree", "txnlog",
         ],
     ),
 ];

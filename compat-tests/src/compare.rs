@@ -28,7 +28,7 @@ pub fn side_by_side(
     options: &Options,
     script: impl Fn(&mut Server) -> Result<String> + Sync,
 ) -> Result<()> {
-    let run = |kind: Kind| -> Result<String> {
+    on_both(case, |kind| {
         let mut server = Server::start(kind, options)?;
         let before = server.zxid()?;
         let result = script(&mut server).and_then(|transcript| {
@@ -38,7 +38,12 @@ pub fn side_by_side(
         result.with_context(|| {
             format!("{} against {kind}, whose log ends:\n{}", case.name, tail(&server.log(), LOG_LINES))
         })
-    };
+    })
+}
+
+/// Runs a script that starts its servers itself on each kind, at the same time, and fails unless the two
+/// transcripts are equal.
+pub fn on_both(case: &Case, run: impl Fn(Kind) -> Result<String> + Sync) -> Result<()> {
     let (expected, actual) = std::thread::scope(|scope| {
         let apache = scope.spawn(|| run(Kind::Apache(REFERENCE)));
         let other = scope.spawn(|| run(judged()));

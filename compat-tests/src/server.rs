@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -59,6 +59,8 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// Length of a tick. Session timeouts lie between 2 and 20 ticks.
     pub tick_time_ms: u32,
+    /// `clientPortAddress`, with its scope if it has one.
+    pub client_port_address: String,
     /// Where the reference runs, if not in a process of its own. Has properties of its own.
     pub host: Option<Host>,
     /// Which build of Oxkeeper, if not the one under judgement.
@@ -74,6 +76,7 @@ impl Default for Options {
             properties: Vec::new(),
             data_dir: None,
             tick_time_ms: 2000,
+            client_port_address: Ipv4Addr::LOCALHOST.to_string(),
             host: None,
             program: None,
             environment: Vec::new(),
@@ -100,6 +103,13 @@ impl Options {
     #[must_use]
     pub fn data_dir(mut self, dir: &Path) -> Self {
         self.data_dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Sets the address to listen on.
+    #[must_use]
+    pub fn client_port_address(mut self, address: &str) -> Self {
+        self.client_port_address = address.to_owned();
         self
     }
 
@@ -168,9 +178,11 @@ impl Server {
             .context("make a directory for the server")?;
         let data_dir = options.data_dir.clone().unwrap_or_else(|| home.path().join("data"));
         fs::create_dir_all(&data_dir).with_context(|| format!("create {}", data_dir.display()))?;
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let address = &options.client_port_address;
+        let host: IpAddr = address.split('%').next().unwrap_or_default().parse().context(address.clone())?;
+        let addr = SocketAddr::from((host, free_port()?));
         let mut config = format!(
-            "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\ntickTime={}\n4lw.commands.whitelist=*\nadmin.enableServer=false\n",
+            "dataDir={}\nclientPort={}\nclientPortAddress={address}\ntickTime={}\n4lw.commands.whitelist=*\nadmin.enableServer=false\n",
             data_dir.display(),
             addr.port(),
             options.tick_time_ms

@@ -16,13 +16,16 @@ pub mod op {
     pub const EXISTS: i32 = 3;
     pub const GET_DATA: i32 = 4;
     pub const SET_DATA: i32 = 5;
+    pub const GET_ACL: i32 = 6;
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
+    pub const GET_CHILDREN2: i32 = 12;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
     pub const CREATE_TTL: i32 = 21;
     pub const AUTH: i32 = 100;
+    pub const WHO_AM_I: i32 = 107;
     pub const SET_WATCHES: i32 = 101;
     pub const CLOSE_SESSION: i32 = -11;
 }
@@ -79,6 +82,17 @@ impl Body {
     #[must_use]
     pub fn open_acl(self) -> Self {
         self.int(1).int(31).string("world").string("anyone")
+    }
+
+    /// Appends the list with one entry that has all permissions.
+    #[must_use]
+    pub fn acl(self, scheme: &str, id: &str) -> Self {
+        self.int(1).int(31).string(scheme).string(id)
+    }
+
+    /// The body of an auth packet.
+    pub fn auth(scheme: &str, credentials: &[u8]) -> Self {
+        Self::new().int(0).string(scheme).buffer(credentials)
     }
 
     /// The body of a plain create.

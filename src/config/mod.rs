@@ -119,12 +119,18 @@ pub struct Config {
 
     /// Check no ACL at all.
     pub skip_acl: bool,
-    /// Offer the digest scheme.
+    /// Serve the digest scheme.
     pub digest_auth_enabled: bool,
     /// Java name of its hash: `SHA1`, `SHA-256`, …
     pub digest_auth_algorithm: String,
     /// `user:hash` that gains the super identity.
     pub super_digest: Option<String>,
+    /// Serve the key scheme.
+    pub key_auth_enabled: bool,
+    /// Serve the ensemble scheme.
+    pub ensemble_auth_enabled: bool,
+    /// Names that the ensemble scheme lets pass; None lets every name pass.
+    pub ensemble_auth_names: Option<Vec<String>>,
     /// Refuse requests of connections that have not authenticated with one of the schemes.
     pub enforce_auth_enabled: bool,
     /// Those schemes; not empty when `enforce_auth_enabled`.

@@ -116,7 +116,8 @@ impl Reading<'_> {
         if retain < 3 {
             self.source.warnings.push(format!("autopurge.snapRetainCount={retain} is too small; keeping 3"));
         }
-        let (enforce_auth_enabled, enforce_auth_schemes) = self.enforced_auth()?;
+        let providers = self.auth_providers();
+        let (enforce_auth_enabled, enforce_auth_schemes) = self.enforced_auth(&providers)?;
         let (metrics, metrics_http_port) = self.metrics()?;
         let flush_delay_ms = self.source.property_number("flushDelay", 0).max(0);
         let jute_max_buffer_bytes = self.source.property_int("jute.maxbuffer", 0xf_ffff);
@@ -177,11 +178,14 @@ impl Reading<'_> {
                 .source
                 .property_number("znode.container.maxNeverUsedIntervalMs", 0),
             skip_acl: self.source.property("skipACL") == Some("yes"),
-            digest_auth_enabled: self.source.flag("DigestAuthenticationProvider.enabled", true),
+            digest_auth_enabled: providers.contains("digest"),
             digest_auth_algorithm: self
                 .words("DigestAuthenticationProvider.digestAlg")
                 .unwrap_or("SHA1".into()),
             super_digest: self.words("DigestAuthenticationProvider.superDigest"),
+            key_auth_enabled: providers.contains("key"),
+            ensemble_auth_enabled: providers.contains("ensemble"),
+            ensemble_auth_names: self.source.property("ensembleAuthName").map(comma_list),
             enforce_auth_enabled,
             enforce_auth_schemes,
             jute_max_buffer_bytes,
@@ -269,18 +273,50 @@ impl Reading<'_> {
         Ok((port, address))
     }
 
-    fn enforced_auth(&self) -> Result<(bool, Vec<String>)> {
-        if self.source.flag("sessionRequireClientSASLAuth", false) {
-            return Ok((true, vec!["sasl".to_owned()]));
+    /// The schemes with a provider. Of the classes that `authProvider.*` may name, those that are not here are
+    /// named in a warning.
+    fn auth_providers(&mut self) -> HashSet<&'static str> {
+        let mut schemes = HashSet::from(["ip"]);
+        if self.source.flag("DigestAuthenticationProvider.enabled", true) {
+            schemes.insert("digest");
         }
-        let enabled = self.source.flag("enforce.auth.enabled", false);
-        let schemes = self.source.property("enforce.auth.schemes").map(comma_list).unwrap_or_default();
+        for (key, class) in self.source.properties_like("authProvider.*") {
+            let name = class.strip_prefix("org.apache.zookeeper.server.auth.").unwrap_or_default();
+            let (scheme, warning) = match name {
+                "DigestAuthenticationProvider" => ("digest", None),
+                "IPAuthenticationProvider" => ("ip", None),
+                "KeyAuthenticationProvider" => ("key", None),
+                "EnsembleAuthenticationProvider" => ("ensemble", None),
+                "SASLAuthenticationProvider" => ("sasl", Some("is not served in this version")),
+                "X509AuthenticationProvider" => ("x509", Some("is not served in this version")),
+                _ => ("", Some("cannot be loaded: Oxkeeper runs no Java classes; its scheme is not served")),
+            };
+            schemes.insert(scheme);
+            self.source.warnings.extend(warning.map(|warning| format!("{key}={class} {warning}")));
+        }
+        schemes
+    }
+
+    fn enforced_auth(&self, providers: &HashSet<&'static str>) -> Result<(bool, Vec<String>)> {
+        let (enabled, schemes) = if self.source.flag("sessionRequireClientSASLAuth", false) {
+            (true, vec!["sasl".to_owned()])
+        } else {
+            let schemes = self.source.property("enforce.auth.schemes").map(comma_list).unwrap_or_default();
+            (self.source.flag("enforce.auth.enabled", false), schemes)
+        };
         if enabled && schemes.is_empty() {
             return Err(self
                 .source
                 .missing("enforce.auth.schemes", "must be set when enforce.auth.enabled=true"));
         }
-        Ok((enabled, schemes))
+        match schemes.iter().find(|scheme| enabled && !providers.contains(scheme.as_str())) {
+            Some(scheme) => {
+                let problem =
+                    format!("the scheme {scheme} has no provider; authProvider.1 may name its class");
+                Err(self.source.missing("enforce.auth.schemes", problem))
+            }
+            None => Ok((enabled, schemes)),
+        }
     }
 
     fn metrics(&self) -> Result<(MetricsProvider, u16)> {

@@ -153,6 +153,19 @@ impl<'a> Source<'a> {
         self.setting(name).map(|setting| setting.value.as_str())
     }
 
+    /// The system properties of a key whose name ends in `*`, by name, with their values.
+    pub(super) fn properties_like(&self, name: &str) -> Vec<(String, String)> {
+        let key = keys::find(name).expect("only keys of the table are asked for");
+        let is_one = |property: &str| {
+            key.properties.iter().any(|pattern| property.starts_with(pattern.trim_end_matches('*')))
+        };
+        let found = self.system.iter().filter(|(property, _)| is_one(property));
+        let mut found: Vec<_> =
+            found.map(|(_, setting)| (setting.key.clone(), setting.value.clone())).collect();
+        found.sort();
+        found
+    }
+
     /// A system property that is a whole number; anything else gives the default and a remark.
     pub(super) fn property_number(&mut self, name: &str, default: i64) -> i64 {
         let Some(setting) = self.setting(name) else { return default };

@@ -250,3 +250,50 @@ fn chapter() -> String {
     }
     text
 }
+
+#[test]
+fn providers_of_schemes_come_from_the_file_and_from_flags() {
+    let class = |name: &str| format!("org.apache.zookeeper.server.auth.{name}AuthenticationProvider");
+    let config = with(&format!("authProvider.1={}\nensembleAuthName=east, west", class("Key")));
+    assert!(config.key_auth_enabled && !config.ensemble_auth_enabled && config.digest_auth_enabled);
+    assert_eq!(config.ensemble_auth_names, Some(vec!["east".to_owned(), "west".to_owned()]));
+    assert!(config.warnings.is_empty() && config.without_effect.is_empty());
+
+    let environment = Environment {
+        jvmflags: format!("-Dzookeeper.authProvider.e={}", class("Ensemble")),
+        ..Environment::default()
+    };
+    let config = Config::parse("zoo.cfg", SMALLEST.as_bytes(), &environment).unwrap();
+    assert!(config.ensemble_auth_enabled && config.ensemble_auth_names.is_none());
+
+    // A provider that is named is there, whatever the switch says.
+    let config =
+        with(&format!("DigestAuthenticationProvider.enabled=false\nauthProvider.1={}", class("Digest")));
+    assert!(config.digest_auth_enabled);
+}
+
+#[test]
+fn providers_that_are_not_here_are_named() {
+    let config = with(
+        "authProvider.2=com.example.Own\nauthProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+    );
+    assert_eq!(
+        config.warnings,
+        [
+            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider is not served in this version",
+            "authProvider.2=com.example.Own cannot be loaded: Oxkeeper runs no Java classes; its scheme is not served",
+        ]
+    );
+}
+
+/// The reference ends over it too: nobody could ever be served.
+#[test]
+fn a_required_scheme_without_a_provider_is_refused() {
+    refused(
+        &format!("{SMALLEST}enforce.auth.enabled=true\nenforce.auth.schemes=digest,key"),
+        "zoo.cfg: enforce.auth.schemes: the scheme key has no provider; authProvider.1 may name its class",
+    );
+    let sasl = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+    assert!(with(&format!("sessionRequireClientSASLAuth=true\n{sasl}")).enforce_auth_enabled);
+    assert!(!with("enforce.auth.schemes=key").enforce_auth_enabled);
+}

@@ -6,26 +6,57 @@ use jute::{Code, Reader, Zxid, write};
 
 use super::Shared;
 use super::protocol::End;
+use crate::auth::{Attempt, NameCheck, Outcome, shown};
 use crate::runtime::Client;
 use crate::runtime::outbox::Closing;
 
-/// Reference: `ZooKeeperServer.processPacket`. The answer does not wait for earlier requests. False when the
-/// connection ends, and nothing behind it is carried out.
+/// Answers an auth packet (reference: `ZooKeeperServer.processPacket`). The answer does not wait for earlier
+/// requests. False when the connection ends, and nothing behind the packet is carried out.
+///
+/// # Errors
+/// Why the connection closes without a reply.
 pub(super) fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u8]) -> Result<bool, End> {
     let packet = AuthPacket::decode(&mut Reader::new(body))
         .map_err(|error| End::Refused(format!("malformed credentials: {error}")))?;
     let scheme = packet.scheme.unwrap_or_default();
-    let is_proven = shared.auth.authenticate(client, &scheme, packet.auth.as_deref());
-    if is_proven {
+    let data_of = |path: &str| shared.state.tree().get(path)?.data().map(<[u8]>::to_vec);
+    let attempt = Attempt { peer: client.peer.ip(), credentials: packet.auth.as_deref(), data_of: &data_of };
+    let failure = match shared.auth.authenticate(&scheme, &attempt) {
+        Outcome::Proven(identities) => {
+            if identities.into_iter().all(|identity| client.add_identity(identity)) {
+                None
+            } else {
+                Some("identities of this connection exceed 1 MiB".to_owned())
+            }
+        }
+        Outcome::Failed => Some(format!("the credentials for scheme {} prove nothing", shown(&scheme))),
+        Outcome::UnknownScheme => {
+            Some(format!("no scheme {}; this server has {}", shown(&scheme), shared.auth.schemes()))
+        }
+        Outcome::Ensemble(NameCheck::Matches) => {
+            shared.metrics.ensemble_auth_success.increment();
+            None
+        }
+        Outcome::Ensemble(NameCheck::Skipped) => {
+            shared.metrics.ensemble_auth_skip.increment();
+            None
+        }
+        Outcome::Ensemble(NameCheck::Differs) => {
+            shared.metrics.ensemble_auth_fail.increment();
+            let name = String::from_utf8_lossy(attempt.credentials.unwrap_or_default());
+            return Err(End::Refused(format!("the client means the ensemble {}", shown(&name))));
+        }
+    };
+    let is_refused = failure.is_some();
+    if let Some(why) = failure {
+        tracing::warn!(peer = %client.peer, "authentication refused: {why}");
+        refuse(client, xid, Zxid::ZERO, Code::AUTH_FAILED);
+    } else {
         client.outbox().append(|out| {
             out.reply(xid, Zxid::ZERO, |_| Ok(()));
         });
-    } else {
-        let shown: String = scheme.chars().take(64).collect();
-        tracing::warn!(peer = %client.peer, "authentication with scheme {shown:?} failed");
-        refuse(client, xid, Zxid::ZERO, Code::AUTH_FAILED);
     }
-    Ok(is_proven)
+    Ok(!is_refused)
 }
 
 /// Replies with an error and closes.

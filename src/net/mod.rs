@@ -21,7 +21,6 @@
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
 mod accept;
-mod auth;
 mod connection;
 mod first_frame;
 pub mod frame;
@@ -36,8 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::accept::{AcceptLimits, Acceptor, bind};
-pub use self::auth::{AuthOptions, DigestAlgorithm, digest_identity};
 
+use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::runtime::{Inbox, State};
@@ -84,5 +83,5 @@ pub struct Shared {
     /// Bounds.
     pub limits: Limits,
     /// How clients prove who they are.
-    pub auth: AuthOptions,
+    pub auth: Auth,
 }

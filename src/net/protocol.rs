@@ -344,7 +344,7 @@ impl Protocol {
                         break;
                     }
                 }
-                _ if !shared.auth.is_satisfied(&client) => {
+                _ if !shared.auth.is_satisfied(&self.identities) => {
                     refuse(&client, xid, Zxid::ZERO, Code::SESSION_CLOSED_REQUIRE_SASL_AUTH);
                     self.phase = Phase::Ending;
                     break;

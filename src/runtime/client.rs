@@ -269,6 +269,16 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_proves_so_many_identities_and_no_more() {
+        let (client, _) = client(0);
+        let identity =
+            |n: usize| Identity { scheme: "digest".into(), id: format!("{n}{}:hash", "u".repeat(100_000)) };
+        let proven = (0..20).take_while(|n| client.add_identity(identity(*n))).count();
+        assert_eq!(proven, IDENTITY_BYTES_MAX / 100_000);
+        assert!(client.add_identity(identity(0)), "one it has already");
+    }
+
+    #[test]
     fn what_is_delivered_directly_is_not_written_again() {
         let (client, socket) = client(100);
         client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));

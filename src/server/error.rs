@@ -14,6 +14,9 @@ pub enum ServerError {
     /// The configuration asks for what this version cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// The configuration names a hash that is none; no configuration error in the reference, by its exit code.
+    #[error("{0}")]
+    DigestAlgorithm(String),
     /// The data directories cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -48,5 +51,17 @@ impl ServerError {
             Self::Store(StoreError::Directory(_) | StoreError::Disk(_)) => 3,
             _ => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is no configuration error there, but an exception that nobody catches.
+    #[test]
+    fn an_unknown_digest_ends_with_the_references_code() {
+        assert_eq!(ServerError::DigestAlgorithm(String::new()).exit_code(), 1);
+        assert_eq!(ServerError::Unsupported(String::new()).exit_code(), 2);
     }
 }

@@ -19,12 +19,13 @@ pub use self::loading::store_options;
 
 use self::report::{Reporter, Words};
 use crate::admin::metrics_http;
+use crate::auth::{self, Auth, digest};
 use crate::clock::{Clock, RealClock};
 use crate::config::{Config, LogIo, MetricsProvider, SnapshotCompression};
 use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
 use crate::metrics::prometheus::Exporter;
-use crate::net::{AcceptLimits, Acceptor, AuthOptions, DigestAlgorithm, Limits, Shared, bind};
+use crate::net::{AcceptLimits, Acceptor, Limits, Shared, bind};
 use crate::replica::{Options as ReplicaOptions, SweepOptions};
 use crate::request::Options as RequestOptions;
 use crate::runtime::budget::Budget;
@@ -44,6 +45,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A server that is not running yet.
 pub struct Server {
     config: Config,
+    auth: auth::Options,
 }
 
 impl Server {
@@ -64,7 +66,8 @@ impl Server {
                 "this version has no TLS yet, and only secureClientPort is set; set clientPort".into(),
             ));
         }
-        Ok(Self { config })
+        let auth = auth_options(&config)?;
+        Ok(Self { config, auth })
     }
 
     /// Recovers, serves until SIGTERM or SIGINT, and leaves everything on disk.
@@ -72,7 +75,7 @@ impl Server {
     /// # Errors
     /// Why it could not start, or had to end. What was acknowledged is on disk either way.
     pub fn run(self) -> Result<(), ServerError> {
-        let config = self.config;
+        let Self { config, auth } = self;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let metrics = Arc::new(Metrics::new());
@@ -154,7 +157,7 @@ impl Server {
             metrics: metrics.clone(),
             commands: Arc::new(Words::new(&config.four_letter_whitelist, reporter.clone())),
             limits: limits(&config),
-            auth: auth_options(&config)?,
+            auth: Auth::new(auth),
         });
         let (failed, failure) = std::sync::mpsc::sync_channel(1);
         let stop = CancellationToken::new();
@@ -306,24 +309,32 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn auth_options(config: &Config) -> Result<AuthOptions, ServerError> {
+fn auth_options(config: &Config) -> Result<auth::Options, ServerError> {
     let name = &config.digest_auth_algorithm;
-    let digest_algorithm = DigestAlgorithm::from_java_name(name).ok_or_else(|| {
-        ServerError::Unsupported(format!(
-            "DigestAuthenticationProvider.digestAlg={name}: must be SHA1, SHA-256, SHA-384 or SHA-512"
+    let digest_algorithm = digest::Algorithm::from_java_name(name).ok_or_else(|| {
+        ServerError::DigestAlgorithm(format!(
+            "DigestAuthenticationProvider.digestAlg={name}: must be one of {}",
+            digest::Algorithm::java_names()
         ))
     })?;
-    Ok(AuthOptions {
+    Ok(auth::Options {
         digest_enabled: config.digest_auth_enabled,
         digest_algorithm,
         super_digest: config.super_digest.clone(),
+        key_enabled: config.key_auth_enabled,
+        ensemble_enabled: config.ensemble_auth_enabled,
+        ensemble_names: config.ensemble_auth_names.clone(),
         required_schemes: config.enforce_auth_enabled.then(|| config.enforce_auth_schemes.clone()),
     })
 }
 
 fn request_options(config: &Config) -> RequestOptions {
     RequestOptions {
-        acl: AclRules { skip: config.skip_acl, digest: config.digest_auth_enabled },
+        acl: AclRules {
+            skip: config.skip_acl,
+            digest: config.digest_auth_enabled,
+            key: config.key_auth_enabled,
+        },
         extended_types: config.extended_types_enabled,
         enforce_quota: config.enforce_quota,
         digest: config.digest_enabled,

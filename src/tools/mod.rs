@@ -20,9 +20,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::auth::digest;
 use crate::clock::{Clock, RealClock};
 use crate::disk::{DiskError, RealDisk};
-use crate::net::{DigestAlgorithm, digest_identity};
 use crate::snapshot::{SnapshotError, retention};
 use crate::txnlog::LogError;
 
@@ -134,7 +134,7 @@ pub fn hash(pairs: &[String], out: &mut dyn Write) -> Result {
         if !pair.contains(':') {
             return Err(ToolError::call(format!("{pair}: give user:password")));
         }
-        writeln!(out, "{pair}->{}", digest_identity(pair, DigestAlgorithm::Sha1))?;
+        writeln!(out, "{pair}->{}", digest::identity(pair, digest::Algorithm::default()))?;
     }
     Ok(())
 }

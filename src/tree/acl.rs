@@ -34,11 +34,13 @@ pub struct AclRules {
     pub skip: bool,
     /// Whether `digest` is switched on.
     pub digest: bool,
+    /// Whether `key` is switched on.
+    pub key: bool,
 }
 
 impl Default for AclRules {
     fn default() -> Self {
-        Self { skip: false, digest: true }
+        Self { skip: false, digest: true, key: false }
     }
 }
 
@@ -69,6 +71,7 @@ pub fn permits<'a>(
             "world" => id == "anyone",
             "digest" => rules.digest && identities.contains(scheme, id),
             "ip" => identities.has_address_in(id),
+            "key" => rules.key && acl.id.id.is_some() && identities.contains(scheme, id),
             _ => false,
         }
     })
@@ -101,6 +104,8 @@ pub fn fix_up<'a>(
         match (scheme, acl.id.id.as_deref()) {
             ("world" | "ip", None) => return Err(Code::MARSHALLING_ERROR),
             ("digest", None) if rules.digest => return Err(Code::MARSHALLING_ERROR),
+            // The reference writes this null to its log, and does not survive it.
+            ("key", None) if rules.key => return Err(Code::MARSHALLING_ERROR),
             ("world", Some("anyone")) => stored.push(acl),
             ("auth", _) => {
                 let before = stored.len();
@@ -120,6 +125,7 @@ pub fn fix_up<'a>(
             }
             ("digest", Some(id)) if rules.digest && is_digest_id(id) => stored.push(acl),
             ("ip", Some(id)) if ip::Range::parse(id).is_some() => stored.push(acl),
+            ("key", Some(_)) if rules.key => stored.push(acl),
             _ => return Err(Code::INVALID_ACL),
         }
     }
@@ -167,7 +173,11 @@ fn is_digest_id(id: &str) -> bool {
 }
 
 fn is_authenticated(identity: &Identity, rules: AclRules) -> bool {
-    identity.scheme == "digest" && rules.digest
+    match identity.scheme.as_str() {
+        "digest" => rules.digest,
+        "key" => rules.key,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -214,6 +224,23 @@ mod tests {
         assert_eq!(fix(&[(None, None), (None, None)]), Err(Code::MARSHALLING_ERROR));
         assert_eq!(fix(&[(Some("nope"), Some("x")), (None, None)]), Err(Code::MARSHALLING_ERROR));
         assert_eq!(fix(&[(None, None), (Some("world"), Some("anyone"))]), Err(Code::INVALID_ACL));
+    }
+
+    /// The reference's `key` scheme takes every id but a null, which ends the reference.
+    #[test]
+    fn the_key_scheme_takes_part_where_it_has_a_provider() {
+        let rules = AclRules { key: true, ..AclRules::default() };
+        let me = [identity("ip", "127.0.0.1"), identity("key", "")];
+        let null = Acl { perms: 1, id: Id { scheme: Some("key".into()), id: None } };
+        assert_eq!(fix_up(Some(vec![null.clone()]), &[], rules), Err(Code::MARSHALLING_ERROR));
+        for list in [vec![acl(1, "key", "")], vec![acl(1, "key", "anything")]] {
+            assert_eq!(fix_up(Some(list.clone()), &[], rules), Ok(list.clone()));
+            assert_eq!(fix_up(Some(list), &[], AclRules::default()), Err(Code::INVALID_ACL));
+        }
+        assert_eq!(fix_up(Some(vec![acl(1, "auth", "")]), &me, rules), Ok(vec![acl(1, "key", "")]));
+        assert!(permits(&[acl(1, "key", "")], 1, &me, rules));
+        assert!(!permits(&[acl(1, "key", "")], 1, &me, AclRules::default()));
+        assert!(!permits(&[acl(1, "key", "x"), null], 1, &me, rules));
     }
 
     /// Entries and identities multiply: a frame of a megabyte came to gigabytes, and already a list of some
@@ -280,7 +307,7 @@ mod tests {
             wanted in 1..4i32,
             rules in (proptest::bool::weighted(0.1), proptest::bool::weighted(0.8)),
         ) {
-            let rules = AclRules { skip: rules.0, digest: rules.1 };
+            let rules = AclRules { skip: rules.0, digest: rules.1, key: false };
             let named = |scheme: usize, n: usize| match scheme {
                 0 => ("world".to_owned(), ["anyone", "else"][usize::from(n > 0)].to_owned()),
                 1 => ("digest".into(), n.to_string()),

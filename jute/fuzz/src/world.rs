@@ -8,7 +8,7 @@ use jute::records::proto::{AuthPacket, ConnectRequest, ConnectResponse, RequestH
 use jute::records::txn::CreateSessionTxn;
 use jute::txn::TxnEntry;
 use jute::{Code, OpCode, Reader, SessionId, Zxid};
-use oxkeeper::net::{DigestAlgorithm, digest_identity};
+use oxkeeper::auth::digest;
 use oxkeeper::request::prepare::{Prepared, Preparer};
 use oxkeeper::request::read::Read;
 use oxkeeper::request::reply::write_body;
@@ -54,7 +54,7 @@ impl World {
     pub(crate) fn new(switches: u8) -> Self {
         let on = |bit: u8| switches & 1 << bit != 0;
         let options = Options {
-            acl: AclRules { skip: on(0), digest: !on(1) },
+            acl: AclRules { skip: on(0), digest: !on(1), key: false },
             extended_types: on(2),
             enforce_quota: on(3),
             digest: true,
@@ -205,7 +205,7 @@ impl World {
             peer.is_dead = true;
             return;
         };
-        let id = digest_identity(&String::from_utf8_lossy(&auth), DigestAlgorithm::Sha1);
+        let id = digest::identity(&String::from_utf8_lossy(&auth), digest::Algorithm::default());
         if !peer.client.add_identity(Identity { scheme: "digest".into(), id }) {
             peer.is_dead = true;
             return;
