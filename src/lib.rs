@@ -3,8 +3,8 @@
 //! The map, in reading order; `docs/ARCHITECTURE.md` tells the rest. An arrow goes only upwards.
 //!
 //! - `jute` (its own crate): the records everybody speaks.
-//! - [`clock`], [`disk`], [`metrics`]: the seams to time, files and monitoring. `fault`: what a build for
-//!   tests can get wrong on purpose.
+//! - [`clock`], [`disk`], [`metrics`], [`logging`]: the seams to time, files, monitoring and the log.
+//!   `fault`: what a build for tests can get wrong on purpose.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
 //! - [`txnlog`], [`snapshot`]: what is on disk.
@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod disk;
 mod fault;
+pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod pipeline;

@@ -21,6 +21,7 @@ use super::Shared;
 use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::meter::ReadMeter;
+use crate::logging::shown;
 use crate::request::client::Socket;
 use crate::request::outbox::Outbox;
 use crate::request::read::Read;
@@ -471,7 +472,7 @@ fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u8]) -> Resu
     if shared.auth.authenticate(client, &scheme, packet.auth.as_deref()) {
         client.outbox().reply(xid, Zxid::ZERO, |_| Ok(()));
     } else {
-        tracing::warn!(peer = %client.peer, "authentication with scheme {scheme:?} failed");
+        tracing::warn!(peer = %client.peer, "authentication with scheme {} failed", shown(&scheme));
         refuse(client, xid, Zxid::ZERO, Code::AUTH_FAILED);
     }
     Ok(())

@@ -3,6 +3,7 @@
 use jute::Code;
 
 use crate::fault::{self, Fault};
+use crate::logging::shown;
 use crate::request::prepare::Context;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
 
@@ -28,6 +29,7 @@ fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -
         return Ok(());
     }
     let kind = if hard > -1 { "hard" } else { "soft" };
+    let path = shown(path);
     tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
     if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
 }
