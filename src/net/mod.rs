@@ -13,12 +13,13 @@
 //! | unread events | `request::client::EVENT_BYTES_MAX` | the connection closes |
 //! | watches | `request::client::WATCH_BYTES_MAX` of memory | the connection closes |
 //! | identities | `request::client::IDENTITY_BYTES_MAX` | authentication fails |
-//! | connections | `maxClientCnxns`, `maxCnxns` | closed at accept |
+//! | connections | `maxClientCnxns`, `maxCnxns`, the system's limit of open files less some for files | closed at accept |
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
 mod accept;
 mod auth;
 mod connection;
+mod descriptors;
 mod first_frame;
 #[doc(hidden)] // for the fuzz targets
 pub mod frame;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use self::accept::{AcceptLimits, Acceptor, bind};
 pub use self::auth::{AuthOptions, DigestAlgorithm, digest_identity};
+pub use self::descriptors::Descriptors;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
