@@ -3,7 +3,7 @@
 //! The map, in reading order; `docs/ARCHITECTURE.md` tells the rest. An arrow goes only upwards.
 //!
 //! - `jute` (its own crate): the records everybody speaks.
-//! - [`clock`], [`disk`], [`metrics`]: the seams to time, files and monitoring.
+//! - [`clock`], [`disk`], [`metrics`], [`logging`]: the seams to time, files, monitoring and the log.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
 //! - [`auth`]: the schemes by which a client proves who it is. Pure.
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod disk;
+pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod replica;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use oxkeeper::cli::{Cli, Launch};
 use oxkeeper::config::{Config, ConfigError, Environment};
+use oxkeeper::logging;
 use oxkeeper::server::{Server, ServerError, store_options};
 use oxkeeper::tools::{ToolError, doctor};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let launch = Cli::parse().launch().unwrap_or_else(|error| error.exit());
@@ -17,12 +17,14 @@ fn main() -> ExitCode {
         Launch::Doctor { .. } => return run_tool(|out| examine(&launch, out)),
         _ => {}
     }
-    let filter = EnvFilter::try_from_env("OXKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout()))
-        .init();
+    // Until the last line: dropped, it waits for what was logged.
+    let _log = match logging::start() {
+        Ok(log) => log,
+        Err(error) => {
+            let _nobody_listens = writeln!(std::io::stderr(), "cannot start the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let config = match launch.config(&Environment::of_process()) {
         Ok(config) => config,
         Err(error) => {

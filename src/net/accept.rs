@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Descriptors;
 use super::Shared;
 use super::connection::Connection;
 use crate::runtime::Client;
@@ -27,6 +28,8 @@ pub struct AcceptLimits {
     pub total: usize,
     /// Whether sockets are kept alive by the system.
     pub keepalive: bool,
+    /// Of the process.
+    pub descriptors: Descriptors,
 }
 
 /// Opens a listening socket.
@@ -74,8 +77,8 @@ impl Acceptor {
             match accepted {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) => {
-                    // Out of descriptors, or a client that was gone before it was accepted.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    // A client that was gone before it was accepted, or no descriptors in the whole system.
+                    tracing::warn!("cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }
@@ -86,17 +89,31 @@ impl Acceptor {
     pub async fn drain(&self, patience: Duration) {
         self.tasks.close();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "connections did not end in time");
+            let left = self.tasks.len();
+            tracing::warn!(
+                "{left} connections did not end within {patience:?}; the server ends without them"
+            );
         }
     }
 
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        if !self.limits.descriptors.leaves_enough(&stream) {
+            let (limit, reserve) = self.limits.descriptors.limit_and_reserve();
+            self.shared.metrics.connection_rejected.increment();
+            tracing::warn!(
+                %peer,
+                "connection refused: the system lets this process have {limit} open files (ulimit -n), and the \
+                 last {reserve} are kept for logs and snapshots; raise the limit or lower maxCnxns"
+            );
+            return;
+        }
         let address = peer.ip().to_canonical();
         let over_total = self.limits.total > 0 && self.shared.state.client_count() >= self.limits.total;
         if over_total || !self.enter(address) {
             self.shared.metrics.connection_rejected.increment();
             let limit = if over_total { "maxCnxns" } else { "maxClientCnxns" };
-            tracing::warn!(%peer, "too many connections; see {limit}");
+            let most = if over_total { self.limits.total } else { self.limits.per_address };
+            tracing::warn!(%peer, "connection refused: there are {most} already, and {limit} allows no more");
             return;
         }
         let tuned = stream.set_nodelay(true);

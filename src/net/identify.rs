@@ -6,7 +6,8 @@ use jute::{Code, Reader, Zxid, write};
 
 use super::Shared;
 use super::protocol::End;
-use crate::auth::{Attempt, NameCheck, Outcome, shown};
+use crate::auth::{Attempt, NameCheck, Outcome};
+use crate::logging::shown;
 use crate::runtime::Client;
 use crate::runtime::outbox::Closing;
 

@@ -17,11 +17,12 @@
 //! | watches | [`WATCH_BYTES_MAX`](crate::request::read::WATCH_BYTES_MAX) of memory | the connection closes |
 //! | identities | [`IDENTITY_BYTES_MAX`](crate::runtime::client::IDENTITY_BYTES_MAX) | authentication fails |
 //! | input, requests and replies of all connections | [`Budget`](crate::runtime::budget::Budget) | all but pings, closes, deletes and returning sessions wait, then close |
-//! | connections | `maxClientCnxns`, `maxCnxns` | closed at accept |
+//! | connections | `maxClientCnxns`, `maxCnxns`, the system's limit of open files less some for files | closed at accept |
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
 mod accept;
 mod connection;
+mod descriptors;
 mod first_frame;
 pub mod frame;
 mod identify;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::accept::{AcceptLimits, Acceptor, bind};
+pub use self::descriptors::Descriptors;
 
 use crate::auth::Auth;
 use crate::clock::Clock;

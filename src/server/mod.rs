@@ -25,7 +25,7 @@ use crate::config::{Config, LogIo, MetricsProvider, SnapshotCompression};
 use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
 use crate::metrics::prometheus::Exporter;
-use crate::net::{AcceptLimits, Acceptor, Limits, Shared, bind};
+use crate::net::{AcceptLimits, Acceptor, Descriptors, Limits, Shared, bind};
 use crate::replica::{Options as ReplicaOptions, SweepOptions};
 use crate::request::Options as RequestOptions;
 use crate::runtime::budget::Budget;
@@ -261,6 +261,7 @@ async fn serve(
         per_address: usize::try_from(config.max_client_cnxns).unwrap_or(0),
         total: usize::try_from(config.max_cnxns).unwrap_or(0),
         keepalive: config.client_tcp_keepalive,
+        descriptors: Descriptors::raise(),
     };
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;

@@ -2,6 +2,7 @@
 
 use jute::Code;
 
+use crate::logging::shown;
 use crate::request::context::Context;
 use crate::tree::path;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
@@ -35,6 +36,7 @@ fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -
         return Ok(());
     }
     let kind = if hard > -1 { "hard" } else { "soft" };
+    let path = shown(path);
     tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
     if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
 }
