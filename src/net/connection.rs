@@ -1,11 +1,7 @@
-//! One client's connection: a task that moves bytes between a socket and [`Protocol`].
-//!
-//! The task is one loop: write what the outbox holds, read what came, serve it, until both sides would block.
+//! One client's connection: the task that turns its [`Pump`], with the deadlines of a connection.
 
 use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use jute::SessionId;
@@ -13,13 +9,12 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::protocol::{Consumed, End, Phase, Protocol};
+use super::protocol::{End, Phase, Protocol};
+use super::pump::{Pause, Pump};
 use super::transport::Transport;
 use crate::runtime::Client;
 use crate::runtime::outbox::Closing;
 
-/// Replies waiting for the socket; a buffer that grew beyond this for a large one is given back.
-const KEEP_BYTES: usize = 256 << 10;
 /// Time between two looks whether the server has memory again.
 const MEMORY_RETRY: Duration = Duration::from_millis(20);
 /// How long a connection waits for the server to have memory.
@@ -29,38 +24,15 @@ const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Connection {
     shared: Arc<Shared>,
     client: Arc<Client>,
-    protocol: Protocol,
-    transport: Transport,
-    /// Being written; what was written of it is `sent`.
-    output: Vec<u8>,
-    sent: usize,
-    is_registered: bool,
-}
-
-/// What the loop came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pause {
-    /// The phase that was waited for is there.
-    Reached,
-    /// Everything was written, and the connection is to end.
-    Ended,
-    /// The server holds as much for its clients as it may.
-    NoMemory,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    None,
-    Some,
-    Ended,
+    pump: Pump<Transport>,
 }
 
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, stream: TcpStream) -> Self {
         let transport = Transport::plain(stream);
         client.set_socket(transport.direct());
-        let protocol = Protocol::new(shared.clone(), client.clone());
-        Self { shared, client, protocol, transport, output: Vec::new(), sent: 0, is_registered: false }
+        let pump = Pump::new(Protocol::new(shared.clone(), client.clone()), transport);
+        Self { shared, client, pump }
     }
 
     /// Serves the client until either side ends it.
@@ -70,9 +42,9 @@ impl Connection {
             () = stop.cancelled() => None,
             end = self.serve(deadline) => end.err(),
         };
-        self.protocol.hang_up();
+        self.pump.protocol.hang_up();
         let peer = self.client.peer;
-        if let Err(error) = self.transport.hang_up() {
+        if let Err(error) = self.pump.stream.hang_up() {
             tracing::trace!(%peer, %error, "client was gone already");
         }
         let session = self.client.session().map_or(SessionId::NONE, |session| session.id);
@@ -99,7 +71,7 @@ impl Connection {
                 }
             }
         }
-        if let Phase::Word(word) = self.protocol.phase() {
+        if let Phase::Word(word) = self.pump.protocol.phase() {
             self.answer_word(word, deadline).await?;
         }
         self.serve_until(|_| false).await.map(drop)
@@ -109,12 +81,7 @@ impl Connection {
     async fn serve_until(&mut self, done: impl Fn(Phase) -> bool) -> Result<Pause, End> {
         let mut lacks_since: Option<tokio::time::Instant> = None;
         loop {
-            let pause = poll_fn(|cx| {
-                let polled = self.poll_until(cx, &done);
-                self.protocol.account(self.output.len() - self.sent);
-                polled
-            })
-            .await?;
+            let pause = poll_fn(|cx| self.pump.poll_until(cx, &done)).await?;
             if pause != Pause::NoMemory {
                 return Ok(pause);
             }
@@ -134,140 +101,11 @@ impl Connection {
         }
     }
 
-    /// Moves bytes until the phase is `done`, or the connection has ended, or what came has to wait.
-    fn poll_until(
-        &mut self,
-        cx: &mut Context<'_>,
-        done: &impl Fn(Phase) -> bool,
-    ) -> Poll<Result<Pause, End>> {
-        if !self.is_registered {
-            self.is_registered = true;
-            self.client.outbox().set_task(cx.waker().clone());
-        }
-        loop {
-            if done(self.protocol.phase()) {
-                return Poll::Ready(Ok(Pause::Reached));
-            }
-            let wrote = self.poll_write(cx)?;
-            if wrote == Progress::Ended {
-                return Poll::Ready(Ok(Pause::Ended));
-            }
-            let consumed = self.protocol.consume(self.unsent())?;
-            match consumed {
-                Consumed::SliceOver => {
-                    // The replies go out now, the rest of the input has its turn after others.
-                    self.poll_write(cx)?;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Consumed::NoMemory => {
-                    self.poll_write(cx)?;
-                    return Poll::Ready(Ok(Pause::NoMemory));
-                }
-                Consumed::Nothing | Consumed::Something => {}
-            }
-            let read = if self.protocol.may_read(self.unsent()) { self.poll_read(cx)? } else { false };
-            if wrote == Progress::Some || consumed == Consumed::Something || read {
-                continue;
-            }
-            if self.client.is_asked_to_listen() {
-                self.listen();
-            }
-            if self.protocol.awaits_writer(self.unsent()) {
-                // Looked at again after asking to be woken: what it waits for may have come in between.
-                self.client.outbox().require_wake();
-                if self.protocol.may_go_on(self.unsent()) {
-                    continue;
-                }
-            }
-            return Poll::Pending;
-        }
-    }
-
-    const fn unsent(&self) -> usize {
-        self.output.len() - self.sent
-    }
-
-    /// Says whether the client has been silent, if that can be said: nothing came that was not looked at.
-    fn listen(&self) {
-        if self.protocol.is_listening(self.unsent()) && !self.transport.has_unread() {
-            self.client.set_silent(self.shared.clock.now_ms());
-        }
-    }
-
-    /// Writes what the outbox holds.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<Progress, End> {
-        let mut progress = Progress::None;
-        loop {
-            if self.sent == self.output.len() {
-                self.output.clear();
-                self.sent = 0;
-                if self.output.capacity() > KEEP_BYTES {
-                    self.output = Vec::new();
-                }
-                let mut outbox = self.client.outbox();
-                let packets = outbox.take_packets();
-                if packets.count > 0 {
-                    self.shared.state.stats.count_packets(packets);
-                    self.shared.metrics.response_bytes.add(packets.bytes - packets.event_bytes);
-                    self.shared.metrics.watch_bytes.add(packets.event_bytes);
-                }
-                let has_more = outbox.collect(&mut self.output, cx.waker());
-                let accounted = outbox.forget_accounted();
-                if accounted > 0 {
-                    self.shared.state.budget.hold(-(accounted as i64));
-                }
-                match outbox.closing() {
-                    Some(Closing::Now) => return Ok(Progress::Ended),
-                    Some(Closing::Refused(why)) => return Err(End::Refused(why.into())),
-                    Some(Closing::AfterReplies) if !has_more => return Ok(Progress::Ended),
-                    Some(Closing::AfterReplies) => self.protocol.set_ending(),
-                    None => {}
-                }
-                if !has_more {
-                    return Ok(progress);
-                }
-                progress = Progress::Some;
-                continue;
-            }
-            match self.transport.try_write(self.output.get(self.sent..).unwrap_or_default()) {
-                Ok(count) => {
-                    self.sent += count;
-                    progress = Progress::Some;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.client.is_ended() {
-                        return Ok(Progress::Ended);
-                    }
-                    match self.transport.poll_write_ready(cx) {
-                        Poll::Pending => return Ok(progress),
-                        Poll::Ready(ready) => ready.map_err(End::Failed)?,
-                    }
-                }
-                Err(error) => return Err(End::Failed(error)),
-            }
-        }
-    }
-
-    /// A read that leaves room in the buffer has emptied the socket: no other is needed to see that.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let transport = &mut self.transport;
-        match self.protocol.input().fill(|buffer| transport.poll_read(cx, buffer)) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Ok(0)) => Err(End::Closed),
-            Poll::Ready(Ok(_)) => Ok(true),
-            Poll::Ready(Err(error)) => Err(End::Failed(error)),
-        }
-    }
-
     async fn answer_word(&mut self, word: [u8; 4], deadline: tokio::time::Instant) -> Result<(), End> {
         let commands = self.shared.commands.clone();
         let wanted = commands.extra_bytes(word);
-        while self.protocol.input().unread().len() < wanted {
-            let more = poll_fn(|cx| {
-                let transport = &mut self.transport;
-                self.protocol.input().fill(|buffer| transport.poll_read(cx, buffer))
-            });
+        while self.pump.protocol.input().unread().len() < wanted {
+            let more = poll_fn(|cx| self.pump.poll_fill(cx));
             let count = tokio::time::timeout_at(deadline, more)
                 .await
                 .map_err(|_| End::Refused("a four-letter word came without its argument".into()))?
@@ -276,14 +114,14 @@ impl Connection {
                 return Err(End::Closed);
             }
         }
-        let extra = self.protocol.input().unread().get(..wanted).unwrap_or_default().to_vec();
+        let extra = self.pump.protocol.input().unread().get(..wanted).unwrap_or_default().to_vec();
         let answering = tokio::task::spawn_blocking(move || commands.answer(word, &extra));
         let text =
             answering.await.map_err(|error| End::Refused(format!("a four-letter word failed: {error}")))?;
         let mut outbox = self.client.outbox();
         outbox.append(|out| out.raw(|out| out.extend_from_slice(&text)));
         outbox.close(Closing::AfterReplies);
-        self.protocol.set_ending();
+        self.pump.protocol.set_ending();
         Ok(())
     }
 }

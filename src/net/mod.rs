@@ -28,7 +28,8 @@ pub mod frame;
 mod identify;
 mod meter;
 pub mod protocol;
-mod transport;
+pub mod pump;
+pub mod transport;
 mod turn;
 mod window;
 

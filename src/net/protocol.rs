@@ -156,7 +156,9 @@ impl Protocol {
     #[must_use]
     pub fn is_listening(&self, unsent: usize) -> bool {
         let is_stuck = unsent >= self.shared.limits.unsent_bytes_max;
-        matches!(self.phase, Phase::Closing | Phase::Ending) || is_stuck || self.may_read(unsent)
+        matches!(self.phase, Phase::Closing | Phase::Ending)
+            || is_stuck
+            || self.may_read(unsent) && !self.is_blocked
     }
 
     /// Whether as many requests wait for the writer as may.

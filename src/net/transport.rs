@@ -13,6 +13,24 @@ use tokio_util::io::poll_read_buf;
 
 use crate::runtime::client::Socket;
 
+/// A stream of bytes that never blocks.
+pub trait Stream {
+    /// Appends what came; 0 says that the client closed its side.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>>;
+
+    /// Writes what it takes without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing now; any other error is its end.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Waits until it takes more.
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether there are bytes that came and were not read.
+    fn has_unread(&self) -> bool;
+}
+
 /// What carries a connection.
 #[derive(Debug)]
 pub(super) enum Transport {
@@ -37,36 +55,6 @@ impl Transport {
         Arc::new(DirectSocket(Arc::downgrade(writer)))
     }
 
-    /// Appends what came; 0 says that the client closed its side.
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
-    ) -> Poll<io::Result<usize>> {
-        let Self::Plain { reader, .. } = self;
-        poll_read_buf(Pin::new(reader), cx, buffer)
-    }
-
-    /// Writes what it takes without waiting.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Self::Plain { writer, .. } = self;
-        writer.try_write(bytes)
-    }
-
-    /// Waits until it takes more.
-    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self::Plain { writer, .. } = self;
-        writer.as_ref().as_ref().poll_write_ready(cx)
-    }
-
-    /// Whether the system holds bytes that came and were not read, asked of the system itself.
-    pub(super) fn has_unread(&self) -> bool {
-        let Self::Plain { reader, .. } = self;
-        let mut byte = [0_u8];
-        let peeked = rustix::net::recv(reader.as_ref(), &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        peeked.is_ok_and(|(count, _)| count > 0)
-    }
-
     /// Ends the stream in order. What the client sent and nobody reads is drained first: closing over it
     /// would reset the connection, and with it the replies on their way.
     pub(super) fn hang_up(&self) -> io::Result<()> {
@@ -78,6 +66,30 @@ impl Transport {
             }
         }
         Ok(rustix::net::shutdown(reader.as_ref(), Shutdown::Both)?)
+    }
+}
+
+impl Stream for Transport {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let Self::Plain { reader, .. } = self;
+        poll_read_buf(Pin::new(reader), cx, buffer)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Self::Plain { writer, .. } = self;
+        writer.try_write(bytes)
+    }
+
+    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self::Plain { writer, .. } = self;
+        writer.as_ref().as_ref().poll_write_ready(cx)
+    }
+
+    fn has_unread(&self) -> bool {
+        let Self::Plain { reader, .. } = self;
+        let mut byte = [0_u8];
+        let peeked = rustix::net::recv(reader.as_ref(), &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        peeked.is_ok_and(|(count, _)| count > 0)
     }
 }
 
