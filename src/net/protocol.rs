@@ -161,6 +161,16 @@ impl Protocol {
             || self.may_read(unsent) && !self.is_blocked
     }
 
+    /// The client took some of so many bytes of output. While it is not read from, as it has so much to read
+    /// itself, this is how it is heard from.
+    pub(super) fn took(&self, unsent: usize) {
+        if unsent >= self.shared.limits.unsent_bytes_max
+            && let Some(session) = self.client.session()
+        {
+            session.touch(self.shared.clock.now_ms());
+        }
+    }
+
     /// Whether as many requests wait for the writer as may.
     fn is_busy(&self) -> bool {
         let limits = &self.shared.limits;

@@ -154,6 +154,7 @@ impl<S: Stream> Pump<S> {
             }
             match self.stream.try_write(self.output.get(self.sent..).unwrap_or_default()) {
                 Ok(count) => {
+                    self.protocol.took(self.unsent());
                     self.sent += count;
                     progress = Progress::Some;
                 }

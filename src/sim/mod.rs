@@ -4,6 +4,7 @@
 //! - [`crash`]: what may be left of it after a power cut.
 //! - [`model`]: a tree so plain that it can be believed; the judge of what recovery gives.
 //! - [`storage_script`]: a server's storage, driven by a script.
+//! - [`server`]: a whole server, its clients and its faults, from one number.
 //! - [`check`]: every power cut of a script, and what must hold after each.
 
 mod check;
@@ -11,6 +12,7 @@ mod crash;
 mod disk;
 mod file;
 mod model;
+mod server;
 mod storage_script;
 
 mod corruption_test;

@@ -1,0 +1,22 @@
+//! A session that has ended, or has moved to another connection, does nothing any more: not what was sent
+//! behind its end, and not what its earlier connection sends.
+
+use std::collections::HashSet;
+
+use jute::OpCode;
+use jute::txn::TxnEntry;
+
+use crate::sim::server::history::History;
+
+pub(super) fn check(history: &History, logged: &[TxnEntry]) {
+    let forbidden: HashSet<_> = history.forbidden.iter().copied().collect();
+    let mut ended = HashSet::new();
+    for TxnEntry { header, .. } in logged {
+        let (session, xid) = (header.client_id, header.cxid);
+        assert!(!forbidden.contains(&(session, xid)), "{} of {session} was carried out", header.zxid);
+        assert!(!ended.contains(&session), "{} is of {session}, which has ended", header.zxid);
+        if header.r#type == OpCode::CLOSE_SESSION.0 {
+            ended.insert(session);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What must hold of everything that clients saw, given what the log says happened. One property a file.
+
+mod acknowledged;
+mod events;
+mod fenced;
+mod reads;
+mod session_ends;
+
+use jute::txn::TxnEntry;
+
+use super::history::History;
+
+/// Panics at the first thing that is wrong.
+pub(super) fn check(history: &History, logged: &[TxnEntry]) {
+    acknowledged::check(history, logged);
+    fenced::check(history, logged);
+    session_ends::check(logged);
+    reads::check(history, logged);
+    events::check(history, logged);
+}

@@ -1,0 +1,230 @@
+//! One server process on a simulated disk.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use jute::Zxid;
+use jute::txn::TxnEntry;
+
+use super::stream::SimStream;
+use crate::auth::Auth;
+use crate::clock::{Clock, ManualClock};
+use crate::disk::Disk;
+use crate::metrics::Metrics;
+use crate::net::protocol::Protocol;
+use crate::net::pump::Pump;
+use crate::net::{Commands, Limits, Shared};
+use crate::replica::{Options, SweepOptions};
+use crate::request::Options as RequestOptions;
+use crate::runtime::budget::Budget;
+use crate::runtime::snapshots::{self, Job};
+use crate::runtime::{Client, Inbox, Parts, Snapshots, State, Turn, Writer};
+use crate::session::Sessions;
+use crate::sim::disk::SimDisk;
+use crate::snapshot::Compression;
+use crate::store::testing::start;
+use crate::tree::{AclRules, Cursor};
+use crate::txnlog::{self, Gaps, Io, Log};
+
+pub(super) const DATA: &str = "/data/version-2";
+/// What the clients ask for at least and at most.
+pub(super) const TIMEOUTS_MS: (i32, i32) = (4000, 10_000);
+/// What all clients may make the server hold.
+pub(super) const MEMORY_BYTES: usize = 4 << 20;
+
+pub(super) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
+    acl: AclRules { skip: false, digest: true, key: false },
+    extended_types: false,
+    enforce_quota: true,
+    digest: true,
+    close_session_lists: true,
+    reconfig: false,
+    txn_bytes_max: 2 << 20,
+};
+
+pub(super) const LIMITS: Limits = Limits {
+    frame_bytes_max: 1 << 20,
+    requests_max: 64,
+    request_bytes_max: 64 << 10,
+    unsent_bytes_max: 32 << 10,
+    sessionless: Duration::from_secs(10),
+};
+
+/// A running process.
+pub(super) struct Machine {
+    pub(super) shared: Arc<Shared>,
+    pub(super) disk: SimDisk,
+    writer: Writer,
+    next_connection: u64,
+}
+
+/// A connection as the server has it.
+pub(super) struct Link {
+    pump: Pump<SimStream>,
+    is_over: bool,
+}
+
+impl Machine {
+    /// Recovers what is on the disk.
+    pub(super) fn start(disk: &SimDisk, clock: &Arc<ManualClock>, io: Io) -> Self {
+        let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
+        let (tree, recovered, snapshot) = start(&dynamic).expect("a start needs no human");
+        let last = tree.last_zxid();
+        let now = clock.now_ms();
+        let mut sessions = Sessions::new(500, 1, now);
+        for (id, timeout_ms) in recovered {
+            sessions.track(id, timeout_ms, now);
+            sessions.commit(id);
+        }
+        let budget = Budget::new(MEMORY_BYTES, None);
+        let state = Arc::new(State::new(tree, sessions, REQUEST_OPTIONS, budget, now));
+        let options =
+            txnlog::Options { prealloc_bytes: 64 << 10, io, ..txnlog::Options::new(PathBuf::from(DATA)) };
+        let log = Log::open(dynamic.clone(), options, last).expect("the log can be opened");
+        let metrics = Arc::new(Metrics::new());
+        let job = Job {
+            state: state.clone(),
+            disk: dynamic,
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            options: snapshots::Options {
+                directory: PathBuf::from(DATA),
+                compression: Compression::None,
+                txns: 100,
+                log_bytes: None,
+                digest: true,
+                last_zxid: false,
+            },
+        };
+        let mut taker = Taker { job, txns: 0 };
+        if snapshot.is_none() {
+            taker.start();
+        }
+        let inbox = Arc::new(Inbox::default());
+        let sweep = SweepOptions { interval_ms: 1000, per_minute: 6000, never_used_ms: 0 };
+        let (min_session_timeout_ms, max_session_timeout_ms) = TIMEOUTS_MS;
+        let writer = Writer::new(Parts {
+            state: state.clone(),
+            inbox: inbox.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            log,
+            snapshots: Box::new(taker),
+            options: Options {
+                request: REQUEST_OPTIONS,
+                min_session_timeout_ms,
+                max_session_timeout_ms,
+                sweep,
+            },
+        });
+        let shared = Arc::new(Shared {
+            state,
+            inbox,
+            clock: clock.clone(),
+            metrics,
+            commands: Arc::new(NoWords),
+            limits: LIMITS,
+            auth: Auth::new(crate::auth::Options::default()),
+        });
+        Self { shared, disk: disk.clone(), writer, next_connection: 1 }
+    }
+
+    /// A client connects.
+    pub(super) fn accept(&mut self, stream: &SimStream) -> Link {
+        let id = self.next_connection;
+        self.next_connection += 1;
+        let client = Arc::new(Client::new(id, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0));
+        client.set_socket(Arc::new(stream.clone()));
+        self.shared.state.register(client.clone());
+        Link { pump: Pump::new(Protocol::new(self.shared.clone(), client), stream.clone()), is_over: false }
+    }
+
+    /// The writer takes a turn. False when the disk has lost its power.
+    pub(super) fn turn(&mut self) -> bool {
+        match self.writer.turn() {
+            Ok(turn) => turn == Turn::Continue,
+            Err(error) => {
+                assert!(self.disk.is_stopped(), "the log failed: {error}");
+                false
+            }
+        }
+    }
+
+    /// Every transaction in the log, as a reader finds them.
+    pub(super) fn logged(disk: &SimDisk) -> Vec<TxnEntry> {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut entries = Vec::new();
+        let mut push = |entry| entries.push(entry);
+        txnlog::replay(&disk, Path::new(DATA), Zxid::ZERO, Gaps::Refuse, &mut push, &mut |_| {})
+            .expect("the log can be read");
+        entries
+    }
+}
+
+impl Link {
+    /// The connection's task takes a turn. False when it has ended.
+    pub(super) fn poll(&mut self) -> bool {
+        if self.is_over {
+            return false;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.pump.poll_until(&mut cx, &|_| false) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(crate::net::pump::Pause::NoMemory)) => {}
+            Poll::Ready(_) => self.end(),
+        }
+        !self.is_over
+    }
+
+    /// The connection is gone.
+    pub(super) fn end(&mut self) {
+        if !self.is_over {
+            self.is_over = true;
+            self.pump.protocol.hang_up();
+            self.pump.stream.close();
+        }
+    }
+}
+
+/// Takes a whole snapshot at once; what is taken while transactions go on is the fuzzy snapshot test's.
+struct Taker {
+    job: Job,
+    txns: u64,
+}
+
+impl Snapshots for Taker {
+    fn is_due(&mut self, txns: u64, _log_bytes: u64) -> bool {
+        self.txns += txns;
+        let is_due = self.txns > self.job.options.txns;
+        if is_due {
+            self.txns = 0;
+        }
+        is_due
+    }
+
+    fn start(&mut self) {
+        let cursor = Cursor::new(&self.job.state.tree());
+        if let Err(error) = self.job.take(cursor, &AtomicBool::new(true)) {
+            assert!(error.is_full() || error.to_string().contains("power is off"), "{error}");
+        }
+    }
+}
+
+/// No four-letter words here.
+struct NoWords;
+
+impl Commands for NoWords {
+    fn is_word(&self, _word: [u8; 4]) -> bool {
+        false
+    }
+    fn extra_bytes(&self, _word: [u8; 4]) -> usize {
+        0
+    }
+    fn answer(&self, _word: [u8; 4], _extra: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+}
