@@ -28,6 +28,10 @@ pub mod frame;
 mod identify;
 mod meter;
 pub mod protocol;
+#[cfg(test)]
+mod protocol_test;
+#[cfg(test)]
+mod testing;
 mod transport;
 mod turn;
 mod window;
