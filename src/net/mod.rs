@@ -21,6 +21,10 @@
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
 mod accept;
+#[cfg(test)]
+mod access_test;
+#[cfg(test)]
+mod bounds_test;
 mod connection;
 mod descriptors;
 mod first_frame;
@@ -30,6 +34,8 @@ mod meter;
 pub mod protocol;
 #[cfg(test)]
 mod protocol_test;
+#[cfg(test)]
+mod session_test;
 #[cfg(test)]
 mod testing;
 mod transport;

@@ -59,7 +59,7 @@ impl Default for Setup {
 pub(super) struct Server {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Arc<ManualClock>,
-    writer: Writer,
+    pub(super) writer: Writer,
     clients: u64,
     _directory: tempfile::TempDir,
 }
@@ -163,6 +163,7 @@ impl Server {
             end: None,
             greeting: None,
             wire: Vec::new(),
+            read: 0,
             output: Vec::new(),
             replies: VecDeque::new(),
             events: Vec::new(),
@@ -251,8 +252,9 @@ pub(super) struct Peer {
     pub(super) end: Option<String>,
     /// The answer to the first frame.
     pub(super) greeting: Option<ConnectResponse>,
-    /// Sent by the client and not read by the server.
+    /// Sent by the client; the server has read the first `read` bytes.
     wire: Vec<u8>,
+    read: usize,
     /// Sent by the server and not read by the client.
     output: Vec<u8>,
     replies: VecDeque<Reply>,
@@ -283,7 +285,12 @@ impl Peer {
 
     /// What the server has read, or is still to read, of what was sent and not served.
     pub(super) fn unserved(&mut self) -> usize {
-        self.wire.len() + self.protocol.input().unread().len()
+        self.unread() + self.protocol.input().unread().len()
+    }
+
+    /// What is left in the socket.
+    const fn unread(&self) -> usize {
+        self.wire.len() - self.read
     }
 
     /// Bytes that the server holds because the client does not read.
@@ -315,7 +322,9 @@ impl Peer {
                 Err(end) => self.finish(end),
             }
         }
-        self.protocol.account(self.output.len());
+        if self.end.is_none() {
+            self.protocol.account(self.output.len());
+        }
     }
 
     /// Moves bytes once. False when there is nothing to do but wait.
@@ -330,12 +339,13 @@ impl Peer {
             Consumed::Nothing => {}
         }
         let unsent = self.output.len();
-        if self.protocol.may_read(unsent) && !self.wire.is_empty() {
-            let came: Vec<u8> = self.wire.drain(..self.wire.len().min(READ_BYTES)).collect();
-            self.protocol.input().fill(|buffer| buffer.extend(came));
+        if self.protocol.may_read(unsent) && self.unread() > 0 {
+            let came = &self.wire[self.read..][..READ_BYTES.min(self.unread())];
+            self.protocol.input().fill(|buffer| buffer.extend_from_slice(came));
+            self.read += came.len();
             return Ok(true);
         }
-        if self.client.is_asked_to_listen() && self.protocol.is_listening(unsent) && self.wire.is_empty() {
+        if self.client.is_asked_to_listen() && self.protocol.is_listening(unsent) && self.unread() == 0 {
             self.client.set_silent(self.protocol.shared().clock.now_ms());
         }
         Ok(wrote || self.protocol.awaits_writer(unsent) && self.protocol.may_go_on(unsent))
@@ -350,6 +360,9 @@ impl Peer {
                 self.receive(&output);
             }
             if !self.output.is_empty() {
+                if self.client.is_ended() {
+                    self.finish(End::Refused(String::new()));
+                }
                 break;
             }
             let mut outbox = self.client.outbox();
