@@ -153,36 +153,40 @@ fn a_connection_that_leaves_the_replies_behind_its_writes_unread_is_closed() {
 fn a_connection_that_leaves_its_events_unread_is_closed() {
     let mut server = server();
     let (mut watcher, mut writer) = (server.connect(), server.connect());
-    let path = format!("/{}", "x".repeat(3 << 20));
-    server.succeed(&mut writer, ask::create(&path, b""));
-    server.succeed(&mut watcher, ask::add_watch(&path, 0));
+    server.succeed(&mut writer, ask::create("/a", b""));
+    server.succeed(&mut watcher, ask::add_watch("/a", 0));
     // What it did not read of a reply is on its way to the socket.
     watcher.reads = false;
     send_all(&mut watcher, [ask::get_data("/", false)]);
     assert!(watcher.unsent() > 0);
-    let most = EVENT_BYTES_MAX.div_ceil(path.len()) + 1;
-    for sent in 1..=most {
-        server.succeed(&mut writer, ask::set_data(&path, b"", -1));
-        assert_eq!(watcher.client.is_ended(), sent == most, "after {sent} events");
+    // As if it had left so many before.
+    watcher.client.outbox().append(|out| out.raw(|out| out.resize(EVENT_BYTES_MAX, 0)));
+    for is_over in [false, true] {
+        server.succeed(&mut writer, ask::set_data("/a", b"", -1));
+        assert_eq!(watcher.client.is_ended(), is_over);
     }
     watcher.serve();
     assert!(watcher.end.is_some());
-    assert_eq!(server.state().budget.bytes(), 0);
+    assert_eq!((watcher.unsent(), server.state().budget.bytes()), (0, 0));
+}
+
+/// As many watches as a connection may leave, but for less than one that is about to come.
+fn leave_watches(server: &Server, peer: &Peer) {
+    let mut watches = server.state().watches();
+    let path = "/x".repeat(1 << 20);
+    for number in 0..WATCH_BYTES_MAX / (path.len() + 1000) {
+        watches.add_data(&format!("{path}{number}"), peer.client.id);
+    }
+    assert!(watches.bytes_of(peer.client.id) > WATCH_BYTES_MAX - (2 << 20));
 }
 
 #[test]
 fn a_connection_whose_watches_take_too_much_is_closed() {
     let mut server = server();
     let mut peer = server.connect();
-    let path_bytes = 12 << 20;
-    // A persistent watch is one of data and one of children.
-    let most = WATCH_BYTES_MAX / path_bytes / 2;
-    for number in 0..most {
-        let path = format!("/{number:02}{}", "x".repeat(path_bytes));
-        server.succeed(&mut peer, ask::add_watch(&path, 0));
-    }
-    peer.send(ask::add_watch(&format!("/{}", "y".repeat(path_bytes)), 0));
-    peer.serve();
+    leave_watches(&server, &peer);
+    server.succeed(&mut peer, ask::add_watch("/a", 0));
+    send_all(&mut peer, [ask::add_watch(&"/y".repeat(2 << 20), 0)]);
     assert!(peer.end.is_some());
     assert!(server.state().watches().is_empty());
 }
@@ -193,15 +197,11 @@ fn a_connection_whose_watches_take_too_much_is_closed() {
 fn a_connection_whose_watches_take_too_much_is_closed_though_it_reads_nothing() {
     let mut server = server();
     let mut peer = server.connect();
+    leave_watches(&server, &peer);
     peer.reads = false;
     send_all(&mut peer, [ask::get_data("/", false)]);
-    assert!(peer.unsent() > 0);
-    let path_bytes = 12 << 20;
-    let watches = (0..WATCH_BYTES_MAX / path_bytes).map(|number| {
-        let path = format!("/{number:02}{}", "x".repeat(path_bytes));
-        ask::add_watch(&path, 0)
-    });
-    send_all(&mut peer, watches);
+    assert!(peer.unsent() > 0 && peer.end.is_none());
+    send_all(&mut peer, [ask::add_watch(&"/y".repeat(2 << 20), 0)]);
     assert!(peer.end.is_some());
     assert!(server.state().watches().is_empty());
 }

@@ -22,6 +22,8 @@
 
 mod accept;
 #[cfg(test)]
+mod accept_test;
+#[cfg(test)]
 mod access_test;
 #[cfg(test)]
 mod bounds_test;
