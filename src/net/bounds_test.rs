@@ -173,7 +173,7 @@ fn a_connection_that_leaves_its_events_unread_is_closed() {
 /// As many watches as a connection may leave, but for less than one that is about to come.
 fn leave_watches(server: &Server, peer: &Peer) {
     let mut watches = server.state().watches();
-    let path = "/x".repeat(1 << 20);
+    let path = format!("/{}", "x".repeat(2 << 20));
     for number in 0..WATCH_BYTES_MAX / (path.len() + 1000) {
         watches.add_data(&format!("{path}{number}"), peer.client.id);
     }
@@ -186,7 +186,7 @@ fn a_connection_whose_watches_take_too_much_is_closed() {
     let mut peer = server.connect();
     leave_watches(&server, &peer);
     server.succeed(&mut peer, ask::add_watch("/a", 0));
-    send_all(&mut peer, [ask::add_watch(&"/y".repeat(2 << 20), 0)]);
+    send_all(&mut peer, [ask::add_watch(&format!("/{}", "y".repeat(4 << 20)), 0)]);
     assert!(peer.end.is_some());
     assert!(server.state().watches().is_empty());
 }
@@ -201,7 +201,7 @@ fn a_connection_whose_watches_take_too_much_is_closed_though_it_reads_nothing() 
     peer.reads = false;
     send_all(&mut peer, [ask::get_data("/", false)]);
     assert!(peer.unsent() > 0 && peer.end.is_none());
-    send_all(&mut peer, [ask::add_watch(&"/y".repeat(2 << 20), 0)]);
+    send_all(&mut peer, [ask::add_watch(&format!("/{}", "y".repeat(4 << 20)), 0)]);
     assert!(peer.end.is_some());
     assert!(server.state().watches().is_empty());
 }
