@@ -21,6 +21,12 @@
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
 mod accept;
+#[cfg(test)]
+mod accept_test;
+#[cfg(test)]
+mod access_test;
+#[cfg(test)]
+mod bounds_test;
 mod connection;
 mod descriptors;
 mod first_frame;
@@ -28,7 +34,13 @@ pub mod frame;
 mod identify;
 mod meter;
 pub mod protocol;
+#[cfg(test)]
+mod protocol_test;
 pub mod pump;
+#[cfg(test)]
+mod session_test;
+#[cfg(test)]
+mod testing;
 pub mod transport;
 mod turn;
 mod window;

@@ -407,11 +407,11 @@ impl Protocol {
                     let mut outbox = client.outbox();
                     let mut came = Outcome::Answered(Code::OK);
                     outbox.append(|out| came = read.answer(xid, op, body, out));
-                    if came == Outcome::TooManyWatches {
-                        outbox.close(Closing::Refused(TOO_MANY_WATCHES));
-                    }
                     outbox.stats.replied(short_name(op), xid, tree.last_zxid(), turn.now_ms, turn.now_ms);
                     drop(outbox);
+                    if came == Outcome::TooManyWatches {
+                        client.close(Closing::Refused(TOO_MANY_WATCHES));
+                    }
                     self.input.skip(4 + bytes);
                     turn.tally.add(0);
                 }

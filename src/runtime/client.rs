@@ -34,6 +34,7 @@ pub struct Client {
     socket: OnceLock<Arc<dyn Socket>>,
     session: OnceLock<Arc<SessionHandle>>,
     identities: RwLock<Arc<[Identity]>>,
+    identity_bytes: AtomicUsize,
     outbox: Mutex<Outbox>,
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
@@ -62,6 +63,7 @@ impl Client {
             socket: OnceLock::new(),
             session: OnceLock::new(),
             identities: RwLock::new(Arc::new([ip])),
+            identity_bytes: AtomicUsize::new(0),
             outbox: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             in_flight_bytes: AtomicUsize::new(0),
@@ -120,14 +122,15 @@ impl Client {
         if bytes > IDENTITY_BYTES_MAX {
             return false;
         }
+        self.identity_bytes.store(bytes, Ordering::Relaxed);
         *identities = identities.iter().cloned().chain([identity]).collect();
         true
     }
 
-    /// Bytes of what it has proven to be.
+    /// Bytes of what it has proven to be; 0 while that is no more than its address.
     #[must_use]
     pub fn identity_bytes(&self) -> usize {
-        0
+        self.identity_bytes.load(Ordering::Relaxed)
     }
 
     /// A read behind a write was answered with so many bytes.
@@ -276,6 +279,7 @@ mod tests {
         let proven = (0..20).take_while(|n| client.add_identity(identity(*n))).count();
         assert_eq!(proven, IDENTITY_BYTES_MAX / 100_000);
         assert!(client.add_identity(identity(0)), "one it has already");
+        assert!((900_000..=IDENTITY_BYTES_MAX).contains(&client.identity_bytes()), "what the budget is told");
     }
 
     #[test]

@@ -93,9 +93,8 @@ impl Host for Delivery<'_> {
         let Some(client) = self.clients.get(&connection) else { return };
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
-        if outbox.waiting() > WAITING_BYTES_MAX {
-            outbox.close(Closing::Refused("it reads none of the replies behind its writes"));
-        } else {
+        let is_over = outbox.waiting() > WAITING_BYTES_MAX;
+        if !is_over {
             let before = outbox.waiting();
             outbox.append(write);
             if !is_write(head.op) {
@@ -110,6 +109,9 @@ impl Host for Delivery<'_> {
         }
         client.leave(head.bytes);
         drop(outbox);
+        if is_over {
+            client.close(Closing::Refused("it reads none of the replies behind its writes"));
+        }
         if is_first {
             self.woken.push(client.clone());
         }
@@ -129,11 +131,11 @@ impl Host for Delivery<'_> {
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
         if outbox.waiting() > EVENT_BYTES_MAX {
-            outbox.close(Closing::Refused("it does not read its watch events"));
-        } else {
-            outbox.append(|out| out.notify(event, path, zxid));
-            self.state.budget.hold(outbox.take_unaccounted() as i64);
+            drop(outbox);
+            return client.close(Closing::Refused("it does not read its watch events"));
         }
+        outbox.append(|out| out.notify(event, path, zxid));
+        self.state.budget.hold(outbox.take_unaccounted() as i64);
         drop(outbox);
         if is_first {
             self.woken.push(client.clone());

@@ -1,0 +1,152 @@
+//! Who may do what, all the way from the frame to the reply.
+
+use jute::records::data::Acl;
+use jute::records::proto::{GetACLResponse, GetDataResponse};
+use jute::{Code, OpCode};
+
+use super::testing::{Peer, Server, Setup, ask};
+use crate::auth;
+use crate::request::Options;
+use crate::request::testing::OPTIONS;
+
+/// A session that has proven to be this user.
+fn connect_as(server: &mut Server, credentials: &str) -> Peer {
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::auth("digest", credentials.as_bytes()));
+    peer
+}
+
+/// Only who created the node, with these permissions; everybody with the others.
+fn only_creator(perms: i32, others: i32) -> Vec<Acl> {
+    let mut list = vec![ask::acl(perms, "auth", "")];
+    list.extend((others != 0).then(|| ask::acl(others, "world", "anyone")));
+    list
+}
+
+const READ: i32 = 1;
+const CREATE: i32 = 4;
+const ALL: i32 = 31;
+const CHANGED: i32 = 3;
+
+#[test]
+fn data_is_shown_to_those_who_may_read_it() {
+    let mut server = Server::new();
+    let (mut owner, mut other) = (connect_as(&mut server, "u:secret"), server.connect());
+    server.succeed(&mut owner, ask::create_with("/a", b"mine", only_creator(ALL, ALL & !READ), 0));
+    let refused = server.ask(&mut other, ask::get_data("/a", true));
+    assert_eq!((refused.code, refused.body.len()), (Code::NO_AUTH, 0));
+    assert!(server.state().watches().is_empty(), "who may not read leaves no watch");
+    let reply = server.succeed(&mut owner, ask::get_data("/a", false));
+    assert_eq!(reply.body::<GetDataResponse>().data.as_deref(), Some(&b"mine"[..]));
+    // The order of both is the connection's, so what is proven counts from there on and not before.
+    server.succeed(&mut other, ask::auth("digest", b"u:secret"));
+    server.succeed(&mut other, ask::get_data("/a", false));
+}
+
+#[test]
+fn nodes_are_created_by_those_who_may_create_there() {
+    let mut server = Server::new();
+    let (mut owner, mut other) = (connect_as(&mut server, "u:secret"), server.connect());
+    server.succeed(&mut owner, ask::create_with("/a", b"", only_creator(ALL, ALL & !CREATE), 0));
+    assert_eq!(server.ask(&mut other, ask::create("/a/b", b"")).code, Code::NO_AUTH);
+    assert!(!server.has("/a/b"));
+    server.succeed(&mut owner, ask::create("/a/b", b""));
+}
+
+#[test]
+fn hashes_are_shown_to_those_who_may_administer() {
+    let mut server = Server::new();
+    let (mut owner, mut other) = (connect_as(&mut server, "u:secret"), server.connect());
+    server.succeed(&mut owner, ask::create_with("/a", b"", only_creator(ALL, READ), 0));
+    let mut shown = |peer| {
+        let list = server.succeed(peer, ask::get_acl("/a")).body::<GetACLResponse>().acl.unwrap();
+        list[0].id.id.clone().unwrap()
+    };
+    assert_eq!(shown(&mut other), "u:x");
+    assert_eq!(shown(&mut owner), auth::digest::identity("u:secret", auth::digest::Algorithm::default()));
+}
+
+/// CVE-2024-23944: a persistent watch told of nodes that its owner may not read.
+#[test]
+fn events_are_told_to_those_who_may_read_the_node() {
+    let mut server = Server::new();
+    let (mut owner, mut other) = (connect_as(&mut server, "u:secret"), server.connect());
+    for peer in [&mut owner, &mut other] {
+        server.succeed(peer, ask::add_watch("/", 1));
+    }
+    server.succeed(&mut owner, ask::create_with("/a", b"", only_creator(ALL, 0), 0));
+    server.succeed(&mut owner, ask::set_data("/a", b"new", -1));
+    server.succeed(&mut owner, ask::delete("/a"));
+    other.serve();
+    let paths = |peer: &mut Peer| -> Vec<_> { peer.take_events().into_iter().map(|(_, at)| at).collect() };
+    assert_eq!(paths(&mut owner), ["/a", "/a", "/a"]);
+    assert_eq!(paths(&mut other), [""; 0]);
+    server.succeed(&mut owner, ask::create("/open", b""));
+    server.succeed(&mut owner, ask::set_data("/open", b"new", -1));
+    other.serve();
+    assert_eq!(other.take_events().last(), Some(&(CHANGED, "/open".to_owned())));
+}
+
+/// Requests behind refused credentials were carried out as nobody, and the client believed them done as somebody.
+#[test]
+fn nothing_behind_a_refused_authentication_is_carried_out() {
+    let mut server = Server::new();
+    for scheme in ["nobody", "key"] {
+        let mut peer = server.connect();
+        peer.send(ask::auth(scheme, b"u:secret"));
+        peer.send(ask::create("/behind", b""));
+        peer.send(ask::get_data("/", true));
+        peer.serve();
+        let codes: Vec<_> = peer.take_replies().iter().map(|reply| reply.code).collect();
+        assert_eq!(codes, [Code::AUTH_FAILED]);
+        assert!(peer.end.is_some());
+        server.turn();
+        assert!(!server.has("/behind") && server.state().watches().is_empty());
+    }
+}
+
+#[test]
+fn without_a_scheme_that_is_required_nothing_is_carried_out() {
+    let required =
+        auth::Options { required_schemes: Some(vec!["digest".into()]), ..auth::Options::default() };
+    let mut server = Server::with(Setup { auth: required, ..Setup::default() });
+    let mut peer = server.connect();
+    peer.send(ask::create("/a", b""));
+    peer.send(ask::create("/b", b""));
+    peer.serve();
+    let codes: Vec<_> = peer.take_replies().iter().map(|reply| reply.code).collect();
+    assert_eq!(codes, [Code::SESSION_CLOSED_REQUIRE_SASL_AUTH]);
+    server.turn();
+    assert!(peer.end.is_some() && !server.has("/a") && !server.has("/b"));
+    let mut proven = connect_as(&mut server, "u:secret");
+    server.succeed(&mut proven, ask::create("/a", b""));
+}
+
+#[test]
+fn a_hard_quota_refuses_what_would_pass_it() {
+    let options = Options { enforce_quota: true, ..OPTIONS };
+    let mut server = Server::with(Setup { options, ..Setup::default() });
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::create("/a", b""));
+    for path in ["/zookeeper/quota/a", "/zookeeper/quota/a/zookeeper_stats"] {
+        server.succeed(&mut peer, ask::create(path, b"count=1,bytes=0"));
+    }
+    let limits = b"count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=2";
+    server.succeed(&mut peer, ask::create("/zookeeper/quota/a/zookeeper_limits", limits));
+    server.succeed(&mut peer, ask::create("/a/b", b"12345"));
+    assert_eq!(server.ask(&mut peer, ask::create("/a/c", b"")).code, Code::QUOTA_EXCEEDED);
+    assert_eq!(server.ask(&mut peer, ask::set_data("/a/b", b"12345678901", -1)).code, Code::QUOTA_EXCEEDED);
+    server.succeed(&mut peer, ask::set_data("/a/b", b"1234567890", -1));
+    server.succeed(&mut peer, ask::delete("/a/b"));
+    server.succeed(&mut peer, ask::create("/a/c", b""));
+}
+
+#[test]
+fn a_malformed_authentication_closes_without_an_answer() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    peer.send((OpCode::AUTH, vec![0, 0]));
+    peer.serve();
+    assert!(peer.take_replies().is_empty());
+    assert!(peer.end.as_deref().is_some_and(|why| why.contains("malformed credentials")), "{:?}", peer.end);
+}

@@ -1,0 +1,487 @@
+//! A server without sockets, for tests: the real state, writer, log and connections, on a clock that stands
+//! still. Nothing happens by itself: [`Peer::serve`] is one run of a connection's task, [`Server::turn`] one turn
+//! of the writer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use jute::records::Record;
+use jute::records::proto::{ConnectRequest, ConnectResponse, ReplyHeader, RequestHeader, WatcherEvent};
+use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
+
+use super::protocol::{Consumed, End, Protocol};
+use super::{Commands, Limits, Shared};
+use crate::auth::{self, Auth};
+use crate::clock::{Clock, ManualClock};
+use crate::disk::RealDisk;
+use crate::metrics::Metrics;
+use crate::replica::{Options, SweepOptions};
+use crate::request::testing::OPTIONS;
+use crate::runtime::budget::Budget;
+use crate::runtime::outbox::Closing;
+use crate::runtime::{Client, Inbox, Parts, Snapshots, State, Writer};
+use crate::session::{Sessions, password_for};
+use crate::tree::{OwnerRules, Tree};
+use crate::txnlog::{self, Io, Log};
+
+/// Bytes of one read of a socket.
+const READ_BYTES: usize = 16 << 10;
+/// The clock at the start: not zero, so that nothing is right by chance.
+const START_US: i64 = 1_000_000_000;
+/// The timeout that [`Server::connect`] asks for, in milliseconds.
+pub(super) const TIMEOUT_MS: i32 = 30_000;
+/// The smallest and the largest timeout granted, in milliseconds.
+pub(super) const TIMEOUTS_MS: (i32, i32) = (4000, 40_000);
+
+/// What a server is started with.
+pub(super) struct Setup {
+    pub(super) limits: Limits,
+    pub(super) options: crate::request::Options,
+    pub(super) budget: Budget,
+    pub(super) auth: auth::Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let limits = Limits {
+            frame_bytes_max: 1 << 20,
+            requests_max: 1024,
+            request_bytes_max: 1 << 20,
+            unsent_bytes_max: 1 << 20,
+            sessionless: std::time::Duration::from_secs(10),
+        };
+        Self { limits, options: OPTIONS, budget: Budget::unlimited(), auth: auth::Options::default() }
+    }
+}
+
+/// A server that answers no four-letter words and takes no snapshots.
+pub(super) struct Server {
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) writer: Writer,
+    clients: u64,
+    _directory: tempfile::TempDir,
+}
+
+/// No word is one.
+struct NoWords;
+
+impl Commands for NoWords {
+    fn is_word(&self, _word: [u8; 4]) -> bool {
+        false
+    }
+    fn extra_bytes(&self, _word: [u8; 4]) -> usize {
+        0
+    }
+    fn answer(&self, _word: [u8; 4], _extra: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+struct NoSnapshots;
+
+impl Snapshots for NoSnapshots {
+    fn is_due(&mut self, _txns: u64, _log_bytes: u64) -> bool {
+        false
+    }
+    fn start(&mut self) {}
+}
+
+impl Server {
+    /// With the usual settings.
+    pub(super) fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    /// With settings of its own.
+    pub(super) fn with(setup: Setup) -> Self {
+        let Setup { limits, options, budget, auth } = setup;
+        let directory = tempfile::tempdir().expect("a directory for the log");
+        let log_options = txnlog::Options {
+            prealloc_bytes: 0,
+            force_sync: false,
+            io: Io::Plain,
+            ..txnlog::Options::new(directory.path().to_owned())
+        };
+        let log = Log::open(Arc::new(RealDisk), log_options, Zxid::ZERO).expect("a new log");
+        let clock = Arc::new(ManualClock::at_us(START_US));
+        let (sessions, tree) = (Sessions::new(2000, 1, 0), Tree::new(OwnerRules::default()));
+        let state = Arc::new(State::new(tree, sessions, options, budget, clock.now_ms()));
+        let (inbox, metrics) = (Arc::new(Inbox::default()), Arc::new(Metrics::new()));
+        let (min_session_timeout_ms, max_session_timeout_ms) = TIMEOUTS_MS;
+        let sweep = SweepOptions { interval_ms: 60_000, per_minute: 10_000, never_used_ms: 0 };
+        let writer = Writer::new(Parts {
+            state: state.clone(),
+            inbox: inbox.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            log,
+            snapshots: Box::new(NoSnapshots),
+            options: Options { request: options, min_session_timeout_ms, max_session_timeout_ms, sweep },
+        });
+        let commands = Arc::new(NoWords);
+        let (auth, manual) = (Auth::new(auth), clock.clone());
+        let shared = Arc::new(Shared { state, inbox, clock: manual, metrics, commands, limits, auth });
+        Self { shared, clock, writer, clients: 0, _directory: directory }
+    }
+
+    /// What is shared.
+    pub(super) fn state(&self) -> &State {
+        &self.shared.state
+    }
+
+    /// Whether there is a node with this path.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.state().tree().get(path).is_some()
+    }
+
+    /// One turn of the writer, by a server that has been listening.
+    pub(super) fn turn(&mut self) {
+        self.state().listening.tick(self.clock.now_ms());
+        self.writer.turn().expect("the log takes everything");
+    }
+
+    /// Time passes in which the server runs, and serves these connections.
+    pub(super) fn pass(&mut self, passed_ms: i64, peers: &mut [&mut Peer]) {
+        for _ in 0..passed_ms / 100 {
+            self.clock.advance_us(100_000);
+            self.turn();
+            peers.iter_mut().for_each(|peer| peer.serve());
+        }
+    }
+
+    /// A connection comes.
+    pub(super) fn dial(&mut self) -> Peer {
+        self.clients += 1;
+        let client = Arc::new(Client::new(self.clients, ([127, 0, 0, 1], 1024).into(), 0));
+        self.shared.state.register(client.clone());
+        Peer {
+            protocol: Protocol::new(self.shared.clone(), client.clone()),
+            client,
+            reads: true,
+            end: None,
+            greeting: None,
+            wire: Vec::new(),
+            read: 0,
+            output: Vec::new(),
+            replies: VecDeque::new(),
+            events: Vec::new(),
+            xid: 0,
+        }
+    }
+
+    /// A client with a session of its own.
+    pub(super) fn connect(&mut self) -> Peer {
+        let mut peer = self.dial();
+        self.greet(&mut peer, first_frame(SessionId::NONE));
+        assert_ne!(peer.session(), SessionId::NONE);
+        peer
+    }
+
+    /// A client that comes back to a session.
+    pub(super) fn reconnect(&mut self, session: SessionId) -> Peer {
+        let mut peer = self.dial();
+        self.greet(&mut peer, first_frame(session));
+        peer
+    }
+
+    /// Asks for a session as `connect` says, and takes the answer.
+    pub(super) fn greet(&mut self, peer: &mut Peer, connect: ConnectRequest) {
+        peer.send_frame(&connect.to_bytes());
+        peer.serve();
+        self.turn();
+        peer.serve();
+        assert!(peer.greeting.is_some(), "no answer to a first frame: {:?}", peer.end);
+    }
+
+    /// Sends a request and waits for the reply to it, after those to all before.
+    pub(super) fn ask(&mut self, peer: &mut Peer, asked: Ask) -> Reply {
+        let xid = peer.send(asked);
+        peer.serve();
+        if peer.client.in_flight() > 0 {
+            self.turn();
+            peer.serve();
+        }
+        let reply = peer.take_replies().pop();
+        let reply = reply.unwrap_or_else(|| panic!("no reply to request {xid}: {:?}", peer.end));
+        assert_eq!(reply.xid, xid);
+        reply
+    }
+
+    /// As [`Server::ask`], for what must succeed.
+    pub(super) fn succeed(&mut self, peer: &mut Peer, asked: Ask) -> Reply {
+        let reply = self.ask(peer, asked);
+        assert_eq!(reply.code, Code::OK);
+        reply
+    }
+}
+
+/// A request without its header.
+pub(super) type Ask = (OpCode, Vec<u8>);
+
+/// A first frame with the right password.
+pub(super) fn first_frame(session_id: SessionId) -> ConnectRequest {
+    let passwd = Some(password_for(session_id).to_vec());
+    ConnectRequest { time_out: TIMEOUT_MS, session_id, passwd, ..ConnectRequest::default() }
+}
+
+/// A reply.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) xid: i32,
+    pub(super) zxid: Zxid,
+    pub(super) code: Code,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    /// What it carries.
+    pub(super) fn body<T: Record>(&self) -> T {
+        T::decode(&mut Reader::new(&self.body)).expect("the reply has this body")
+    }
+}
+
+/// A connection from both of its ends.
+pub(super) struct Peer {
+    pub(super) protocol: Protocol,
+    pub(super) client: Arc<Client>,
+    /// Whether the client reads what it is sent.
+    pub(super) reads: bool,
+    /// Why the connection ended, if it did; empty when no reason is told.
+    pub(super) end: Option<String>,
+    /// The answer to the first frame.
+    pub(super) greeting: Option<ConnectResponse>,
+    /// Sent by the client; the server has read the first `read` bytes.
+    wire: Vec<u8>,
+    read: usize,
+    /// Sent by the server and not read by the client.
+    output: Vec<u8>,
+    replies: VecDeque<Reply>,
+    events: Vec<(i32, String)>,
+    xid: i32,
+}
+
+impl Peer {
+    /// The session it was told it has.
+    pub(super) fn session(&self) -> SessionId {
+        self.greeting.as_ref().map_or(SessionId::NONE, |greeting| greeting.session_id)
+    }
+
+    /// Sends a request, which the server does not look at yet. Returns its xid.
+    pub(super) fn send(&mut self, (op, body): Ask) -> i32 {
+        self.xid += 1;
+        let xid = if op == OpCode::PING { -2 } else { self.xid };
+        let mut frame = RequestHeader { xid, r#type: op.0 }.to_bytes();
+        frame.extend(body);
+        self.send_frame(&frame);
+        xid
+    }
+
+    /// Sends a frame.
+    pub(super) fn send_frame(&mut self, frame: &[u8]) {
+        write::buffer(&mut self.wire, Some(frame));
+    }
+
+    /// What the server has read, or is still to read, of what was sent and not served.
+    pub(super) fn unserved(&mut self) -> usize {
+        self.unread() + self.protocol.input().unread().len()
+    }
+
+    /// What is left in the socket.
+    const fn unread(&self) -> usize {
+        self.wire.len() - self.read
+    }
+
+    /// Bytes that the server holds because the client does not read.
+    pub(super) fn unsent(&self) -> usize {
+        self.output.len() + self.client.outbox().waiting()
+    }
+
+    /// The replies that came, oldest first.
+    pub(super) fn take_replies(&mut self) -> Vec<Reply> {
+        self.replies.drain(..).collect()
+    }
+
+    /// The events that came, oldest first: type and path.
+    pub(super) fn take_events(&mut self) -> Vec<(i32, String)> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The client closes its side.
+    pub(super) fn hang_up(&mut self) {
+        self.finish(End::Closed);
+    }
+
+    /// Runs the connection's task until it would wait.
+    pub(super) fn serve(&mut self) {
+        while self.end.is_none() {
+            match self.step() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(end) => self.finish(end),
+            }
+        }
+        if self.end.is_none() {
+            self.protocol.account(self.output.len());
+        }
+    }
+
+    /// Moves bytes once. False when there is nothing to do but wait.
+    fn step(&mut self) -> Result<bool, End> {
+        let wrote = self.write();
+        if self.end.is_some() {
+            return Ok(false);
+        }
+        match self.protocol.consume(self.output.len())? {
+            Consumed::Something | Consumed::SliceOver => return Ok(true),
+            Consumed::NoMemory => return Ok(false),
+            Consumed::Nothing => {}
+        }
+        let unsent = self.output.len();
+        if self.protocol.may_read(unsent) && self.unread() > 0 {
+            let came = &self.wire[self.read..][..READ_BYTES.min(self.unread())];
+            self.protocol.input().fill(|buffer| buffer.extend_from_slice(came));
+            self.read += came.len();
+            return Ok(true);
+        }
+        if self.client.is_asked_to_listen() && self.protocol.is_listening(unsent) && self.unread() == 0 {
+            self.client.set_silent(self.protocol.shared().clock.now_ms());
+        }
+        Ok(wrote || self.protocol.awaits_writer(unsent) && self.protocol.may_go_on(unsent))
+    }
+
+    /// Writes what there is to a socket that takes all, if the client reads. Whether it was anything.
+    fn write(&mut self) -> bool {
+        let mut wrote = false;
+        while self.end.is_none() {
+            if self.reads && !self.output.is_empty() {
+                let output = std::mem::take(&mut self.output);
+                self.receive(&output);
+            }
+            if !self.output.is_empty() {
+                if self.client.is_ended() {
+                    self.finish(End::Refused(String::new()));
+                }
+                break;
+            }
+            let mut outbox = self.client.outbox();
+            let has_more = outbox.collect(&mut self.output, Waker::noop());
+            let accounted = outbox.forget_accounted();
+            self.protocol.shared().state.budget.hold(-(accounted as i64));
+            let closing = outbox.closing();
+            drop(outbox);
+            wrote |= has_more;
+            match closing {
+                Some(Closing::Refused(why)) => self.finish(End::Refused(why.into())),
+                Some(Closing::AfterReplies) if has_more => self.protocol.set_ending(),
+                Some(Closing::Now | Closing::AfterReplies) => self.finish(End::Refused(String::new())),
+                None if !has_more => break,
+                None => {}
+            }
+        }
+        wrote
+    }
+
+    fn finish(&mut self, end: End) {
+        self.end = Some(match end {
+            End::Closed => String::new(),
+            End::Refused(why) => why,
+            End::Failed(error) => error.to_string(),
+        });
+        self.output.clear();
+        self.protocol.hang_up();
+    }
+
+    /// The client reads whole frames.
+    fn receive(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+            let (frame, tail) = tail.split_at(u32::from_be_bytes(*length) as usize);
+            rest = tail;
+            let mut reader = Reader::new(frame);
+            if self.greeting.is_none() {
+                self.greeting = Some(ConnectResponse::decode(&mut reader).expect("a connect response"));
+                continue;
+            }
+            let ReplyHeader { xid, zxid, err } = Record::decode(&mut reader).expect("a reply header");
+            if xid == -1 {
+                let event = WatcherEvent::decode(&mut reader).expect("an event");
+                self.events.push((event.r#type, event.path.expect("its path")));
+            } else {
+                let (code, body) = (Code(err), reader.rest().to_vec());
+                self.replies.push_back(Reply { xid, zxid, code, body });
+            }
+        }
+        assert!(rest.is_empty(), "what is sent are whole frames");
+    }
+}
+
+/// What to ask for.
+pub(super) mod ask {
+    use jute::OpCode;
+    use jute::records::Record;
+    use jute::records::data::{Acl, Id};
+    use jute::records::proto::{
+        AddWatchRequest, AuthPacket, CreateRequest, DeleteRequest, GetACLRequest, GetDataRequest,
+        SetDataRequest,
+    };
+
+    use super::Ask;
+
+    /// An entry of an access control list.
+    pub(in crate::net) fn acl(perms: i32, scheme: &str, id: &str) -> Acl {
+        Acl { perms, id: Id { scheme: Some(scheme.into()), id: Some(id.into()) } }
+    }
+
+    /// A plain node that is open to all.
+    pub(in crate::net) fn create(path: &str, data: &[u8]) -> Ask {
+        create_with(path, data, vec![acl(31, "world", "anyone")], 0)
+    }
+
+    /// A node; the flags are 1 for ephemeral, 2 for sequential, 4 for a container.
+    pub(in crate::net) fn create_with(path: &str, data: &[u8], acl: Vec<Acl>, flags: i32) -> Ask {
+        let (path, data, acl) = (Some(path.into()), Some(data.to_vec()), Some(acl));
+        (OpCode::CREATE, CreateRequest { path, data, acl, flags }.to_bytes())
+    }
+
+    /// An ephemeral.
+    pub(in crate::net) fn ephemeral(path: &str) -> Ask {
+        create_with(path, b"", vec![acl(31, "world", "anyone")], 1)
+    }
+
+    pub(in crate::net) fn set_data(path: &str, data: &[u8], version: i32) -> Ask {
+        let (path, data) = (Some(path.into()), Some(data.to_vec()));
+        (OpCode::SET_DATA, SetDataRequest { path, data, version }.to_bytes())
+    }
+
+    pub(in crate::net) fn delete(path: &str) -> Ask {
+        (OpCode::DELETE, DeleteRequest { path: Some(path.into()), version: -1 }.to_bytes())
+    }
+
+    pub(in crate::net) fn get_data(path: &str, watch: bool) -> Ask {
+        (OpCode::GET_DATA, GetDataRequest { path: Some(path.into()), watch }.to_bytes())
+    }
+
+    pub(in crate::net) fn get_acl(path: &str) -> Ask {
+        (OpCode::GET_ACL, GetACLRequest { path: Some(path.into()) }.to_bytes())
+    }
+
+    /// A watch that stays; recursive with mode 1.
+    pub(in crate::net) fn add_watch(path: &str, mode: i32) -> Ask {
+        (OpCode::ADD_WATCH, AddWatchRequest { path: Some(path.into()), mode }.to_bytes())
+    }
+
+    pub(in crate::net) fn auth(scheme: &str, credentials: &[u8]) -> Ask {
+        let (scheme, auth) = (Some(scheme.into()), Some(credentials.to_vec()));
+        (OpCode::AUTH, AuthPacket { r#type: 0, scheme, auth }.to_bytes())
+    }
+
+    pub(in crate::net) fn ping() -> Ask {
+        (OpCode::PING, Vec::new())
+    }
+
+    pub(in crate::net) fn close_session() -> Ask {
+        (OpCode::CLOSE_SESSION, Vec::new())
+    }
+}
