@@ -13,7 +13,6 @@ pub(crate) mod testing;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -22,7 +21,7 @@ pub use self::error::ServerError;
 
 use self::directories::Directories;
 use self::report::{Reporter, Words};
-use self::snapshots::{Job, SnapshotTaker};
+use self::snapshots::{Job, Pace, SnapshotTaker};
 use crate::admin::metrics_http;
 use crate::clock::{Clock, RealClock};
 use crate::config::{Config, LogIo, MetricsProvider, SnapshotCompression};
@@ -103,8 +102,7 @@ impl Server {
         };
         if recovered.snapshot.is_none() {
             // The first snapshot proves that the directory was initialised: it comes before any log.
-            job.take(Cursor::new(&state.tree()), &AtomicBool::new(true))
-                .map_err(ServerError::FirstSnapshot)?;
+            job.take(Cursor::new(&state.tree()), Pace::Alone).map_err(ServerError::FirstSnapshot)?;
         }
         let mut taker = SnapshotTaker::new(job);
         if recovered.snapshot.is_some_and(|zxid| zxid < last_zxid) {

@@ -8,6 +8,7 @@ pub mod acl;
 mod acl_table;
 mod apply;
 mod content;
+mod cursor;
 pub mod digest;
 mod ephemerals;
 pub mod identities;
@@ -29,9 +30,9 @@ use jute::{Code, OpCode, SessionId, Zxid};
 
 pub use self::acl::AclRules;
 pub use self::acl_table::{AclSlot, AclTable};
+pub use self::cursor::{Cursor, NodeWriter, Step};
 pub use self::ephemerals::listed_bytes;
 pub use self::identities::{Identities, Identity};
-pub use self::load::{Cursor, NodeWriter};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 
 use self::ephemerals::Ephemerals;
