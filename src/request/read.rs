@@ -220,13 +220,9 @@ impl Read<'_> {
     fn get_ephemerals(&self, prefix: Option<&str>, out: &mut Vec<u8>) {
         let is_blank = |prefix: &str| matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
         let prefix = prefix.filter(|prefix| !is_blank(prefix)).unwrap_or("");
-        let found: Vec<_> = self
-            .tree
-            .ephemerals_of(self.session)
-            .filter(|path| path.starts_with(prefix))
-            .map(|path| Some(path.to_owned()))
-            .collect();
-        Vector::<jute::Ustring>::Some(found).encode(out);
+        let found = self.tree.ephemerals_below(self.session, prefix);
+        write::int(out, i32::try_from(found.clone().count()).unwrap_or(i32::MAX));
+        found.for_each(|path| write::ustring(out, Some(path)));
     }
 
     fn who_am_i(&self) -> Vector<ClientInfo> {

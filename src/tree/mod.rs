@@ -211,7 +211,16 @@ impl Tree {
 
     /// A session's ephemerals, sorted.
     pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = &str> {
-        self.ephemerals.of(session)
+        self.ephemerals.of(session, "")
+    }
+
+    /// A session's ephemerals that begin with `prefix`, sorted.
+    pub fn ephemerals_below<'a>(
+        &'a self,
+        session: SessionId,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = &'a str> + Clone {
+        self.ephemerals.of(session, prefix)
     }
 
     /// What the list of a session's ephemerals takes in the transaction that ends it, in bytes.
@@ -227,7 +236,7 @@ impl Tree {
 
     /// How many ephemerals there are.
     #[must_use]
-    pub fn ephemerals_count(&self) -> usize {
+    pub const fn ephemerals_count(&self) -> usize {
         self.ephemerals.count()
     }
 
