@@ -213,20 +213,25 @@ impl Tree {
         id
     }
 
-    /// Unlinks a node. Its children, if a damaged log makes it have some, go with it.
+    /// Unlinks a node. What is below it goes with it, deepest first: over a fuzzy snapshot of the reference,
+    /// or by a damaged log, a node may be deleted that has children.
     pub(super) fn uproot(&mut self, id: NodeId, path: &str) -> Node {
-        let orphans: Vec<String> = self
-            .node(id)
-            .children()
-            .iter()
-            .map(|child| format!("{path}/{}", self.node(*child).name()))
-            .collect();
-        for orphan in orphans {
-            if let Some(id) = self.find(&orphan) {
-                let node = self.uproot(id, &orphan);
+        if !self.node(id).children().is_empty() {
+            let mut below = self.node(id).children().to_vec();
+            let mut visited = 0;
+            while let Some(id) = below.get(visited) {
+                below.extend_from_slice(self.node(*id).children());
+                visited += 1;
+            }
+            for orphan in below.into_iter().rev() {
+                let node = self.uproot_leaf(orphan, &self.path_of(orphan));
                 self.acls.release(node.acl);
             }
         }
+        self.uproot_leaf(id, path)
+    }
+
+    fn uproot_leaf(&mut self, id: NodeId, path: &str) -> Node {
         let node = self.node(id);
         let data_length = node.data_length() as i64;
         self.count_above(id, -1, -data_length);
