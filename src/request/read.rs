@@ -201,9 +201,10 @@ impl Read<'_> {
         let node = self.readable(path, perms::READ | perms::ADMIN)?;
         let list = self.tree.acls().list(node.acl());
         let may_see = self.readable(path, perms::ADMIN).is_ok();
-        let shown: Vec<Acl> =
-            list.iter().map(|acl| if may_see { acl.clone() } else { with_hash_masked(acl) }).collect();
-        Vector::<Acl>::Some(shown).encode(out);
+        write::int(out, i32::try_from(list.len()).unwrap_or(i32::MAX));
+        for acl in list.iter() {
+            if may_see { acl.encode(out) } else { with_hash_masked(acl).encode(out) }
+        }
         self.tree.stat(node).encode(out);
         Ok(())
     }

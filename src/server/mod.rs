@@ -11,6 +11,7 @@ mod snapshots;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +91,8 @@ impl Server {
             sessions.commit(*id);
         }
         let state = Arc::new(State::new(recovered.tree, sessions, request_options(&config)));
+        // It ends with the process: to free millions of nodes one by one would only delay that.
+        let _never_freed = ManuallyDrop::new(Arc::clone(&state));
         let log = Log::open(disk.clone(), log_options(&config, &directories), last_zxid)?;
         let _spare_keeper = log.spare().keep(say_spare)?;
 
