@@ -295,16 +295,19 @@ impl Tree {
 
     /// Counts nodes and bytes of data that came or went at `id` for all nodes above it.
     fn count_above(&mut self, id: NodeId, nodes: i32, bytes: i64) {
-        let mut at = id;
-        while at != NodeId::ROOT
-            && let Some(node) = self.nodes.get(at)
-        {
-            at = node.parent;
-            if let Some(above) = self.nodes.get_mut(at) {
-                let rare = above.rare_mut();
-                rare.nodes_below = rare.nodes_below.wrapping_add_signed(nodes);
-                rare.bytes_below = rare.bytes_below.wrapping_add_signed(bytes);
+        if id == NodeId::ROOT {
+            return;
+        }
+        let mut at = self.node(id).parent;
+        loop {
+            let node = self.nodes.get_mut(at).expect("a node's parent is there");
+            let rare = node.rare_mut();
+            rare.nodes_below = rare.nodes_below.wrapping_add_signed(nodes);
+            rare.bytes_below = rare.bytes_below.wrapping_add_signed(bytes);
+            if at == NodeId::ROOT {
+                return;
             }
+            at = node.parent;
         }
     }
 
