@@ -222,9 +222,10 @@ impl Read<'_> {
         let node = self.readable(path, perms::READ | perms::ADMIN)?;
         let list = self.tree.acls().list(node.acl());
         let may_see = self.readable(path, perms::ADMIN).is_ok();
-        let shown: Vec<Acl> =
-            list.iter().map(|acl| if may_see { acl.clone() } else { with_hash_masked(acl) }).collect();
-        Vector::<Acl>::Some(shown).encode(out);
+        write::int(out, i32::try_from(list.len()).unwrap_or(i32::MAX));
+        for acl in list.iter() {
+            if may_see { acl.encode(out) } else { with_hash_masked(acl).encode(out) }
+        }
         self.tree.stat(node).encode(out);
         Ok(())
     }
@@ -241,13 +242,9 @@ impl Read<'_> {
     fn get_ephemerals(&self, prefix: Option<&str>, out: &mut Vec<u8>) {
         let is_blank = |prefix: &str| matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
         let prefix = prefix.filter(|prefix| !is_blank(prefix)).unwrap_or("");
-        let found: Vec<_> = self
-            .tree
-            .ephemerals_of(self.session)
-            .filter(|path| path.starts_with(prefix))
-            .map(|path| Some(path.to_owned()))
-            .collect();
-        Vector::<jute::Ustring>::Some(found).encode(out);
+        let found = self.tree.ephemerals_below(self.session, prefix);
+        write::int(out, i32::try_from(found.clone().count()).unwrap_or(i32::MAX));
+        found.for_each(|path| write::ustring(out, Some(path)));
     }
 
     fn who_am_i(&self) -> Vector<ClientInfo> {

@@ -4,22 +4,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jute::Zxid;
+use jute::records::data::Acl;
+use jute::{SessionId, Zxid};
 
 use super::{Snapshots, State};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
 use crate::snapshot::{Compression, SnapshotError, Writer, format};
-use crate::tree::{Cursor, digest};
+use crate::tree::{Cursor, Step, digest};
 
-/// Nodes handed over under one hold of the tree.
+/// Nodes visited under one hold of the tree, at most.
 const SLICE_NODES: usize = 256;
+/// Bytes of nodes after which the tree is let go.
+const SLICE_BYTES: usize = 128 << 10;
+/// Time after which the tree is let go; the clock may be that much ahead when it begins.
+const SLICE_MS: i64 = 2;
+/// Sessions or access control lists looked at under one hold.
+const SLICE_ENTRIES: usize = 1024;
 /// Rest after a piece of work, in lengths of that work, while clients are served: neither the cores nor the
 /// disk are ever a snapshot's alone.
-const REST: u32 = 2;
+const REST: i64 = 2;
 /// How long a full disk is left alone before the next attempt.
 const RETRY_MS: i64 = 60_000;
 /// No attempt is to be repeated.
@@ -28,14 +35,18 @@ const NEVER: i64 = i64::MAX;
 /// When, where and how.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Where snapshots are.
     pub directory: PathBuf,
+    /// How they are compressed.
     pub compression: Compression,
     /// Transactions between snapshots, roughly: half of it plus a random part of the other half, so that
     /// the servers of an ensemble do not all write at once.
     pub txns: u64,
     /// The same in bytes of log; `None` for no limit.
     pub log_bytes: Option<u64>,
+    /// Whether they end with the tree's digest.
     pub digest: bool,
+    /// Whether they end with the zxid they began at.
     pub last_zxid: bool,
 }
 
@@ -51,20 +62,45 @@ pub struct SnapshotTaker {
     /// When one that failed for want of space is tried again, on the monotonic clock.
     retry_ms: Arc<AtomicI64>,
     thread: Option<JoinHandle<()>>,
-    /// The server stops: what is under way need not leave room for others.
+    /// The server stops: what is under way is given up.
     stopping: Arc<AtomicBool>,
+}
+
+/// How a snapshot is taken.
+#[derive(Clone, Copy)]
+pub enum Pace<'a> {
+    /// At once and whole, while there are no clients.
+    Alone,
+    /// With rests for others, until it is to be given up.
+    BesideClients(&'a AtomicBool),
+}
+
+/// What became of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there.
+    Written,
+    /// It was given up, and nothing of it is left.
+    GivenUp,
 }
 
 /// What one snapshot needs.
 pub struct Job {
+    /// What is written.
     pub state: Arc<State>,
+    /// Where to.
     pub disk: Arc<dyn Disk>,
+    /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Figures.
     pub metrics: Arc<Metrics>,
+    /// Settings.
     pub options: Options,
 }
 
 impl SnapshotTaker {
+    /// Takes snapshots by `job`.
+    #[must_use]
     pub fn new(job: Job) -> Self {
         let options = job.options.clone();
         let random = job.clock.wall_ms().cast_unsigned() | 1;
@@ -130,8 +166,9 @@ impl Snapshots for SnapshotTaker {
         retry_ms.store(NEVER, Ordering::Release);
         let stopping = self.stopping.clone();
         let spawned = std::thread::Builder::new().name("snapshot".into()).spawn(move || {
-            match job.take(cursor, &stopping) {
-                Ok(()) => {}
+            match job.take(cursor, Pace::BesideClients(&stopping)) {
+                Ok(Outcome::Written) => {}
+                Ok(Outcome::GivenUp) => tracing::info!("the snapshot under way is given up"),
                 Err(error) if error.is_full() => {
                     tracing::error!(
                         "cannot write a snapshot: {error}. Nothing is lost, the log has everything; free some \
@@ -159,10 +196,11 @@ impl Snapshots for SnapshotTaker {
 }
 
 impl Drop for SnapshotTaker {
-    /// A stopping server waits for the snapshot that is under way.
+    /// A stopping server does not wait for the snapshot that is under way: the log has everything.
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             let _reported_by_itself = thread.join();
         }
     }
@@ -171,32 +209,48 @@ impl Drop for SnapshotTaker {
 /// Reference: `ExitCode.TXNLOG_ERROR_TAKING_SNAPSHOT`.
 const SNAPSHOT_FAILED_EXIT_CODE: i32 = 10;
 
+impl Pace<'_> {
+    fn is_over(self) -> bool {
+        matches!(self, Self::BesideClients(stop) if stop.load(Ordering::Relaxed))
+    }
+
+    /// Leaves the machine to others after a piece of work.
+    fn rest(self, worked_ms: i64) {
+        if let Self::BesideClients(_) = self
+            && worked_ms > 0
+        {
+            // Whoever ends the rest early wants the snapshot given up.
+            std::thread::park_timeout(Duration::from_millis((worked_ms * REST).cast_unsigned()));
+        }
+    }
+}
+
 impl Job {
-    /// Writes a snapshot of what `cursor` walks over, as fast as it can once `hurry` is set.
-    pub fn take(&self, mut cursor: Cursor, hurry: &AtomicBool) -> Result<(), SnapshotError> {
+    /// Writes a snapshot of what `cursor` walks over. The tree is held in slices only.
+    pub fn take(&self, mut cursor: Cursor, pace: Pace<'_>) -> Result<Outcome, SnapshotError> {
         let began = self.clock.now_ms();
         let zxid = cursor.began_at();
-        let sessions = self.state.sessions().committed();
-        let acls: Vec<_> =
-            self.state.tree().acls().to_file().into_iter().map(|(id, l)| (id, l.to_vec())).collect();
+        let lists = self.lists(&mut cursor);
         let mut writer = Writer::create(&self.disk, &self.options.directory, zxid, self.options.compression)?;
-        writer.begin(&sessions, &acls)?;
+        writer.begin_lists(&self.sessions(), lists.len())?;
+        for (id, list) in lists {
+            if pace.is_over() {
+                return Ok(Outcome::GivenUp);
+            }
+            writer.list(id, &list)?;
+        }
         let mut buffer = Vec::new();
         let mut nodes = 0;
-        loop {
-            let slice_began = Instant::now();
+        let mut is_done = false;
+        while !is_done {
+            if pace.is_over() {
+                return Ok(Outcome::GivenUp);
+            }
+            let slice_began = self.clock.now_ms();
             buffer.clear();
-            let written = cursor.slice(&self.state.tree(), SLICE_NODES, &mut |path, data, acl, stat| {
-                format::put_node(&mut buffer, path, data, acl, stat);
-            });
-            if written == 0 {
-                break;
-            }
-            nodes += written;
+            is_done = self.slice(&mut cursor, slice_began, &mut buffer, &mut nodes);
             writer.raw_nodes(&buffer)?;
-            if !hurry.load(Ordering::Relaxed) {
-                std::thread::sleep(slice_began.elapsed() * REST);
-            }
+            pace.rest(self.clock.now_ms() - slice_began);
         }
         let (at, tree_digest) = {
             let tree = self.state.tree();
@@ -210,7 +264,49 @@ impl Job {
         tracing::info!(
             path = %written.path.display(), nodes, bytes = written.file_bytes, took_ms, "snapshot written"
         );
-        Ok(())
+        Ok(Outcome::Written)
+    }
+
+    /// Encodes some nodes under one hold of the tree; true when there are no more.
+    fn slice(&self, cursor: &mut Cursor, began_ms: i64, buffer: &mut Vec<u8>, nodes: &mut usize) -> bool {
+        let tree = self.state.tree();
+        for _ in 0..SLICE_NODES {
+            let step = cursor.step(&tree, &mut |path, data, acl, stat| {
+                format::put_node(buffer, path, data, acl, stat);
+            });
+            match step {
+                Step::Written => *nodes += 1,
+                Step::Gone => {}
+                Step::Done => return true,
+            }
+            if buffer.len() >= SLICE_BYTES || self.clock.now_ms() - began_ms >= SLICE_MS {
+                break;
+            }
+        }
+        false
+    }
+
+    /// The access control lists, shared with the tree.
+    fn lists(&self, cursor: &mut Cursor) -> Vec<(i64, Arc<[Acl]>)> {
+        let mut lists = Vec::new();
+        while cursor.lists(&self.state.tree(), SLICE_ENTRIES, &mut lists) {}
+        lists.sort_unstable_by_key(|(id, _)| *id);
+        lists
+    }
+
+    /// Committed sessions with their timeouts. One that ends meanwhile may be left out: the log ends it too.
+    fn sessions(&self) -> Vec<(SessionId, i32)> {
+        let mut ids = self.state.sessions().committed();
+        ids.sort_unstable();
+        let mut with_timeouts = Vec::with_capacity(ids.len());
+        for slice in ids.chunks(SLICE_ENTRIES) {
+            let sessions = self.state.sessions();
+            with_timeouts.extend(slice.iter().filter_map(|id| {
+                let timeout_ms = sessions.get(*id)?.timeout_ms();
+                Some((*id, i32::try_from(timeout_ms).unwrap_or(i32::MAX)))
+            }));
+        }
+        with_timeouts
     }
 }
 
@@ -232,4 +328,166 @@ pub fn purge_regularly(
         std::thread::sleep(interval);
     };
     std::thread::Builder::new().name("purge".into()).spawn(purge).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use jute::multi::CreateMode;
+
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::request::prepare::Preparer;
+    use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, creation_of, prepare};
+    use crate::runtime::budget::Budget;
+    use crate::session::Sessions;
+    use crate::tree::{OwnerRules, Tree};
+
+    const HOURS_MS: i64 = 10_000_000;
+
+    /// Hours go by between two looks at it.
+    #[derive(Debug, Default)]
+    struct FastClock(AtomicI64);
+
+    impl Clock for FastClock {
+        fn now_ms(&self) -> i64 {
+            self.0.fetch_add(HOURS_MS, Ordering::Relaxed)
+        }
+
+        fn now_us(&self) -> i64 {
+            self.now_ms() * 1000
+        }
+
+        fn wall_ms(&self) -> i64 {
+            self.now_ms()
+        }
+    }
+
+    /// Nothing goes by.
+    #[derive(Debug)]
+    struct StillClock;
+
+    impl Clock for StillClock {
+        fn now_us(&self) -> i64 {
+            0
+        }
+
+        fn wall_ms(&self) -> i64 {
+            0
+        }
+    }
+
+    fn job(directory: &tempfile::TempDir, clock: Arc<dyn Clock>, nodes: &[Asked]) -> Job {
+        let mut tree = Tree::new(OwnerRules::default());
+        let mut sessions = Sessions::new(2000, 1, 0);
+        for session in SESSIONS {
+            sessions.track(session, 30_000, 0);
+            sessions.commit(session);
+        }
+        let mut preparer = Preparer::new(OPTIONS, Zxid::ZERO);
+        for node in nodes {
+            let entry = prepare(&mut preparer, &tree, &mut sessions, node.request(), 0).unwrap();
+            tree.replay(entry);
+            preparer.applied(tree.last_zxid());
+        }
+        Job {
+            state: Arc::new(State::new(tree, sessions, OPTIONS, Budget::unlimited(), 0)),
+            disk: Arc::new(RealDisk),
+            clock,
+            metrics: Arc::new(Metrics::new()),
+            options: Options {
+                directory: directory.path().to_owned(),
+                compression: Compression::None,
+                txns: 10,
+                log_bytes: None,
+                digest: true,
+                last_zxid: true,
+            },
+        }
+    }
+
+    fn small_nodes(count: usize) -> Vec<Asked> {
+        (0..count).map(|n| creation(&format!("/{n}"), CreateMode::Persistent)).collect()
+    }
+
+    fn files(directory: &tempfile::TempDir) -> Vec<String> {
+        let names = fs::read_dir(directory.path()).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_snapshot_is_given_up_when_the_server_stops_but_not_the_first_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let job = job(&directory, Arc::new(StillClock), &small_nodes(10));
+        let cursor = || Cursor::new(&job.state.tree());
+        let stop = AtomicBool::new(true);
+        assert_eq!(job.take(cursor(), Pace::BesideClients(&stop)).unwrap(), Outcome::GivenUp);
+        assert_eq!(files(&directory), [""; 0], "nothing is left of it");
+        assert_eq!(job.take(cursor(), Pace::Alone).unwrap(), Outcome::Written);
+        assert_eq!(files(&directory), ["snapshot.a"]);
+        stop.store(false, Ordering::Relaxed);
+        assert_eq!(job.take(cursor(), Pace::BesideClients(&stop)).unwrap(), Outcome::Written);
+    }
+
+    /// A server with ten million nodes took seven seconds to stop. With that, this test takes weeks.
+    #[test]
+    fn a_stopping_server_does_not_wait_for_the_snapshot_under_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FastClock::default());
+        let mut taker = SnapshotTaker::new(job(&directory, clock.clone(), &small_nodes(300)));
+        taker.start();
+        // Until it has written the first node, and rests for hours.
+        while clock.0.load(Ordering::Relaxed) < 5 * HOURS_MS {
+            std::thread::yield_now();
+        }
+        drop(taker);
+        assert_eq!(files(&directory), [""; 0], "nothing is left of it");
+    }
+
+    /// A slice was 256 nodes, whatever they held: 256 MB under the tree's lock.
+    #[test]
+    fn a_slice_ends_when_it_has_many_bytes_or_took_long() {
+        const DATA_BYTES: usize = 50_000;
+        let directory = tempfile::tempdir().unwrap();
+        let nodes: Vec<_> = (0..20).map(|n| creation_of(&format!("/{n}"), DATA_BYTES)).collect();
+        let slices = |clock: Arc<dyn Clock>| {
+            let job = job(&directory, clock, &nodes);
+            let mut cursor = Cursor::new(&job.state.tree());
+            let mut slices = Vec::new();
+            loop {
+                let (mut buffer, mut nodes) = (Vec::new(), 0);
+                let is_done = job.slice(&mut cursor, job.clock.now_ms(), &mut buffer, &mut nodes);
+                slices.push((nodes, buffer.len()));
+                if is_done {
+                    break slices;
+                }
+            }
+        };
+        let by_bytes = slices(Arc::new(StillClock));
+        assert!(by_bytes.iter().all(|(_, bytes)| *bytes < SLICE_BYTES + DATA_BYTES + 100));
+        assert!((7..10).contains(&by_bytes.len()), "{by_bytes:?}");
+        assert!(slices(Arc::new(FastClock::default())).iter().all(|(nodes, _)| *nodes <= 1));
+    }
+
+    /// 390,000 lists were copied under the tree's lock: 2.5 seconds, and as much memory again.
+    #[test]
+    fn lists_are_shared_with_the_tree_and_not_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let job = job(&directory, Arc::new(StillClock), &small_nodes(10));
+        let lists = job.lists(&mut Cursor::new(&job.state.tree()));
+        let kept = job.state.tree().acls().to_file();
+        assert_eq!(lists.len(), 2, "of the new nodes and of /zookeeper/config");
+        assert!(
+            lists.iter().zip(&kept).all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(&one.1, &other.1))
+        );
+    }
+
+    #[test]
+    fn the_sessions_of_a_snapshot_are_those_committed_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let job = job(&directory, Arc::new(StillClock), &[]);
+        job.state.sessions().track(SessionId(1), 30_000, 0);
+        assert_eq!(job.sessions(), SESSIONS.map(|session| (session, 30_000)));
+    }
 }

@@ -46,6 +46,8 @@ pub type Registry = HashMap<ConnectionId, Arc<Client>, foldhash::fast::RandomSta
 
 /// A digest is kept of every zxid divisible by this (reference: `DataTree.DIGEST_LOG_INTERVAL`).
 const DIGEST_INTERVAL: i64 = 128;
+/// Watches of a connection that has gone that are removed under one hold.
+const LEAVING_SLICE: usize = 1024;
 /// How many digests are kept.
 const DIGESTS_MAX: usize = 1024;
 
@@ -151,6 +153,9 @@ impl State {
         client.set_closed();
         self.clients.write().unwrap_or_else(PoisonError::into_inner).remove(&client.id);
         // After set_closed: whoever adds a watch looks at the flag under this lock.
-        self.watches().remove_watcher(client.id);
+        let mut leaving = self.watches().take_watcher(client.id);
+        while self.watches().remove_some(&mut leaving, LEAVING_SLICE) {
+            std::thread::yield_now();
+        }
     }
 }

@@ -70,7 +70,7 @@ impl Live {
 #[derive(Clone, Debug)]
 struct Plan {
     before: Vec<Asked>,
-    /// Between the start of the walk and the writing of the lists.
+    /// While the lists are visited, before the nodes.
     lists_later_by: Vec<Asked>,
     /// Nodes that are written before each request.
     during: Vec<(usize, Asked)>,
@@ -97,11 +97,16 @@ fn check_recovery_gives_the_live_tree(plan: &Plan) {
 
     let mut cursor = Cursor::new(&live.tree);
     let began_at = cursor.began_at();
-    plan.lists_later_by.iter().for_each(|asked| live.serve(asked));
+    let mut lists = Vec::new();
+    for asked in &plan.lists_later_by {
+        cursor.lists(&live.tree, 1, &mut lists);
+        live.serve(asked);
+    }
+    while cursor.lists(&live.tree, 3, &mut lists) {}
     let sessions: Vec<_> = live.sessions.iter().map(|(id, timeout)| (*id, *timeout)).collect();
-    let acls: Vec<_> = live.tree.acls().to_file().into_iter().map(|(id, list)| (id, list.to_vec())).collect();
     let mut writer = Writer::create(&disk, &directories.snapshots, began_at, Compression::None).unwrap();
-    writer.begin(&sessions, &acls).unwrap();
+    writer.begin_lists(&sessions, lists.len()).unwrap();
+    lists.iter().try_for_each(|(id, list)| writer.list(*id, list)).unwrap();
     let mut nodes = Vec::new();
     for (count, asked) in &plan.during {
         cursor.slice(&live.tree, *count, &mut |path, data, acl, stat| {

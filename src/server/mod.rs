@@ -7,9 +7,9 @@ mod fuzzy_snapshot_test;
 mod loading;
 mod report;
 
+use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::net::{AcceptLimits, Acceptor, Descriptors, Limits, Shared, bind};
 use crate::replica::{Options as ReplicaOptions, SweepOptions};
 use crate::request::Options as RequestOptions;
 use crate::runtime::budget::Budget;
-use crate::runtime::snapshots::{self, Job, SnapshotTaker};
+use crate::runtime::snapshots::{self, Job, Pace, SnapshotTaker};
 use crate::runtime::{Inbox, Parts, Snapshots, State, Writer, listening};
 use crate::session::Sessions;
 use crate::snapshot::Compression;
@@ -100,6 +100,8 @@ impl Server {
             budget(&config),
             clock.now_ms(),
         ));
+        // It ends with the process: to free millions of nodes one by one would only delay that.
+        let _never_freed = ManuallyDrop::new(Arc::clone(&state));
         let log = Log::open(disk.clone(), log_options(&config, &directories), last_zxid)?;
         let _spare_keeper = log.spare().keep(say_spare)?;
 
@@ -112,8 +114,7 @@ impl Server {
         };
         if recovered.snapshot.is_none() {
             // The first snapshot proves that the directory was initialised: it comes before any log.
-            job.take(Cursor::new(&state.tree()), &AtomicBool::new(true))
-                .map_err(ServerError::FirstSnapshot)?;
+            job.take(Cursor::new(&state.tree()), Pace::Alone).map_err(ServerError::FirstSnapshot)?;
         }
         remove_initialize(disk.as_ref(), &directories)?;
         let mut taker = SnapshotTaker::new(job);

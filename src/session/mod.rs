@@ -207,17 +207,10 @@ impl Sessions {
         }
     }
 
-    /// Sessions whose creation is committed, with their timeouts: what a snapshot keeps.
+    /// Sessions whose creation is committed, in no order: what a snapshot keeps.
     #[must_use]
-    pub fn committed(&self) -> Vec<(SessionId, i32)> {
-        let mut all: Vec<_> = self
-            .by_id
-            .iter()
-            .filter(|(_, tracked)| tracked.committed)
-            .map(|(id, tracked)| (*id, i32::try_from(tracked.handle.timeout_ms()).unwrap_or(i32::MAX)))
-            .collect();
-        all.sort_unstable();
-        all
+    pub fn committed(&self) -> Vec<SessionId> {
+        self.by_id.iter().filter(|(_, tracked)| tracked.committed).map(|(id, _)| *id).collect()
     }
 
     /// How many committed sessions there are.

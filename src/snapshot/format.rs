@@ -65,15 +65,17 @@ pub fn put_sessions(out: &mut Vec<u8>, sessions: &[(SessionId, i32)]) {
     }
 }
 
-/// Appends the table of access control lists.
-pub fn put_acls(out: &mut Vec<u8>, acls: &[(i64, Vec<Acl>)]) {
-    write::int(out, count(acls.len()));
-    for (id, acl) in acls {
-        write::long(out, *id);
-        write::int(out, count(acl.len()));
-        for entry in acl {
-            entry.encode(out);
-        }
+/// Appends the head of the table of access control lists: how many there will be.
+pub fn put_acl_count(out: &mut Vec<u8>, lists: usize) {
+    write::int(out, count(lists));
+}
+
+/// Appends one access control list.
+pub fn put_acl(out: &mut Vec<u8>, id: i64, acl: &[Acl]) {
+    write::long(out, id);
+    write::int(out, count(acl.len()));
+    for entry in acl {
+        entry.encode(out);
     }
 }
 

@@ -207,7 +207,7 @@ fn hostile_lengths_are_refused_before_anything_is_allocated_for_them() {
     let path = directory.path().join("snapshot.1");
     let mut tables = format::HEADER.to_vec();
     format::put_sessions(&mut tables, &[]);
-    format::put_acls(&mut tables, &[]);
+    format::put_acl_count(&mut tables, 0);
     let hostile = |at: usize, value: i32| {
         let mut bytes = tables.clone();
         format::put_node(&mut bytes, "/p", Some(b"d"), -1, &StatPersisted::default());

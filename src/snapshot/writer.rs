@@ -19,7 +19,7 @@ const TEMPORARY_PREFIX: &str = "tmp.";
 /// Content is summed and compressed in pieces of this size.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A snapshot being written: [`begin`](Writer::begin), nodes with parents before children, then
+/// A snapshot being written: [`begin`](Writer::begin) or its pieces, nodes with parents before children, then
 /// [`finish`](Writer::finish). The file appears under its name, durably, only at the end; a writer
 /// dropped before removes what it wrote.
 pub struct Writer {
@@ -82,8 +82,26 @@ impl Writer {
         sessions: &[(SessionId, i32)],
         acls: &[(i64, Vec<Acl>)],
     ) -> Result<(), SnapshotError> {
+        self.begin_lists(sessions, acls.len())?;
+        acls.iter().try_for_each(|(id, acl)| self.list(*id, acl))
+    }
+
+    /// [`Writer::begin`] in pieces: writes the sessions and how many access control lists will follow.
+    ///
+    /// # Errors
+    /// As [`Writer::begin`].
+    pub fn begin_lists(&mut self, sessions: &[(SessionId, i32)], lists: usize) -> Result<(), SnapshotError> {
         format::put_sessions(&mut self.buffer, sessions);
-        format::put_acls(&mut self.buffer, acls);
+        format::put_acl_count(&mut self.buffer, lists);
+        self.flush_if_large()
+    }
+
+    /// Writes one access control list.
+    ///
+    /// # Errors
+    /// As [`Writer::begin`].
+    pub fn list(&mut self, id: i64, acl: &[Acl]) -> Result<(), SnapshotError> {
+        format::put_acl(&mut self.buffer, id, acl);
         self.flush_if_large()
     }
 

@@ -1,6 +1,7 @@
 //! Which nodes go with which session.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 
 use jute::SessionId;
 
@@ -9,6 +10,7 @@ use jute::SessionId;
 #[derive(Debug, Default)]
 pub(super) struct Ephemerals {
     by_session: HashMap<SessionId, Owned>,
+    count: usize,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +30,7 @@ impl Ephemerals {
         let owned = self.by_session.entry(session).or_default();
         if owned.paths.insert(path.into()) {
             owned.bytes += path.len();
+            self.count += 1;
         }
     }
 
@@ -36,17 +39,27 @@ impl Ephemerals {
             && owned.paths.remove(path)
         {
             owned.bytes -= path.len();
+            self.count -= 1;
         }
     }
 
     /// Forgets a session, and gives back what it had.
     pub(super) fn take(&mut self, session: SessionId) -> BTreeSet<Box<str>> {
-        self.by_session.remove(&session).unwrap_or_default().paths
+        let paths = self.by_session.remove(&session).unwrap_or_default().paths;
+        self.count -= paths.len();
+        paths
     }
 
-    /// A session's, sorted.
-    pub(super) fn of(&self, session: SessionId) -> impl Iterator<Item = &str> {
-        self.by_session.get(&session).into_iter().flat_map(|owned| &owned.paths).map(AsRef::as_ref)
+    /// A session's that begin with `prefix`, sorted. The others are not looked at.
+    pub(super) fn of<'a>(
+        &'a self,
+        session: SessionId,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = &'a str> + Clone {
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let owned = self.by_session.get(&session).into_iter();
+        let from_there = owned.flat_map(move |owned| owned.paths.range::<str, _>(range));
+        from_there.map(AsRef::as_ref).take_while(move |path: &&str| path.starts_with(prefix))
     }
 
     /// What the list of a session's takes in the record of its end.
@@ -58,7 +71,40 @@ impl Ephemerals {
         self.by_session.iter().map(|(session, owned)| (*session, &owned.paths))
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.by_session.values().map(|owned| owned.paths.len()).sum()
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: SessionId = SessionId(1);
+
+    #[test]
+    fn a_prefix_finds_what_begins_with_it_and_nothing_else() {
+        let mut ephemerals = Ephemerals::default();
+        for path in ["/a", "/a/b", "/a-b", "/ab", "/b", "/ü"] {
+            ephemerals.insert(SESSION, path);
+        }
+        let below = |prefix: &'static str| ephemerals.of(SESSION, prefix).collect::<Vec<_>>();
+        assert_eq!(below("/a"), ["/a", "/a-b", "/a/b", "/ab"]);
+        assert_eq!(below("/a/"), ["/a/b"]);
+        assert_eq!((below("").len(), below("/ü").len(), below("/z").len(), below("x").len()), (6, 1, 0, 0));
+        assert_eq!(ephemerals.of(SessionId(2), "").count(), 0);
+    }
+
+    #[test]
+    fn all_are_counted_once_and_their_bytes_with_them() {
+        let mut ephemerals = Ephemerals::default();
+        for (session, path) in [(1, "/a"), (1, "/a"), (2, "/bc"), (2, "/d")] {
+            ephemerals.insert(SessionId(session), path);
+        }
+        ephemerals.remove(SessionId(1), "/bc");
+        assert_eq!((ephemerals.count(), ephemerals.listed_bytes_of(SessionId(2))), (3, 13));
+        ephemerals.remove(SessionId(2), "/bc");
+        ephemerals.take(SessionId(1));
+        assert_eq!((ephemerals.count(), ephemerals.listed_bytes_of(SessionId(2))), (1, 6));
     }
 }

@@ -1,4 +1,4 @@
-//! Building a tree from a snapshot, and walking one for a snapshot while it changes.
+//! Building a tree from a snapshot.
 
 use jute::Zxid;
 use jute::records::data::{Acl, StatPersisted};
@@ -213,20 +213,25 @@ impl Tree {
         id
     }
 
-    /// Unlinks a node. Its children, if a damaged log makes it have some, go with it.
+    /// Unlinks a node. What is below it goes with it, deepest first: over a fuzzy snapshot of the reference,
+    /// or by a damaged log, a node may be deleted that has children.
     pub(super) fn uproot(&mut self, id: NodeId, path: &str) -> Node {
-        let orphans: Vec<String> = self
-            .node(id)
-            .children()
-            .iter()
-            .map(|child| format!("{path}/{}", self.node(*child).name()))
-            .collect();
-        for orphan in orphans {
-            if let Some(id) = self.find(&orphan) {
-                let node = self.uproot(id, &orphan);
+        if !self.node(id).children().is_empty() {
+            let mut below = self.node(id).children().to_vec();
+            let mut visited = 0;
+            while let Some(id) = below.get(visited) {
+                below.extend_from_slice(self.node(*id).children());
+                visited += 1;
+            }
+            for orphan in below.into_iter().rev() {
+                let node = self.uproot_leaf(orphan, &self.path_of(orphan));
                 self.acls.release(node.acl);
             }
         }
+        self.uproot_leaf(id, path)
+    }
+
+    fn uproot_leaf(&mut self, id: NodeId, path: &str) -> Node {
         let node = self.node(id);
         let data_length = node.data_length() as i64;
         self.count_above(id, -1, -data_length);
@@ -254,65 +259,3 @@ impl Tree {
         node
     }
 }
-
-/// A walk over the tree for a fuzzy snapshot: it visits every node that was there when it began and
-/// still is, parents first, in slices between which the tree may change.
-///
-/// A node that came later is left out even where its slot was an older node's: the log, read from the
-/// snapshot's zxid on, creates it again.
-#[derive(Debug)]
-pub struct Cursor {
-    began_at: Zxid,
-    /// The largest access control list id when the walk began: later ones are not in the snapshot.
-    last_acl: i64,
-    /// Nodes still to visit, with their parents' paths as a length of `path`.
-    stack: Vec<(NodeId, u32)>,
-    path: String,
-}
-
-impl Cursor {
-    /// Starts at the root of `tree`, which stands at the snapshot's zxid.
-    #[must_use]
-    pub fn new(tree: &Tree) -> Self {
-        Self {
-            began_at: tree.last_zxid(),
-            last_acl: tree.acls().last_file_id(),
-            stack: vec![(NodeId::ROOT, 0)],
-            path: String::new(),
-        }
-    }
-
-    /// The zxid at which the walk began: the snapshot's name.
-    #[must_use]
-    pub const fn began_at(&self) -> Zxid {
-        self.began_at
-    }
-
-    /// Hands up to `nodes` nodes to `write`: path, data, access control list id and stat. Returns how many
-    /// it handed over; zero when done.
-    pub fn slice(&mut self, tree: &Tree, nodes: usize, write: &mut NodeWriter<'_>) -> usize {
-        let mut written = 0;
-        while written < nodes
-            && let Some((id, parent_length)) = self.stack.pop()
-        {
-            let Some(node) = tree.node_if_present(id).filter(|node| node.czxid() <= self.began_at) else {
-                continue;
-            };
-            self.path.truncate(parent_length as usize);
-            if id != NodeId::ROOT {
-                self.path.push('/');
-                self.path.push_str(node.name());
-            }
-            let length = u32::try_from(self.path.len()).expect("a path is shorter than a frame");
-            self.stack.extend(node.children().iter().map(|child| (*child, length)));
-            // A list that came later is not in the snapshot; the log sets it again.
-            let acl = Some(tree.acls().file_id(node.acl())).filter(|id| *id <= self.last_acl).unwrap_or(-1);
-            write(&self.path, node.data(), acl, &node.persisted());
-            written += 1;
-        }
-        written
-    }
-}
-
-/// Takes what a snapshot keeps of a node: path, data, access control list id, stat.
-pub type NodeWriter<'a> = dyn FnMut(&str, Option<&[u8]>, i64, &StatPersisted) + 'a;

@@ -8,6 +8,7 @@ pub mod acl;
 mod acl_table;
 mod apply;
 mod content;
+mod cursor;
 pub mod digest;
 mod ephemerals;
 pub mod identities;
@@ -29,9 +30,9 @@ use jute::{Code, OpCode, SessionId, Zxid};
 
 pub use self::acl::AclRules;
 pub use self::acl_table::{AclSlot, AclTable};
+pub use self::cursor::{Cursor, NodeWriter, Step};
 pub use self::ephemerals::listed_bytes;
 pub use self::identities::{Identities, Identity};
-pub use self::load::{Cursor, NodeWriter};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 
 use self::ephemerals::Ephemerals;
@@ -210,7 +211,16 @@ impl Tree {
 
     /// A session's ephemerals, sorted.
     pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = &str> {
-        self.ephemerals.of(session)
+        self.ephemerals.of(session, "")
+    }
+
+    /// A session's ephemerals that begin with `prefix`, sorted.
+    pub fn ephemerals_below<'a>(
+        &'a self,
+        session: SessionId,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = &'a str> + Clone {
+        self.ephemerals.of(session, prefix)
     }
 
     /// What the list of a session's ephemerals takes in the transaction that ends it, in bytes.
@@ -226,7 +236,7 @@ impl Tree {
 
     /// How many ephemerals there are.
     #[must_use]
-    pub fn ephemerals_count(&self) -> usize {
+    pub const fn ephemerals_count(&self) -> usize {
         self.ephemerals.count()
     }
 
@@ -285,16 +295,19 @@ impl Tree {
 
     /// Counts nodes and bytes of data that came or went at `id` for all nodes above it.
     fn count_above(&mut self, id: NodeId, nodes: i32, bytes: i64) {
-        let mut at = id;
-        while at != NodeId::ROOT
-            && let Some(node) = self.nodes.get(at)
-        {
-            at = node.parent;
-            if let Some(above) = self.nodes.get_mut(at) {
-                let rare = above.rare_mut();
-                rare.nodes_below = rare.nodes_below.wrapping_add_signed(nodes);
-                rare.bytes_below = rare.bytes_below.wrapping_add_signed(bytes);
+        if id == NodeId::ROOT {
+            return;
+        }
+        let mut at = self.node(id).parent;
+        loop {
+            let node = self.nodes.get_mut(at).expect("a node's parent is there");
+            let rare = node.rare_mut();
+            rare.nodes_below = rare.nodes_below.wrapping_add_signed(nodes);
+            rare.bytes_below = rare.bytes_below.wrapping_add_signed(bytes);
+            if at == NodeId::ROOT {
+                return;
             }
+            at = node.parent;
         }
     }
 

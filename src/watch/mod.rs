@@ -58,6 +58,13 @@ impl WatcherType {
     }
 }
 
+/// Watches of a connection that has gone, which are still to be removed.
+#[derive(Debug)]
+pub struct Leaving {
+    data: table::Leaving,
+    child: table::Leaving,
+}
+
 /// Every watch of the server, in the two tables that the reference keeps.
 #[derive(Debug, Default)]
 pub struct Watches {
@@ -122,10 +129,16 @@ impl Watches {
         }
     }
 
-    /// Removes all watches of a connection that has gone.
-    pub fn remove_watcher(&mut self, watcher: WatcherId) {
-        self.data.remove_watcher(watcher);
-        self.child.remove_watcher(watcher);
+    /// Begins to remove all watches of a connection that has gone and adds none any more.
+    pub fn take_watcher(&mut self, watcher: WatcherId) -> Leaving {
+        Leaving { data: self.data.take_watcher(watcher), child: self.child.take_watcher(watcher) }
+    }
+
+    /// Removes up to `most` watches of each kind; whether there may be more.
+    pub fn remove_some(&mut self, leaving: &mut Leaving, most: usize) -> bool {
+        let has_data = self.data.remove_some(&mut leaving.data, most);
+        let has_child = self.child.remove_some(&mut leaving.child, most);
+        has_data || has_child
     }
 
     /// A node was created; `parent` as clients write it.
@@ -162,13 +175,13 @@ impl Watches {
 
     /// Whether nobody watches anything, so that triggering can be skipped.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.data.is_empty() && self.child.is_empty()
     }
 
     /// Paths watched, as `mntr` counts them: data and child tables added.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub const fn count(&self) -> usize {
         self.data.watch_count() + self.child.watch_count()
     }
 

@@ -165,7 +165,10 @@ fn apply(watches: &mut Watches, step: Step) -> (Option<bool>, Vec<Event>) {
         Step::AddPersistent(path, watcher) => watches.add_persistent(path, watcher),
         Step::AddRecursive(path, watcher) => watches.add_persistent_recursive(path, watcher),
         Step::Remove(path, kind, watcher) => return (Some(watches.remove(path, kind, watcher)), Vec::new()),
-        Step::RemoveWatcher(watcher) => watches.remove_watcher(watcher),
+        Step::RemoveWatcher(watcher) => {
+            let mut leaving = watches.take_watcher(watcher);
+            while watches.remove_some(&mut leaving, 1) {}
+        }
         Step::Created(path) => watches.created(path, parent_of(path), tell),
         Step::Deleted(path) => watches.deleted(path, parent_of(path), tell),
         Step::DataChanged(path) => watches.data_changed(path, tell),

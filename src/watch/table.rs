@@ -1,9 +1,12 @@
 //! One table of watches: by path for triggering, by watcher for removal.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::{Entry, IntoIter};
 
 /// A connection, as far as watches are concerned.
 pub type WatcherId = u64;
@@ -35,10 +38,10 @@ impl Modes {
     }
 }
 
-/// The paths one watcher watches.
+/// The paths one watcher watches, with their hashes: growing does not look at the paths.
 #[derive(Debug, Default)]
 struct Watched {
-    paths: HashSet<Arc<str>, RandomState>,
+    paths: HashTable<(u64, Arc<str>)>,
     /// What they take in memory.
     bytes: usize,
 }
@@ -51,43 +54,128 @@ const fn bytes_of(path: &str) -> usize {
 }
 
 impl Watched {
-    fn insert(&mut self, path: Arc<str>) {
+    fn insert(&mut self, hash: u64, path: Arc<str>) {
         self.bytes += bytes_of(&path);
-        self.paths.insert(path);
+        self.paths.insert_unique(hash, (hash, path), |(hash, _)| *hash);
     }
 
-    fn remove(&mut self, path: &str) {
-        if self.paths.remove(path) {
+    fn remove(&mut self, hash: u64, path: &str) {
+        if let Ok(entry) = self.paths.find_entry(hash, |(other, known)| *other == hash && **known == *path) {
             self.bytes -= bytes_of(path);
+            entry.remove();
         }
     }
 }
 
+/// Those who watch one path.
+#[derive(Debug)]
+struct Watchers {
+    hash: u64,
+    path: Arc<str>,
+    list: Vec<(WatcherId, Modes)>,
+}
+
+impl Watchers {
+    fn are_of(&self, hash: u64, path: &str) -> bool {
+        self.hash == hash && *self.path == *path
+    }
+
+    fn position(&self, watcher: WatcherId) -> Option<usize> {
+        self.list.iter().position(|(id, _)| *id == watcher)
+    }
+}
+
+/// Tables by path grow one at a time, so that no single watch pays for all.
+const SHARDS: usize = 64;
+
 /// Watches of one kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Table {
-    by_path: HashMap<Arc<str>, Vec<(WatcherId, Modes)>, RandomState>,
+    by_path: [HashTable<Watchers>; SHARDS],
     by_watcher: HashMap<WatcherId, Watched, RandomState>,
+    hasher: RandomState,
+    /// Paths that are watched.
+    paths: usize,
+    /// Watchers of all paths.
+    watches: usize,
     /// Recursive watches in the table; without any, ancestors need not be looked at.
     recursive: usize,
 }
 
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            by_path: std::array::from_fn(|_| HashTable::new()),
+            by_watcher: HashMap::default(),
+            hasher: RandomState::default(),
+            paths: 0,
+            watches: 0,
+            recursive: 0,
+        }
+    }
+}
+
+/// What a watcher had that has gone, to be removed bit by bit.
+#[derive(Debug)]
+pub struct Leaving {
+    watcher: WatcherId,
+    paths: IntoIter<(u64, Arc<str>)>,
+}
+
 impl Table {
+    /// The hash of a path goes from component to component, so that those of its ancestors are on the way.
+    fn hash(&self, path: &str) -> u64 {
+        self.hashes(path).last().map_or(0, |(_, hash)| hash)
+    }
+
+    /// Where the ancestors of a path but the root, and then itself, end, with their hashes.
+    fn hashes(&self, path: &str) -> impl Iterator<Item = (usize, u64)> {
+        let slashes = path.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
+        let mut hasher = self.hasher.build_hasher();
+        let mut start = 0;
+        slashes.chain([path.len()]).map(move |end| {
+            hasher.write(path.as_bytes().get(start..end).unwrap_or_default());
+            start = end;
+            (end, hasher.finish())
+        })
+    }
+
+    fn shard(&self, hash: u64) -> &HashTable<Watchers> {
+        &self.by_path[shard(hash)]
+    }
+
+    fn shard_mut(&mut self, hash: u64) -> &mut HashTable<Watchers> {
+        &mut self.by_path[shard(hash)]
+    }
+
+    fn watchers(&self, hash: u64, path: &str) -> Option<&Watchers> {
+        self.shard(hash).find(hash, |watchers| watchers.are_of(hash, path))
+    }
+
     /// Adds a mode to what the watcher has on the path.
     pub fn add(&mut self, path: &str, watcher: WatcherId, mode: Mode) {
-        let key = match self.by_path.get_key_value(path) {
-            Some((key, _)) => key.clone(),
-            None => path.into(),
+        let hash = self.hash(path);
+        let is_it = |watchers: &Watchers| watchers.are_of(hash, path);
+        let mut place = match self.shard_mut(hash).entry(hash, is_it, |watchers| watchers.hash) {
+            Entry::Occupied(place) => place,
+            Entry::Vacant(place) => place.insert(Watchers { hash, path: path.into(), list: Vec::new() }),
         };
-        let watchers = self.by_path.entry(key.clone()).or_default();
-        let before = match watchers.iter_mut().find(|(id, _)| *id == watcher) {
+        let watchers = place.get_mut();
+        let is_new_path = watchers.list.is_empty();
+        let mut new_watch = None;
+        let before = match watchers.list.iter_mut().find(|(id, _)| *id == watcher) {
             Some((_, modes)) => std::mem::replace(modes, modes.with(mode)),
             None => {
-                watchers.push((watcher, Modes(mode as u8)));
-                self.by_watcher.entry(watcher).or_default().insert(key);
+                watchers.list.push((watcher, Modes(mode as u8)));
+                new_watch = Some(watchers.path.clone());
                 Modes(0)
             }
         };
+        self.paths += usize::from(is_new_path);
+        if let Some(path) = new_watch {
+            self.watches += 1;
+            self.by_watcher.entry(watcher).or_default().insert(hash, path);
+        }
         if mode == Mode::PersistentRecursive && !before.has(mode) {
             self.recursive += 1;
         }
@@ -96,24 +184,30 @@ impl Table {
     /// Whether the watcher watches the path, in this mode if one is given.
     #[must_use]
     pub fn contains(&self, path: &str, watcher: WatcherId, mode: Option<Mode>) -> bool {
-        let modes = self.by_path.get(path).and_then(|list| list.iter().find(|(id, _)| *id == watcher));
+        let watchers = self.watchers(self.hash(path), path);
+        let modes = watchers.and_then(|watchers| watchers.list.iter().find(|(id, _)| *id == watcher));
         modes.is_some_and(|(_, modes)| mode.is_none_or(|mode| modes.has(mode)))
     }
 
     /// Removes a mode, or all of them, from what the watcher has on the path; whether anything went.
     pub fn remove(&mut self, path: &str, watcher: WatcherId, mode: Option<Mode>) -> bool {
-        let Some(watchers) = self.by_path.get_mut(path) else { return false };
-        let Some(index) = watchers.iter().position(|(id, _)| *id == watcher) else { return false };
-        let Some((_, modes)) = watchers.get_mut(index) else { return false };
+        let hash = self.hash(path);
+        let is_it = |watchers: &Watchers| watchers.are_of(hash, path);
+        let Ok(mut place) = self.shard_mut(hash).find_entry(hash, is_it) else { return false };
+        let Some(index) = place.get().position(watcher) else { return false };
+        let Some((_, modes)) = place.get_mut().list.get_mut(index) else { return false };
         let before = *modes;
         let after = mode.map_or(Modes(0), |mode| before.without(mode));
         *modes = after;
         if after == Modes(0) {
-            watchers.swap_remove(index);
-            if watchers.is_empty() {
-                self.by_path.remove(path);
+            place.get_mut().list.swap_remove(index);
+            let is_last = place.get().list.is_empty();
+            if is_last {
+                place.remove();
             }
-            self.forget(watcher, path);
+            self.paths -= usize::from(is_last);
+            self.watches -= 1;
+            self.forget(watcher, hash, path);
         }
         if before.has(Mode::PersistentRecursive) && !after.has(Mode::PersistentRecursive) {
             self.recursive -= 1;
@@ -121,53 +215,42 @@ impl Table {
         before != after
     }
 
-    /// Removes everything the watcher has.
-    pub fn remove_watcher(&mut self, watcher: WatcherId) {
-        for path in self.by_watcher.remove(&watcher).unwrap_or_default().paths {
-            let Some(watchers) = self.by_path.get_mut(&path) else { continue };
-            if let Some(index) = watchers.iter().position(|(id, _)| *id == watcher) {
-                let (_, modes) = watchers.swap_remove(index);
-                self.recursive -= usize::from(modes.has(Mode::PersistentRecursive));
+    /// Forgets what the watcher has watched. Until all of it is removed, its watches go on firing.
+    pub fn take_watcher(&mut self, watcher: WatcherId) -> Leaving {
+        let watched = self.by_watcher.remove(&watcher).unwrap_or_default();
+        Leaving { watcher, paths: watched.paths.into_iter() }
+    }
+
+    /// Removes up to `most` watches of one that has gone; whether there may be more.
+    pub fn remove_some(&mut self, leaving: &mut Leaving, most: usize) -> bool {
+        for (hash, path) in leaving.paths.by_ref().take(most) {
+            let is_it = |watchers: &Watchers| watchers.are_of(hash, &path);
+            let Ok(mut place) = self.shard_mut(hash).find_entry(hash, is_it) else { continue };
+            let Some(index) = place.get().position(leaving.watcher) else { continue };
+            let (_, modes) = place.get_mut().list.swap_remove(index);
+            let is_last = place.get().list.is_empty();
+            if is_last {
+                place.remove();
             }
-            if watchers.is_empty() {
-                self.by_path.remove(&path);
-            }
+            self.paths -= usize::from(is_last);
+            self.watches -= 1;
+            self.recursive -= usize::from(modes.has(Mode::PersistentRecursive));
         }
+        leaving.paths.len() > 0
     }
 
     /// Calls `tell` once for each watcher of the path, and of its ancestors recursively; what fires once
     /// is gone afterwards.
     pub fn trigger(&mut self, path: &str, mut tell: impl FnMut(WatcherId)) {
-        if self.by_path.is_empty() {
+        if self.is_empty() {
             return;
         }
         let mut told = Vec::new();
-        let mut spent = Vec::new();
-        if let Some(watchers) = self.by_path.get_mut(path) {
-            watchers.retain_mut(|(watcher, modes)| {
-                told.push(*watcher);
-                *modes = modes.without(Mode::Standard);
-                let stays = *modes != Modes(0);
-                if !stays {
-                    spent.push(*watcher);
-                }
-                stays
-            });
-            if watchers.is_empty() {
-                self.by_path.remove(path);
-            }
-        }
-        // A watcher stays known when its last watch fires, and goes when it removes its last one: the
-        // reference counts connections like that.
-        for watcher in spent {
-            if let Some(watched) = self.by_watcher.get_mut(&watcher) {
-                watched.remove(path);
-            }
-        }
+        self.trigger_here(path, &mut told);
         if self.recursive > 0 {
             let mut known: HashSet<_, RandomState> = told.iter().copied().collect();
-            for ancestor in ancestors(path) {
-                for (watcher, modes) in self.by_path.get(ancestor).into_iter().flatten() {
+            for watchers in self.above(path) {
+                for (watcher, modes) in &watchers.list {
                     if modes.has(Mode::PersistentRecursive) && known.insert(*watcher) {
                         told.push(*watcher);
                     }
@@ -177,9 +260,48 @@ impl Table {
         told.into_iter().for_each(&mut tell);
     }
 
-    fn forget(&mut self, watcher: WatcherId, path: &str) {
+    fn trigger_here(&mut self, path: &str, told: &mut Vec<WatcherId>) {
+        let hash = self.hash(path);
+        let is_it = |watchers: &Watchers| watchers.are_of(hash, path);
+        let Ok(mut place) = self.shard_mut(hash).find_entry(hash, is_it) else { return };
+        let mut spent = Vec::new();
+        place.get_mut().list.retain_mut(|(watcher, modes)| {
+            told.push(*watcher);
+            *modes = modes.without(Mode::Standard);
+            let stays = *modes != Modes(0);
+            if !stays {
+                spent.push(*watcher);
+            }
+            stays
+        });
+        let is_last = place.get().list.is_empty();
+        if is_last {
+            place.remove();
+        }
+        self.paths -= usize::from(is_last);
+        self.watches -= spent.len();
+        // A watcher stays known when its last watch fires, and goes when it removes its last one: the
+        // reference counts connections like that.
+        for watcher in spent {
+            if let Some(watched) = self.by_watcher.get_mut(&watcher) {
+                watched.remove(hash, path);
+            }
+        }
+    }
+
+    /// Those who watch an ancestor of `path`, the deepest first, the root last. Only the paths of those
+    /// that there are, are looked at again.
+    fn above(&self, path: &str) -> impl Iterator<Item = &Watchers> {
+        let has_root = path.len() > 1 && path.starts_with('/');
+        let root = has_root.then(|| self.watchers(self.hash("/"), "/")).flatten();
+        let ancestors = self.hashes(path).filter(|(end, _)| *end < path.len());
+        let watched = ancestors.filter_map(|(end, hash)| self.watchers(hash, path.get(..end)?));
+        root.into_iter().chain(watched).collect::<Vec<_>>().into_iter().rev()
+    }
+
+    fn forget(&mut self, watcher: WatcherId, hash: u64, path: &str) {
         if let Some(watched) = self.by_watcher.get_mut(&watcher) {
-            watched.remove(path);
+            watched.remove(hash, path);
             if watched.paths.is_empty() {
                 self.by_watcher.remove(&watcher);
             }
@@ -191,23 +313,23 @@ impl Table {
         self.by_watcher.get(&watcher).map_or(0, |watched| watched.bytes)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_path.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.paths == 0
     }
 
-    pub(super) fn watch_count(&self) -> usize {
-        self.by_path.values().map(Vec::len).sum()
+    pub(super) const fn watch_count(&self) -> usize {
+        self.watches
     }
 
     pub(super) fn summary(&self) -> (usize, usize, usize) {
-        (self.by_watcher.len(), self.by_path.len(), self.watch_count())
+        (self.by_watcher.len(), self.paths, self.watches)
     }
 
     pub(super) fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
         self.by_watcher
             .iter()
             .map(|(watcher, watched)| {
-                let mut paths: Vec<_> = watched.paths.iter().cloned().collect();
+                let mut paths: Vec<_> = watched.paths.iter().map(|(_, path)| path.clone()).collect();
                 paths.sort();
                 (*watcher, paths)
             })
@@ -215,22 +337,14 @@ impl Table {
     }
 
     pub(super) fn by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        self.by_path
-            .iter()
-            .map(|(path, list)| (path.clone(), list.iter().map(|(id, _)| *id).collect()))
+        let all = self.by_path.iter().flatten();
+        all.map(|watchers| (watchers.path.clone(), watchers.list.iter().map(|(id, _)| *id).collect()))
             .collect()
     }
 }
 
-/// The paths above `path`, deepest first, ending with `/`.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    let above = |path: &str| path.rfind('/').map(|slash| slash.max(1)).filter(|end| *end < path.len());
-    let mut end = above(path);
-    std::iter::from_fn(move || {
-        let ancestor = path.get(..end?)?;
-        end = above(ancestor);
-        Some(ancestor)
-    })
+const fn shard(hash: u64) -> usize {
+    (hash >> 32) as usize % SHARDS
 }
 
 #[cfg(test)]
@@ -264,7 +378,8 @@ mod tests {
         assert_eq!(fired(&mut table, "/a/b"), [1]);
         assert_eq!(fired(&mut table, "/a/b/c"), [1]);
         assert_eq!(fired(&mut table, "/x"), [1]);
-        table.remove_watcher(1);
+        let mut leaving = table.take_watcher(1);
+        assert!(!table.remove_some(&mut leaving, usize::MAX));
         assert_eq!(table.recursive, 0);
         assert!(table.is_empty());
     }
@@ -286,10 +401,52 @@ mod tests {
 
     #[test]
     fn ancestors_of_a_path_end_at_the_root() {
-        assert_eq!(ancestors("/a/b").collect::<Vec<_>>(), ["/a", "/"]);
-        assert_eq!(ancestors("/a").collect::<Vec<_>>(), ["/"]);
-        assert!(ancestors("/").next().is_none());
-        assert!(ancestors("").next().is_none());
-        assert!(ancestors("a").next().is_none());
+        let mut table = Table::default();
+        for path in ["/", "/a", "/a/b", "a", ""] {
+            table.add(path, 1, Mode::PersistentRecursive);
+        }
+        let above =
+            |path: &str| table.above(path).map(|watchers| watchers.path.to_string()).collect::<Vec<_>>();
+        assert_eq!(above("/a/b/c"), ["/a/b", "/a", "/"]);
+        assert_eq!(above("/a/b"), ["/a", "/"]);
+        assert_eq!(above("/ab"), ["/"]);
+        for path in ["/", "", "a"] {
+            assert_eq!(above(path), [""; 0], "{path:?}");
+        }
+    }
+
+    /// Each ancestor was hashed from its beginning: a change at depth 10,000 took tens of milliseconds while
+    /// anybody had a recursive watch. With that, this test takes minutes.
+    #[test]
+    fn a_deep_path_is_looked_at_once() {
+        let deep = "/a".repeat(100_000);
+        let mut table = Table::default();
+        table.add("/", 1, Mode::PersistentRecursive);
+        table.add("/a/a/a", 2, Mode::PersistentRecursive);
+        table.add("/b", 3, Mode::PersistentRecursive);
+        assert_eq!(fired(&mut table, &deep), [1, 2]);
+    }
+
+    /// A connection with 800,000 watches that went held all writes up while they were removed.
+    #[test]
+    fn watches_of_one_that_has_gone_are_removed_bit_by_bit() {
+        let mut table = Table::default();
+        let path = |n: usize| format!("/{n}");
+        for n in 0..1000 {
+            table.add(&path(n), 1, Mode::PersistentRecursive);
+            table.add(&path(n % 10), 2, Mode::Standard);
+        }
+        let mut leaving = table.take_watcher(1);
+        assert_eq!((table.bytes_of(1), table.watch_count()), (0, 1010));
+        for left in (1..10).rev() {
+            assert!(table.remove_some(&mut leaving, 100));
+            assert_eq!(table.recursive, left * 100);
+            // What happens in between does not confuse it.
+            fired(&mut table, &path(left));
+        }
+        assert!(!table.remove_some(&mut leaving, 100));
+        assert_eq!((table.recursive, table.summary()), (0, (1, 1, 1)));
+        assert_eq!(fired(&mut table, "/0"), [2]);
+        assert!(table.is_empty());
     }
 }

@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::net::{Commands, Limits, Shared};
 use crate::replica::{Options, SweepOptions};
 use crate::request::Options as RequestOptions;
 use crate::runtime::budget::Budget;
-use crate::runtime::snapshots::{self, Job};
+use crate::runtime::snapshots::{self, Job, Pace};
 use crate::runtime::{Client, Inbox, Parts, Snapshots, State, Turn, Writer};
 use crate::session::Sessions;
 use crate::sim::disk::SimDisk;
@@ -208,7 +207,7 @@ impl Snapshots for Taker {
 
     fn start(&mut self) {
         let cursor = Cursor::new(&self.job.state.tree());
-        if let Err(error) = self.job.take(cursor, &AtomicBool::new(true)) {
+        if let Err(error) = self.job.take(cursor, Pace::Alone) {
             assert!(error.is_full() || error.to_string().contains("power is off"), "{error}");
         }
     }

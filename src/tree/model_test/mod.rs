@@ -7,14 +7,14 @@ pub(crate) mod transactions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jute::records::data::{Acl, StatPersisted};
-use jute::records::txn::TxnHeader;
+use jute::records::txn::{DeleteTxn, TxnHeader};
 use jute::txn::TxnBody;
 use jute::{SessionId, Zxid};
 use proptest::prelude::*;
 
 use self::model::Model;
 use self::transactions::{PATHS, rules, transactions};
-use super::{Change, Cursor, OwnerRules, Tree};
+use super::{Change, Cursor, NodeId, OwnerRules, Tree};
 
 /// Data, access control list and stat.
 pub(crate) type NodeParts = (Option<Vec<u8>>, Vec<Acl>, StatPersisted);
@@ -229,4 +229,20 @@ fn a_snapshot_that_uses_up_the_ids_of_lists_is_refused() {
     tree.load_acl(i64::MAX, Vec::new());
     tree.load_node("", None, -1, &StatPersisted::default()).unwrap();
     assert!(tree.finish_loading(Zxid(1)).is_err());
+}
+
+/// Deletion went down by recursion, and a chain of nodes that is deep enough ended the server.
+#[test]
+fn a_deep_chain_is_deleted_without_recursion() {
+    const DEPTH: usize = 4000;
+    let paths: Vec<_> = (1..=DEPTH).map(|depth| "/a".repeat(depth)).collect();
+    let mut tree = loaded(&paths.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    assert_eq!(tree.get("/a").unwrap().nodes_below(), DEPTH - 1);
+    let delete = DeleteTxn { path: Some("/a".into()) };
+    let shallow = std::thread::Builder::new().stack_size(256 << 10).spawn(move || {
+        tree.apply(&transactions::header(1), TxnBody::Delete(delete), &mut |_| {});
+        tree
+    });
+    let tree = shallow.unwrap().join().unwrap();
+    assert_eq!((tree.node_count(), tree.node(NodeId::ROOT).nodes_below()), (2, 0));
 }
