@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &[
             "admin", "clock", "config", "disk", "metrics", "net", "pipeline", "request", "session",
-            "snapshot", "tree", "txnlog", "zab",
+            "snapshot", "tree", "txnlog", "watch", "zab",
         ],
     ),
 ];

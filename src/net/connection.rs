@@ -21,6 +21,7 @@ use super::Shared;
 use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::meter::ReadMeter;
+use super::words;
 use crate::logging::shown;
 use crate::request::client::Socket;
 use crate::request::outbox::Outbox;
@@ -65,7 +66,7 @@ enum Phase {
 
 /// Why a connection ends at once.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     /// The client closed its side.
     Closed,
     /// What came cannot be served.
@@ -435,11 +436,10 @@ impl Connection {
             }
         }
         let extra = self.input.unread().get(..wanted).unwrap_or_default().to_vec();
-        let answering = tokio::task::spawn_blocking(move || commands.answer(word, &extra));
-        let text =
-            answering.await.map_err(|error| End::Refused(format!("a four-letter word failed: {error}")))?;
+        let write = |cx: &mut Context<'_>, bytes: &[u8]| words::poll_write(&self.writer, cx, bytes);
+        let bytes = words::answer(words::PATIENCE, commands, word, extra, write).await?;
         let mut outbox = self.client.outbox();
-        outbox.raw(|out| out.extend_from_slice(&text));
+        outbox.sent_text(bytes);
         outbox.close_after();
         self.phase = Phase::Ending;
         Ok(())

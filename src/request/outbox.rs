@@ -200,13 +200,17 @@ impl Outbox {
         self.news.event_bytes += self.news.last as u64;
     }
 
-    /// Appends bytes that are not a reply: a connect response, a four-letter word's text. They count as
-    /// one packet for each [`TEXT_PACKET_BYTES`], as the reference sends them.
+    /// Appends a packet that is not a reply: a connect response.
     pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        let before = self.bytes.len();
         append(&mut self.bytes);
-        self.count_packets((self.bytes.len() - before).div_ceil(TEXT_PACKET_BYTES) as u64);
+        self.count_packets(1);
         self.fresh = true;
+    }
+
+    /// Text of a four-letter word was sent. It counts as one packet for each [`TEXT_PACKET_BYTES`], as the
+    /// reference sends it.
+    pub fn sent_text(&mut self, bytes: usize) {
+        self.count_packets(bytes.div_ceil(TEXT_PACKET_BYTES) as u64);
     }
 
     /// Asks for the connection to be closed after what is here.

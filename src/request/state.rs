@@ -54,6 +54,8 @@ pub struct State {
 
 /// A digest is kept of every zxid divisible by this (reference: `DataTree.DIGEST_LOG_INTERVAL`).
 const DIGEST_INTERVAL: i64 = 128;
+/// Watches removed under one hold of their lock.
+const WATCHES_AT_ONCE: usize = 1000;
 /// How many digests are kept.
 const DIGESTS_MAX: usize = 1024;
 
@@ -134,7 +136,8 @@ impl State {
         client.set_closed();
         self.clients.write().unwrap_or_else(PoisonError::into_inner).remove(&client.id);
         // After set_closed: whoever adds a watch looks at the flag under this lock.
-        self.watches().remove_watcher(client.id);
+        // In steps: it may have hundreds of thousands, and nobody writes while the lock is held.
+        while self.watches().remove_some(client.id, WATCHES_AT_ONCE) {}
     }
 
     /// Applies a transaction and queues the events it causes. The caller holds the tree; events are in

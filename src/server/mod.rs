@@ -10,6 +10,7 @@ mod report;
 mod snapshots;
 #[cfg(test)]
 pub(crate) mod testing;
+mod walks;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;

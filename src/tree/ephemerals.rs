@@ -1,6 +1,7 @@
 //! Which nodes go with which session.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 
 use jute::SessionId;
 
@@ -49,6 +50,13 @@ impl Ephemerals {
         self.by_session.get(&session).into_iter().flat_map(|owned| &owned.paths).map(AsRef::as_ref)
     }
 
+    /// A session's that come after this path, sorted.
+    pub(super) fn after(&self, session: SessionId, path: &str) -> impl Iterator<Item = &str> {
+        let after = (Bound::Excluded(path), Bound::Unbounded);
+        let owned = self.by_session.get(&session);
+        owned.into_iter().flat_map(move |owned| owned.paths.range::<str, _>(after)).map(AsRef::as_ref)
+    }
+
     /// What the list of a session's takes in the record of its end.
     pub(super) fn listed_bytes_of(&self, session: SessionId) -> usize {
         self.by_session.get(&session).map_or(0, |owned| listed_bytes(owned.paths.len(), owned.bytes))
@@ -56,6 +64,10 @@ impl Ephemerals {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &BTreeSet<Box<str>>)> {
         self.by_session.iter().map(|(session, owned)| (*session, &owned.paths))
+    }
+
+    pub(super) fn owners(&self) -> impl Iterator<Item = SessionId> {
+        self.by_session.keys().copied()
     }
 
     pub(super) fn count(&self) -> usize {

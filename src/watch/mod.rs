@@ -7,14 +7,14 @@
 mod model_test;
 mod table;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use crate::fault::{self, Fault};
 
-pub use self::table::{Mode, Table, WatcherId};
+pub use self::table::{Listing, Mode, Table, WatcherId};
 
 /// What happened to a path (reference: `Watcher.Event.EventType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +126,12 @@ impl Watches {
 
     /// Removes all watches of a connection that has gone.
     pub fn remove_watcher(&mut self, watcher: WatcherId) {
-        self.data.remove_watcher(watcher);
-        self.child.remove_watcher(watcher);
+        while self.remove_some(watcher, usize::MAX) {}
+    }
+
+    /// Removes up to so many watches of a connection that has gone; whether there are more.
+    pub fn remove_some(&mut self, watcher: WatcherId, most: usize) -> bool {
+        self.data.remove_some(watcher, most) || self.child.remove_some(watcher, most)
     }
 
     /// A node was created; `parent` as clients write it.
@@ -182,15 +186,17 @@ impl Watches {
         self.data.summary()
     }
 
-    /// Paths by watcher, of the data table.
+    /// Up to so many more of the paths that a connection watches, of the data table; `None` if it watches, and
+    /// watched, none.
     #[must_use]
-    pub fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
-        self.data.by_watcher()
+    pub fn paths_of(&self, watcher: WatcherId, listing: &mut Listing, most: usize) -> Option<Vec<Arc<str>>> {
+        self.data.paths_of(watcher, listing, most)
     }
 
-    /// Watchers by path, of the data table.
+    /// Some more of the paths that are watched, with their watchers, of the data table: at least one path
+    /// until the listing is over, and no further one when paths and watchers are so many.
     #[must_use]
-    pub fn by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        self.data.by_path()
+    pub fn paths(&self, listing: &mut Listing, most: usize) -> Vec<(Arc<str>, Vec<WatcherId>)> {
+        self.data.paths(listing, most)
     }
 }

@@ -1,9 +1,10 @@
 //! One table of watches: by path for triggering, by watcher for removal.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::fault::{self, Fault};
 
@@ -40,13 +41,16 @@ impl Modes {
 /// The paths one watcher watches.
 #[derive(Debug, Default)]
 struct Watched {
-    paths: HashSet<Arc<str>, RandomState>,
+    paths: IndexSet<Arc<str>, RandomState>,
     /// What they take in memory.
     bytes: usize,
 }
 
 /// What a watch takes in memory besides its path: its places in both maps.
 const WATCH_BYTES: usize = 128;
+
+/// So many paths are moved quickly.
+const KEEP_PATHS: usize = 1024;
 
 const fn bytes_of(path: &str) -> usize {
     WATCH_BYTES + path.len()
@@ -59,17 +63,41 @@ impl Watched {
     }
 
     fn remove(&mut self, path: &str) {
-        if self.paths.remove(path) {
+        if self.paths.swap_remove(path) {
             self.bytes -= bytes_of(path);
         }
+    }
+}
+
+/// How far a listing that goes on later has come. What is watched all the while is listed; a path may be
+/// listed twice when others go meanwhile, because the last one takes the place of one that goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing {
+    /// Places from here on are listed; it goes down.
+    from: usize,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self { from: usize::MAX }
+    }
+}
+
+impl Listing {
+    /// Whether everything is listed.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        self.from == 0
     }
 }
 
 /// Watches of one kind.
 #[derive(Debug, Default)]
 pub struct Table {
-    by_path: HashMap<Arc<str>, Vec<(WatcherId, Modes)>, RandomState>,
+    by_path: IndexMap<Arc<str>, Vec<(WatcherId, Modes)>, RandomState>,
     by_watcher: HashMap<WatcherId, Watched, RandomState>,
+    /// Pairs of path and watcher.
+    watches: usize,
     /// Recursive watches in the table; without any, ancestors need not be looked at.
     recursive: usize,
 }
@@ -86,6 +114,7 @@ impl Table {
             Some((_, modes)) => std::mem::replace(modes, modes.with(mode)),
             None => {
                 watchers.push((watcher, Modes(mode as u8)));
+                self.watches += 1;
                 self.by_watcher.entry(watcher).or_default().insert(key);
                 Modes(0)
             }
@@ -112,8 +141,9 @@ impl Table {
         *modes = after;
         if after == Modes(0) {
             watchers.swap_remove(index);
+            self.watches -= 1;
             if watchers.is_empty() {
-                self.by_path.remove(path);
+                self.by_path.swap_remove(path);
             }
             self.forget(watcher, path);
         }
@@ -123,18 +153,30 @@ impl Table {
         before != after
     }
 
-    /// Removes everything the watcher has.
-    pub fn remove_watcher(&mut self, watcher: WatcherId) {
-        for path in self.by_watcher.remove(&watcher).unwrap_or_default().paths {
+    /// Removes up to so many watches of the watcher; whether there are more.
+    pub fn remove_some(&mut self, watcher: WatcherId, most: usize) -> bool {
+        let Some(watched) = self.by_watcher.get_mut(&watcher) else { return false };
+        for _ in 0..most {
+            let Some(path) = watched.paths.pop() else { break };
             let Some(watchers) = self.by_path.get_mut(&path) else { continue };
             if let Some(index) = watchers.iter().position(|(id, _)| *id == watcher) {
                 let (_, modes) = watchers.swap_remove(index);
+                self.watches -= 1;
                 self.recursive -= usize::from(modes.has(Mode::PersistentRecursive));
             }
             if watchers.is_empty() {
-                self.by_path.remove(&path);
+                self.by_path.swap_remove(&path);
             }
         }
+        if !watched.paths.is_empty() {
+            return true;
+        }
+        self.by_watcher.remove(&watcher);
+        // What so many watches took is given back, where few are left to move.
+        if self.by_path.len() < KEEP_PATHS && self.by_path.capacity() > 16 * KEEP_PATHS {
+            self.by_path.shrink_to(KEEP_PATHS);
+        }
+        false
     }
 
     /// Calls `tell` once for each watcher of the path, and of its ancestors recursively; what fires once
@@ -158,9 +200,10 @@ impl Table {
                 stays
             });
             if watchers.is_empty() {
-                self.by_path.remove(path);
+                self.by_path.swap_remove(path);
             }
         }
+        self.watches -= spent.len();
         // A watcher stays known when its last watch fires, and goes when it removes its last one: the
         // reference counts connections like that.
         for watcher in spent {
@@ -199,30 +242,37 @@ impl Table {
         self.by_path.is_empty()
     }
 
-    pub(super) fn watch_count(&self) -> usize {
-        self.by_path.values().map(Vec::len).sum()
+    pub(super) const fn watch_count(&self) -> usize {
+        self.watches
     }
 
     pub(super) fn summary(&self) -> (usize, usize, usize) {
-        (self.by_watcher.len(), self.by_path.len(), self.watch_count())
+        (self.by_watcher.len(), self.by_path.len(), self.watches)
     }
 
-    pub(super) fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
-        self.by_watcher
-            .iter()
-            .map(|(watcher, watched)| {
-                let mut paths: Vec<_> = watched.paths.iter().cloned().collect();
-                paths.sort();
-                (*watcher, paths)
-            })
-            .collect()
+    pub(super) fn paths_of(
+        &self,
+        watcher: WatcherId,
+        listing: &mut Listing,
+        most: usize,
+    ) -> Option<Vec<Arc<str>>> {
+        let paths = &self.by_watcher.get(&watcher)?.paths;
+        let end = listing.from.min(paths.len());
+        listing.from = end.saturating_sub(most);
+        Some(paths.get_range(listing.from..end).into_iter().flatten().cloned().collect())
     }
 
-    pub(super) fn by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        self.by_path
-            .iter()
-            .map(|(path, list)| (path.clone(), list.iter().map(|(id, _)| *id).collect()))
-            .collect()
+    pub(super) fn paths(&self, listing: &mut Listing, most: usize) -> Vec<(Arc<str>, Vec<WatcherId>)> {
+        let mut found = Vec::new();
+        let mut names = 0;
+        listing.from = listing.from.min(self.by_path.len());
+        while names < most && listing.from > 0 {
+            listing.from -= 1;
+            let Some((path, list)) = self.by_path.get_index(listing.from) else { break };
+            found.push((path.clone(), list.iter().map(|(id, _)| *id).collect()));
+            names += 1 + list.len();
+        }
+        found
     }
 }
 
@@ -268,7 +318,7 @@ mod tests {
         assert_eq!(fired(&mut table, "/a/b"), [1]);
         assert_eq!(fired(&mut table, "/a/b/c"), [1]);
         assert_eq!(fired(&mut table, "/x"), [1]);
-        table.remove_watcher(1);
+        while table.remove_some(1, 1) {}
         assert_eq!(table.recursive, 0);
         assert!(table.is_empty());
     }
@@ -286,6 +336,58 @@ mod tests {
         assert_eq!((table.bytes_of(1), table.bytes_of(2)), (WATCH_BYTES + 2, 0));
         table.remove("/a", 1, None);
         assert_eq!(table.bytes_of(1), 0);
+    }
+
+    /// Lists everything in small steps; `between` happens after each of them.
+    fn listed(table: &mut Table, mut between: impl FnMut(&mut Table)) -> Vec<String> {
+        let (mut listing, mut all) = (Listing::default(), Vec::new());
+        while !listing.is_over() {
+            all.extend(table.paths(&mut listing, 3).into_iter().map(|(path, _)| path.to_string()));
+            between(table);
+        }
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_listing_in_steps_misses_nothing_that_is_watched_all_the_while() {
+        let mut table = Table::default();
+        let path = |number: usize| format!("/{number:02}");
+        (0..20).for_each(|number| table.add(&path(number), 1, Mode::Persistent));
+        let all: Vec<_> = (0..20).map(path).collect();
+        assert_eq!(listed(&mut table, |_| {}), all);
+
+        let mut gone = (0..20).step_by(3);
+        let mut came = 20..;
+        let mut found = listed(&mut table, |table| {
+            if let Some(number) = gone.next() {
+                table.remove(&path(number), 1, None);
+            }
+            table.add(&path(came.next().unwrap_or_default()), 1, Mode::Persistent);
+        });
+        found.dedup();
+        for number in (0..20).filter(|number| number % 3 > 0) {
+            assert!(found.contains(&path(number)), "{number} of {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_watcher_s_paths_are_listed_and_removed_in_steps() {
+        let mut table = Table::default();
+        (0..10).for_each(|number| table.add(&format!("/{number}"), 1, Mode::Standard));
+        table.add("/0", 2, Mode::Standard);
+        let (mut listing, mut steps, mut paths) = (Listing::default(), 0, Vec::new());
+        while !listing.is_over() {
+            paths.extend(table.paths_of(1, &mut listing, 4).unwrap());
+            steps += 1;
+        }
+        assert_eq!((steps, paths.len()), (3, 10));
+        assert_eq!(table.summary(), (2, 10, 11));
+        assert!(table.remove_some(1, 4));
+        assert_eq!(table.summary(), (2, 6, 7), "the path of another stays, the others went");
+        assert!(table.remove_some(1, 4));
+        assert!(!table.remove_some(1, 4));
+        assert_eq!(table.summary(), (1, 1, 1));
     }
 
     #[test]
