@@ -1,6 +1,18 @@
 //! Length-prefixed frames out of a stream. The buffer grows with the bytes that came, never with the
 //! length that was announced.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
+)]
+
 /// Room that is made for one read.
 const READ_BYTES: usize = 16 << 10;
 /// A buffer that grew beyond this for a large frame is given back after it.
@@ -39,13 +51,13 @@ impl Input {
             return Frame::BadLength(length);
         };
         let Some(frame) = rest.get(..count) else { return Frame::Partial };
-        self.consumed += 4 + count;
+        self.consumed = self.consumed.saturating_add(4).saturating_add(count);
         Frame::Whole(frame)
     }
 
     /// Drops `count` bytes.
     pub fn skip(&mut self, count: usize) {
-        self.consumed = (self.consumed + count).min(self.bytes.len());
+        self.consumed = self.consumed.saturating_add(count).min(self.bytes.len());
     }
 
     /// Lets `read` append; what it returns is what it appended.

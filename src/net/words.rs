@@ -1,6 +1,18 @@
 //! The text of a four-letter word: it goes out in pieces, as fast as the client reads them. A client that
 //! reads too slowly is given up; what has not been made yet then never is.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
+)]
+
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -9,7 +21,7 @@ use std::time::Duration;
 
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::Commands;
 use super::connection::End;
@@ -66,7 +78,7 @@ pub(super) async fn answer(
 ) -> Result<usize, WordError> {
     let mut turn = None;
     if commands.is_heavy(word) {
-        match tokio::time::timeout(TURN_WITHIN, HEAVY.acquire()).await {
+        match timeout(TURN_WITHIN, HEAVY.acquire()).await {
             Ok(permit) => turn = permit.ok(),
             Err(_) => {
                 let name = String::from_utf8_lossy(&word);
@@ -76,17 +88,17 @@ pub(super) async fn answer(
             }
         }
     }
-    let end = Instant::now() + patience.text;
+    let begun = Instant::now();
     let (made, mut pieces) = mpsc::channel::<Vec<u8>>(1);
     let answering = tokio::task::spawn_blocking(move || {
         commands.answer(word, &extra, &mut |piece| made.blocking_send(piece).is_ok());
     });
-    let mut bytes = 0;
+    let mut bytes = 0_usize;
     while let Some(piece) = pieces.recv().await {
-        let within = end.min(Instant::now() + patience.piece);
-        let written = timeout_at(within, write_all(&piece, &mut poll_write)).await;
+        let within = patience.piece.min(patience.text.saturating_sub(begun.elapsed()));
+        let written = timeout(within, write_all(&piece, &mut poll_write)).await;
         written.map_err(|_| WordError::Unread)??;
-        bytes += piece.len();
+        bytes = bytes.saturating_add(piece.len());
     }
     answering.await?;
     drop(turn);
