@@ -32,6 +32,7 @@ impl Zxid {
 
     /// The counter part.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what was asked for")]
     pub const fn counter(self) -> u32 {
         self.0 as u32
     }

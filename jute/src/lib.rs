@@ -1,4 +1,4 @@
-//! ZooKeeper's records and their binary codec: the words every other room speaks.
+//! ZooKeeper's records and their binary codec: what every other module speaks.
 //!
 //! - [`read`]: a bounded reader; it never allocates more than the bytes it was given.
 //! - [`write`]: an appending writer over `Vec<u8>`.
@@ -6,7 +6,19 @@
 //! - [`op`], [`code`]: operation codes and error codes, one table each; unknown values survive.
 //! - [`records`]: every record of `zookeeper.jute`, declared once, in files named as its modules.
 //!
-//! This crate does no IO and knows no runtime.
+//! This crate does no IO and knows no runtime. Its input may be hostile: it must not panic on any.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
+)]
 
 pub mod code;
 pub mod ids;

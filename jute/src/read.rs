@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use byteorder::{BigEndian, ByteOrder};
-
 /// Why bytes could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
@@ -86,8 +84,13 @@ impl<'a> Reader<'a> {
         let Some(taken) = taken else {
             return Err(DecodeError::Truncated { offset: self.offset, needed: count });
         };
-        self.offset += count;
+        self.offset = end.unwrap_or(self.offset);
         Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let truncated = DecodeError::Truncated { offset: self.offset, needed: N };
+        self.take(N)?.first_chunk().copied().ok_or(truncated)
     }
 
     /// A 4-byte big-endian integer.
@@ -95,7 +98,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`].
     pub fn int(&mut self) -> Result<i32, DecodeError> {
-        self.take(4).map(BigEndian::read_i32)
+        self.array().map(i32::from_be_bytes)
     }
 
     /// An 8-byte big-endian integer.
@@ -103,7 +106,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`].
     pub fn long(&mut self) -> Result<i64, DecodeError> {
-        self.take(8).map(BigEndian::read_i64)
+        self.array().map(i64::from_be_bytes)
     }
 
     /// One byte; anything but zero is true.
@@ -168,13 +171,13 @@ fn decode_like_java(bytes: &[u8]) -> Cow<'_, str> {
             [0xED, 0xA0..=0xBF, ..] => 2,
             [] => break,
             _ => {
-                at += 1;
+                at = at.saturating_add(1);
                 continue;
             }
         };
         text.push_str(&String::from_utf8_lossy(bytes.get(plain..at).unwrap_or_default()));
         text.push('\u{FFFD}');
-        at += surrogate;
+        at = at.saturating_add(surrogate);
         plain = at;
     }
     text.push_str(&String::from_utf8_lossy(bytes.get(plain..).unwrap_or_default()));

@@ -83,7 +83,7 @@ impl TxnBody {
             Self::Check(body) => body.encode(out),
             Self::Error(body) => body.encode(out),
             Self::Multi(parts) => {
-                write::int(out, i32::try_from(parts.len()).expect("a multi is bounded by its frame"));
+                write::int(out, write::length(parts.len()));
                 for part in parts {
                     write::int(out, part.op().0);
                     let start = write::begin_frame(out);

@@ -1,7 +1,5 @@
 //! Appending jute bytes (reference: `BinaryOutputArchive`).
 
-use byteorder::{BigEndian, ByteOrder};
-
 /// Appends a 4-byte big-endian integer.
 pub fn int(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(&value.to_be_bytes());
@@ -22,7 +20,7 @@ pub fn buffer(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None => int(out, -1),
         Some(bytes) => {
-            out.reserve(4 + bytes.len());
+            out.reserve(bytes.len().saturating_add(4));
             int(out, length(bytes.len()));
             out.extend_from_slice(bytes);
         }
@@ -66,16 +64,18 @@ pub fn begin_frame(out: &mut Vec<u8>) -> usize {
 
 /// Writes at `start` the number of bytes that follow its four.
 pub fn patch_length(out: &mut [u8], start: usize) {
-    if let Some(tail) = out.get_mut(start..) {
-        let following = length(tail.len() - 4);
-        BigEndian::write_i32(tail, following);
+    if let Some((place, following)) = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut) {
+        *place = length(following.len()).to_be_bytes();
     }
 }
 
-/// A length as jute counts it. Larger fields than 2 GiB cannot be built: frames and files are bounded
-/// far below.
-fn length(bytes: usize) -> i32 {
-    i32::try_from(bytes).expect("a jute field is below 2 GiB")
+/// A number of bytes or elements as jute counts it.
+#[expect(
+    clippy::expect_used,
+    reason = "what is written was made here; frames and files are bounded far below"
+)]
+pub(crate) fn length(count: usize) -> i32 {
+    i32::try_from(count).expect("a jute field is below 2 GiB, and 2^31 elements")
 }
 
 #[cfg(test)]

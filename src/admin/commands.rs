@@ -3,10 +3,10 @@
 //! Reference: `FourLetterCommands`, `CommandExecutor`; names and aliases from `Commands`.
 
 use super::report::Source;
-use super::text;
+use super::{Out, text};
 
 /// Writes the answer, for a server that may answer.
-pub type Handler = fn(&dyn Source, &mut String);
+pub type Handler = fn(&dyn Source, &mut Out<'_>);
 
 /// What a word says while no requests are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! Four-letter words: a fresh connection sends four bytes, gets text, and is closed.
 //!
 //! [`is_word`] tells a word from the length of a first frame, [`answer`] gives the text. The caller
-//! reads the bytes, writes the text and closes; it asks [`extra_bytes`] whether more bytes follow.
+//! reads the bytes, writes the text and closes; it asks [`extra_bytes`] whether more bytes follow, and
+//! [`is_heavy`] whether the text may be long.
 //!
 //! Reference: `NIOServerCnxn.checkFourLetterWord`, `FourLetterCommands`, `AbstractFourLetterCommand`.
 
+use super::Out;
 use super::commands::{self, NotServing};
 use super::report::Source;
 
@@ -33,15 +35,6 @@ impl Whitelist {
     }
 }
 
-/// What to do with the connection. It is closed in both cases.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Write this first.
-    Text(String),
-    /// Write nothing.
-    Close,
-}
-
 /// Whether the first four bytes of a connection are a word, and not the length of a frame.
 pub fn is_word(first4: [u8; 4]) -> bool {
     name_of(first4).is_some()
@@ -52,26 +45,36 @@ pub fn extra_bytes(word: [u8; 4], whitelist: &Whitelist) -> usize {
     if word == SET_TRACE_MASK && whitelist.allows("stmk") { 8 } else { 0 }
 }
 
-/// The answer to a word. `extra` holds the bytes [`extra_bytes`] asked for, or None if the client did
-/// not send them.
-pub fn answer(word: [u8; 4], extra: Option<[u8; 8]>, whitelist: &Whitelist, source: &dyn Source) -> Answer {
-    let Some(name) = name_of(word) else { return Answer::Close };
+/// Whether the answer walks every connection, session or watch there is.
+pub fn is_heavy(word: [u8; 4]) -> bool {
+    matches!(&word, b"cons" | b"dump" | b"wchc" | b"wchp")
+}
+
+/// Writes the answer to a word. `extra` holds the bytes [`extra_bytes`] asked for, or None if the client did
+/// not send them. Where nothing is to be said, nothing is written.
+pub fn answer(
+    word: [u8; 4],
+    extra: Option<[u8; 8]>,
+    whitelist: &Whitelist,
+    source: &dyn Source,
+    out: &mut Out<'_>,
+) {
+    let Some(name) = name_of(word) else { return };
     if !whitelist.allows(name) {
-        return Answer::Text(format!("{name} is not executed because it is not in the whitelist.\n"));
+        out.push_str(&format!("{name} is not executed because it is not in the whitelist.\n"));
+        return;
     }
-    let Some(command) = commands::by_word(word) else { return Answer::Close };
+    let Some(command) = commands::by_word(word) else { return };
     if word == SET_TRACE_MASK {
-        let Some(mask) = extra else { return Answer::Close };
+        let Some(mask) = extra else { return };
         source.set_trace_mask(i64::from_be_bytes(mask));
     }
-    let mut text = String::new();
     match command.not_serving {
-        NotServing::Sentence if !source.is_serving() => text = format!("{NOT_SERVING}\n"),
-        NotServing::SentenceOnly if !source.is_serving() => text.push_str(NOT_SERVING),
-        NotServing::Null if !source.is_serving() => text.push_str("null"),
-        _ => (command.handler)(source, &mut text),
+        NotServing::Sentence if !source.is_serving() => out.push_str(&format!("{NOT_SERVING}\n")),
+        NotServing::SentenceOnly if !source.is_serving() => out.push_str(NOT_SERVING),
+        NotServing::Null if !source.is_serving() => out.push_str("null"),
+        _ => (command.handler)(source, out),
     }
-    Answer::Text(text)
 }
 
 fn name_of(word: [u8; 4]) -> Option<&'static str> {

@@ -1,6 +1,7 @@
 //! The exact text of every word.
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 use super::*;
 use crate::admin::report::*;
@@ -75,8 +76,8 @@ impl Source for Fixed {
             proposal_sizes: Some(Sizes { last_bytes: 48, min_bytes: 36, max_bytes: 120 }),
         }
     }
-    fn connections(&self) -> Vec<ConnectionReport> {
-        self.connections.clone()
+    fn connections(&self, tell: &mut dyn FnMut(ConnectionReport) -> ControlFlow<()>) {
+        let _enough = self.connections.iter().cloned().try_for_each(tell);
     }
     fn conf(&self) -> ConfReport {
         ConfReport {
@@ -101,27 +102,33 @@ impl Source for Fixed {
             ("host.name".to_owned(), "<NA>".to_owned()),
         ]
     }
-    fn dump(&self) -> DumpReport {
-        DumpReport {
-            sessions: vec![
-                Bucket { expires_unix_ms: 1_795_223_134_000, members: vec![0x1a, 0x1b] },
-                Bucket { expires_unix_ms: 1_795_223_136_000, members: vec![-1] },
-            ],
-            ephemerals: [(0x1a, vec!["/a".to_owned(), "/b".to_owned()])].into(),
-            connections: vec![Bucket {
-                expires_unix_ms: 1_795_223_140_000,
-                members: vec![DumpedConnection { remote: "[::1]:50001".parse().unwrap(), session: 0x1a }],
-            }],
-        }
+    fn sessions_by_expiry(&self) -> Vec<Bucket<i64>> {
+        vec![
+            Bucket { expires_unix_ms: 1_795_223_134_000, members: vec![0x1a, 0x1b] },
+            Bucket { expires_unix_ms: 1_795_223_136_000, members: vec![-1] },
+        ]
+    }
+    fn ephemeral_owners(&self) -> Vec<i64> {
+        vec![0x1a]
+    }
+    fn ephemerals_of(&self, session: i64, tell: &mut dyn FnMut(&str) -> ControlFlow<()>) {
+        assert_eq!(session, 0x1a);
+        let _enough = ["/a", "/b"].into_iter().try_for_each(tell);
+    }
+    fn connections_by_expiry(&self) -> Vec<Bucket<DumpedConnection>> {
+        let connection = DumpedConnection { remote: "[::1]:50001".parse().unwrap(), session: 0x1a };
+        vec![Bucket { expires_unix_ms: 1_795_223_140_000, members: vec![connection] }]
     }
     fn watch_summary(&self) -> WatchSummary {
         WatchSummary { connections: 2, paths: 3, watches: 4 }
     }
-    fn watches_by_session(&self) -> Vec<(i64, Vec<String>)> {
-        vec![(0x1a, vec!["/a".to_owned(), "/b".to_owned()])]
+    fn watches_by_session(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>) {
+        let watches = [Watch::Session(0x1a), Watch::Path("/a"), Watch::Path("/b")];
+        let _enough = watches.into_iter().try_for_each(tell);
     }
-    fn watches_by_path(&self) -> Vec<(String, Vec<i64>)> {
-        vec![("/a".to_owned(), vec![0x1a, 0x1b])]
+    fn watches_by_path(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>) {
+        let watches = [Watch::Path("/a"), Watch::Session(0x1a), Watch::Session(0x1b)];
+        let _enough = watches.into_iter().try_for_each(tell);
     }
     fn dirs(&self) -> DirsReport {
         DirsReport { data_dir_bytes: 536, log_dir_bytes: 67_108_880 }
@@ -150,9 +157,22 @@ fn all() -> Whitelist {
     Whitelist::of(&["*".to_owned()])
 }
 
+/// What is written before the connection is closed.
+fn said(word: [u8; 4], extra: Option<[u8; 8]>, whitelist: &Whitelist, source: &Fixed) -> String {
+    let mut said = Vec::new();
+    let mut send = |piece: Vec<u8>| {
+        said.extend(piece);
+        true
+    };
+    let mut out = Out::new(&mut send);
+    answer(word, extra, whitelist, source, &mut out);
+    out.finish();
+    String::from_utf8(said).unwrap()
+}
+
 #[track_caller]
 fn check(source: &Fixed, word: &[u8; 4], expected: &str) {
-    assert_eq!(answer(*word, None, &all(), source), Answer::Text(expected.to_owned()));
+    assert_eq!(said(*word, None, &all(), source), expected);
 }
 
 const STATS: &str = "Latency min/avg/max: 0/0.3333/7\nReceived: 12\nSent: 11\nConnections: 1\nOutstanding: 0\n\
@@ -162,7 +182,7 @@ const STATS: &str = "Latency min/avg/max: 0/0.3333/7\nReceived: 12\nSent: 11\nCo
 fn srvr_is_the_head_of_the_server() {
     check(&Fixed::default(), b"srvr", &format!("Zookeeper version: {VERSION}\n{STATS}"));
     let leader = Fixed { mode: Mode::Leader, ..Fixed::default() };
-    let Answer::Text(text) = answer(*b"srvr", None, &all(), &leader) else { panic!("no text") };
+    let text = said(*b"srvr", None, &all(), &leader);
     assert!(text.ends_with("Mode: leader\nNode count: 5\nProposal sizes last/min/max: 48/36/120\n"));
 }
 
@@ -186,7 +206,7 @@ fn stat_lists_connections_in_brief() {
 #[test]
 fn a_read_only_server_says_so() {
     let source = Fixed { read_only: true, mode: Mode::ReadOnly, ..Fixed::default() };
-    let Answer::Text(text) = answer(*b"srvr", None, &all(), &source) else { panic!("no text") };
+    let text = said(*b"srvr", None, &all(), &source);
     assert_eq!(text.lines().nth(1), Some("READ-ONLY mode; serving only read-only clients"));
     assert!(text.contains("\nMode: read-only\n"));
     check(&source, b"isro", "ro");
@@ -279,22 +299,21 @@ fn stmk_takes_eight_more_bytes() {
     assert_eq!(extra_bytes(*b"gtmk", &all()), 0);
     assert_eq!(extra_bytes(*b"stmk", &Whitelist::of(&[])), 0);
     let mask = Some(4096i64.to_be_bytes());
-    assert_eq!(answer(*b"stmk", mask, &all(), &source), Answer::Text("4096".to_owned()));
+    assert_eq!(said(*b"stmk", mask, &all(), &source), "4096");
     assert_eq!(source.mask.get(), 4096);
-    assert_eq!(answer(*b"stmk", None, &all(), &source), Answer::Close);
+    assert_eq!(said(*b"stmk", None, &all(), &source), "");
 }
 
 #[test]
 fn a_word_outside_the_whitelist_is_refused_by_name() {
     let source = Fixed::default();
     let few = Whitelist::of(&["ruok".to_owned()]);
-    let refused =
-        |name| Answer::Text(format!("{name} is not executed because it is not in the whitelist.\n"));
-    assert_eq!(answer(*b"mntr", None, &few, &source), refused("mntr"));
-    assert_eq!(answer(*b"stmk", None, &few, &source), refused("stmk"));
-    assert_eq!(answer([0xff, 0xf4, 0xff, 0xfd], None, &few, &source), refused("telnet close"));
-    assert_eq!(answer([0xff, 0xf4, 0xff, 0xfd], None, &all(), &source), Answer::Close);
-    assert_eq!(answer(*b"ruok", None, &few, &source), Answer::Text("imok".to_owned()));
+    let refused = |name| format!("{name} is not executed because it is not in the whitelist.\n");
+    assert_eq!(said(*b"mntr", None, &few, &source), refused("mntr"));
+    assert_eq!(said(*b"stmk", None, &few, &source), refused("stmk"));
+    assert_eq!(said([0xff, 0xf4, 0xff, 0xfd], None, &few, &source), refused("telnet close"));
+    assert_eq!(said([0xff, 0xf4, 0xff, 0xfd], None, &all(), &source), "");
+    assert_eq!(said(*b"ruok", None, &few, &source), "imok");
     assert!(few.allows("srvr"));
 }
 
@@ -319,4 +338,21 @@ fn a_server_that_does_not_serve_says_so() {
 fn only_known_words_are_words() {
     assert!(is_word(*b"ruok") && is_word(*b"hash") && is_word([0xff, 0xf4, 0xff, 0xfd]));
     assert!(!is_word([0, 0, 0, 45]) && !is_word(*b"RUOK") && !is_word(*b"kill"));
+}
+
+#[test]
+fn a_client_that_is_gone_ends_the_walk() {
+    let mut connections = vec![connection(); 10_000];
+    connections.iter_mut().for_each(|connection| connection.session = None);
+    let source = Fixed { connections, ..Fixed::default() };
+    let mut pieces = 0;
+    let mut send = |_| {
+        pieces += 1;
+        pieces < 3
+    };
+    let mut out = Out::new(&mut send);
+    answer(*b"cons", None, &all(), &source, &mut out);
+    assert!(out.flow().is_break());
+    out.finish();
+    assert_eq!(pieces, 3);
 }

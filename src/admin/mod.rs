@@ -1,7 +1,8 @@
 //! What operators can ask, and the answers.
 //!
-//! The server room hands over plain facts through [`report::Source`]; this room only puts them into
-//! words. It never reads the tree, a session or a file.
+//! The server hands over plain facts through [`report::Source`]; this module only puts them into words. It
+//! never reads the tree, a session or a file, but for the figures of the process itself in
+//! [`report::environment`].
 //!
 //! - [`report`]: what a server can say of itself.
 //! - [`commands`]: every command, one row each.
@@ -11,5 +12,8 @@
 pub mod commands;
 pub mod four_letter;
 pub mod metrics_http;
+mod out;
 pub mod report;
 mod text;
+
+pub use self::out::Out;

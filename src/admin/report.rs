@@ -3,8 +3,8 @@
 //! Numbers carry their unit in the name. Nothing here is formatted: [`super::four_letter`] makes text
 //! of it, the HTTP commands will make JSON.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 
 /// What the server calls itself where clients and tools read a version: the release it is
 /// compatible with, the commit of Oxkeeper, and a date. The form is part of the contract: tools match
@@ -240,16 +240,13 @@ pub struct DumpedConnection {
     pub session: i64,
 }
 
-/// Sessions, ephemeral nodes and connections: `dump`.
-/// Reference: `ExpiryQueue.dump`, `DataTree.dumpEphemerals`, `NIOServerCnxnFactory.dumpConnections`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DumpReport {
-    /// Session ids by expiry, earliest first.
-    pub sessions: Vec<Bucket<i64>>,
-    /// Paths of ephemeral nodes by session id.
-    pub ephemerals: BTreeMap<i64, Vec<String>>,
-    /// Connections by expiry, earliest first.
-    pub connections: Vec<Bucket<DumpedConnection>>,
+/// A line of `wchc` or `wchp`: what follows belongs to the one that came before it of the other kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch<'a> {
+    /// A session that watches.
+    Session(i64),
+    /// A path that is watched.
+    Path(&'a str),
 }
 
 /// Numbers of watches: `wchs`. Data and exist watches only, as in the reference.
@@ -275,7 +272,9 @@ pub struct DigestReport {
 /// Where the facts come from. The server implements it; tests stand in for it.
 ///
 /// Every method answers for the moment of the call and must be cheap enough for a monitor that asks
-/// every second, except [`dump`](Self::dump) and the two watch listings, which walk everything.
+/// every second. Those that `tell` one thing after the other, for as long as more is wanted, walk what may be
+/// millions, in steps: they hold up nobody else and keep nothing, and what changes meanwhile may be told or
+/// not.
 pub trait Source {
     /// Whether requests are served. When not, most words say just that.
     fn is_serving(&self) -> bool;
@@ -284,19 +283,25 @@ pub trait Source {
     /// The server as a whole.
     fn server(&self) -> ServerReport;
     /// All client connections of the port the question came to.
-    fn connections(&self) -> Vec<ConnectionReport>;
+    fn connections(&self, tell: &mut dyn FnMut(ConnectionReport) -> ControlFlow<()>);
     /// Settings.
     fn conf(&self) -> ConfReport;
     /// Name and value pairs, in order: [`environment`] gives those of this process.
     fn environment(&self) -> Vec<(String, String)>;
-    /// Sessions, ephemeral nodes and connections.
-    fn dump(&self) -> DumpReport;
+    /// Session ids by expiry, earliest first.
+    fn sessions_by_expiry(&self) -> Vec<Bucket<i64>>;
+    /// Sessions that own ephemeral nodes, sorted.
+    fn ephemeral_owners(&self) -> Vec<i64>;
+    /// Paths of a session's ephemeral nodes, sorted.
+    fn ephemerals_of(&self, session: i64, tell: &mut dyn FnMut(&str) -> ControlFlow<()>);
+    /// Connections by expiry, earliest first.
+    fn connections_by_expiry(&self) -> Vec<Bucket<DumpedConnection>>;
     /// Numbers of watches.
     fn watch_summary(&self) -> WatchSummary;
-    /// Watched paths by session id.
-    fn watches_by_session(&self) -> Vec<(i64, Vec<String>)>;
-    /// Watching session ids by path.
-    fn watches_by_path(&self) -> Vec<(String, Vec<i64>)>;
+    /// Each session, followed by the paths it watches.
+    fn watches_by_session(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>);
+    /// Each watched path, followed by the sessions that watch it.
+    fn watches_by_path(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>);
     /// Bytes on disk.
     fn dirs(&self) -> DirsReport;
     /// Keys without their `zk_`, and values: what follows version and state in `mntr`.

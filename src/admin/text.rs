@@ -5,10 +5,11 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use super::report::{Bucket, ConnectionReport, Mode, SessionReport, Sizes, Source};
+use super::Out;
+use super::report::{Bucket, ConnectionReport, Mode, SessionReport, Sizes, Source, Watch};
 use crate::metrics::java;
 
-/// Writing to a string cannot fail.
+/// Writing to an [`Out`] cannot fail.
 macro_rules! line {
     ($out:expr, $($text:tt)*) => {{ let _ = writeln!($out, $($text)*); }};
 }
@@ -16,41 +17,38 @@ macro_rules! put {
     ($out:expr, $($text:tt)*) => {{ let _ = write!($out, $($text)*); }};
 }
 
-pub(super) fn ruok(_: &dyn Source, out: &mut String) {
+pub(super) fn ruok(_: &dyn Source, out: &mut Out<'_>) {
     out.push_str("imok");
 }
 
-pub(super) fn isro(source: &dyn Source, out: &mut String) {
+pub(super) fn isro(source: &dyn Source, out: &mut Out<'_>) {
     out.push_str(if source.is_read_only() { "ro" } else { "rw" });
 }
 
-pub(super) fn gtmk(source: &dyn Source, out: &mut String) {
+pub(super) fn gtmk(source: &dyn Source, out: &mut Out<'_>) {
     put!(out, "{}", source.trace_mask());
 }
 
-pub(super) fn srvr(source: &dyn Source, out: &mut String) {
+pub(super) fn srvr(source: &dyn Source, out: &mut Out<'_>) {
     version(source, out);
     stats(source, out);
 }
 
-pub(super) fn stat(source: &dyn Source, out: &mut String) {
+pub(super) fn stat(source: &dyn Source, out: &mut Out<'_>) {
     version(source, out);
     out.push_str("Clients:\n");
-    for connection in source.connections() {
-        connection_line(out, &connection, true);
-    }
-    out.push('\n');
+    connections(source, out, true);
     stats(source, out);
 }
 
-fn version(source: &dyn Source, out: &mut String) {
+fn version(source: &dyn Source, out: &mut Out<'_>) {
     line!(out, "Zookeeper version: {}", source.server().version);
     if source.is_read_only() {
         out.push_str("READ-ONLY mode; serving only read-only clients\n");
     }
 }
 
-fn stats(source: &dyn Source, out: &mut String) {
+fn stats(source: &dyn Source, out: &mut Out<'_>) {
     let server = source.server();
     let average = java::double(server.latency_avg_ms);
     line!(out, "Latency min/avg/max: {}/{average}/{}", server.latency_min_ms, server.latency_max_ms);
@@ -68,14 +66,19 @@ fn stats(source: &dyn Source, out: &mut String) {
     }
 }
 
-pub(super) fn cons(source: &dyn Source, out: &mut String) {
-    for connection in source.connections() {
-        connection_line(out, &connection, false);
-    }
-    out.push('\n');
+pub(super) fn cons(source: &dyn Source, out: &mut Out<'_>) {
+    connections(source, out, false);
 }
 
-fn connection_line(out: &mut String, connection: &ConnectionReport, brief: bool) {
+fn connections(source: &dyn Source, out: &mut Out<'_>, brief: bool) {
+    source.connections(&mut |connection| {
+        connection_line(out, &connection, brief);
+        out.flow()
+    });
+    out.push_str("\n");
+}
+
+fn connection_line(out: &mut Out<'_>, connection: &ConnectionReport, brief: bool) {
     let ConnectionReport { remote, interest_ops, queued, received, sent, session } = connection;
     put!(out, " {}[{interest_ops:x}](queued={queued},recved={received},sent={sent}", socket(*remote));
     if let (false, Some(session)) = (brief, session) {
@@ -84,7 +87,7 @@ fn connection_line(out: &mut String, connection: &ConnectionReport, brief: bool)
     out.push_str(")\n");
 }
 
-fn session_part(out: &mut String, session: &SessionReport) {
+fn session_part(out: &mut Out<'_>, session: &SessionReport) {
     put!(out, ",sid=0x{:x},lop={}", session.id, session.last_operation);
     put!(out, ",est={},to={}", session.established_unix_ms, session.timeout_ms);
     if session.last_cxid >= 0 {
@@ -107,17 +110,17 @@ fn socket(address: SocketAddr) -> String {
     }
 }
 
-pub(super) fn crst(source: &dyn Source, out: &mut String) {
+pub(super) fn crst(source: &dyn Source, out: &mut Out<'_>) {
     source.reset_connections();
     out.push_str("Connection stats reset.\n");
 }
 
-pub(super) fn srst(source: &dyn Source, out: &mut String) {
+pub(super) fn srst(source: &dyn Source, out: &mut Out<'_>) {
     source.reset_stats();
     out.push_str("Server stats reset.\n");
 }
 
-pub(super) fn conf(source: &dyn Source, out: &mut String) {
+pub(super) fn conf(source: &dyn Source, out: &mut Out<'_>) {
     let conf = source.conf();
     line!(out, "clientPort={}", conf.client_port);
     line!(out, "secureClientPort={}", conf.secure_client_port);
@@ -144,38 +147,39 @@ pub(super) fn conf(source: &dyn Source, out: &mut String) {
     }
 }
 
-pub(super) fn envi(source: &dyn Source, out: &mut String) {
+pub(super) fn envi(source: &dyn Source, out: &mut Out<'_>) {
     out.push_str("Environment:\n");
     for (name, value) in source.environment() {
         line!(out, "{name}={value}");
     }
 }
 
-pub(super) fn dirs(source: &dyn Source, out: &mut String) {
+pub(super) fn dirs(source: &dyn Source, out: &mut Out<'_>) {
     let dirs = source.dirs();
     line!(out, "datadir_size: {}", dirs.data_dir_bytes);
     line!(out, "logdir_size: {}", dirs.log_dir_bytes);
 }
 
-pub(super) fn dump(source: &dyn Source, out: &mut String) {
-    let dump = source.dump();
+pub(super) fn dump(source: &dyn Source, out: &mut Out<'_>) {
     out.push_str("SessionTracker dump:\nSession ");
-    buckets(out, &dump.sessions, |session| format!("0x{session:x}"));
+    buckets(out, &source.sessions_by_expiry(), |session| format!("0x{session:x}"));
     out.push_str("ephemeral nodes dump:\n");
-    line!(out, "Sessions with Ephemerals ({}):", dump.ephemerals.len());
-    for (session, paths) in &dump.ephemerals {
+    let owners = source.ephemeral_owners();
+    line!(out, "Sessions with Ephemerals ({}):", owners.len());
+    for session in owners {
         line!(out, "0x{session:x}:");
-        for path in paths {
+        source.ephemerals_of(session, &mut |path| {
             line!(out, "\t{path}");
-        }
+            out.flow()
+        });
     }
     out.push_str("Connections dump:\nConnections ");
-    buckets(out, &dump.connections, |connection| {
+    buckets(out, &source.connections_by_expiry(), |connection| {
         format!("ip: {} sessionId: 0x{:x}", socket(connection.remote), connection.session)
     });
 }
 
-fn buckets<T>(out: &mut String, buckets: &[Bucket<T>], name: impl Fn(&T) -> String) {
+fn buckets<T>(out: &mut Out<'_>, buckets: &[Bucket<T>], name: impl Fn(&T) -> String) {
     let members: usize = buckets.iter().map(|bucket| bucket.members.len()).sum();
     line!(out, "Sets ({})/({members}):", buckets.len());
     for Bucket { expires_unix_ms, members } in buckets {
@@ -186,33 +190,35 @@ fn buckets<T>(out: &mut String, buckets: &[Bucket<T>], name: impl Fn(&T) -> Stri
     }
 }
 
-pub(super) fn wchs(source: &dyn Source, out: &mut String) {
+pub(super) fn wchs(source: &dyn Source, out: &mut Out<'_>) {
     let summary = source.watch_summary();
     line!(out, "{} connections watching {} paths", summary.connections, summary.paths);
     line!(out, "Total watches:{}", summary.watches);
 }
 
-pub(super) fn wchc(source: &dyn Source, out: &mut String) {
-    for (session, paths) in source.watches_by_session() {
-        line!(out, "0x{session:x}");
-        for path in paths {
-            line!(out, "\t{path}");
+pub(super) fn wchc(source: &dyn Source, out: &mut Out<'_>) {
+    source.watches_by_session(&mut |watch| {
+        match watch {
+            Watch::Session(session) => line!(out, "0x{session:x}"),
+            Watch::Path(path) => line!(out, "\t{path}"),
         }
-    }
-    out.push('\n');
+        out.flow()
+    });
+    out.push_str("\n");
 }
 
-pub(super) fn wchp(source: &dyn Source, out: &mut String) {
-    for (path, sessions) in source.watches_by_path() {
-        line!(out, "{path}");
-        for session in sessions {
-            line!(out, "\t0x{session:x}");
+pub(super) fn wchp(source: &dyn Source, out: &mut Out<'_>) {
+    source.watches_by_path(&mut |watch| {
+        match watch {
+            Watch::Path(path) => line!(out, "{path}"),
+            Watch::Session(session) => line!(out, "\t0x{session:x}"),
         }
-    }
-    out.push('\n');
+        out.flow()
+    });
+    out.push_str("\n");
 }
 
-pub(super) fn mntr(source: &dyn Source, out: &mut String) {
+pub(super) fn mntr(source: &dyn Source, out: &mut Out<'_>) {
     let server = source.server();
     line!(out, "zk_version\t{}", server.version);
     line!(out, "zk_server_state\t{}", server.mode.name());
@@ -221,7 +227,7 @@ pub(super) fn mntr(source: &dyn Source, out: &mut String) {
     }
 }
 
-pub(super) fn hash(source: &dyn Source, out: &mut String) {
+pub(super) fn hash(source: &dyn Source, out: &mut Out<'_>) {
     for entry in source.digests() {
         line!(out, "{:x}: {}", entry.zxid, entry.digest);
     }

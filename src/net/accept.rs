@@ -1,5 +1,17 @@
 //! Listening, and who is let in.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
+)]
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -143,14 +155,14 @@ impl Acceptor {
         if self.limits.per_address > 0 && *count >= self.limits.per_address {
             return false;
         }
-        *count += 1;
+        *count = count.saturating_add(1);
         true
     }
 
     fn leave(&self, address: IpAddr) {
         let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&address) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 counts.remove(&address);
             }

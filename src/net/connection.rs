@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use jute::SessionId;
@@ -12,6 +13,7 @@ use super::Shared;
 use super::protocol::{End, Phase, Protocol};
 use super::pump::{Pause, Pump};
 use super::transport::Transport;
+use super::words;
 use crate::runtime::Client;
 use crate::runtime::outbox::Closing;
 
@@ -115,11 +117,11 @@ impl Connection {
             }
         }
         let extra = self.pump.protocol.input().unread().get(..wanted).unwrap_or_default().to_vec();
-        let answering = tokio::task::spawn_blocking(move || commands.answer(word, &extra));
-        let text =
-            answering.await.map_err(|error| End::Refused(format!("a four-letter word failed: {error}")))?;
+        let stream = &self.pump.stream;
+        let write = |cx: &mut Context<'_>, bytes: &[u8]| words::poll_write(stream, cx, bytes);
+        let bytes = words::answer(words::PATIENCE, commands, word, extra, write).await?;
         let mut outbox = self.client.outbox();
-        outbox.append(|out| out.raw(|out| out.extend_from_slice(&text)));
+        outbox.append(|out| out.sent_text(bytes));
         outbox.close(Closing::AfterReplies);
         self.pump.protocol.set_ending();
         Ok(())

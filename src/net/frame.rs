@@ -1,6 +1,18 @@
 //! Length-prefixed frames out of a stream. The buffer grows with the bytes that came, never with the
 //! length that was announced.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
+)]
+
 /// Room that is made for one read.
 const READ_BYTES: usize = 16 << 10;
 /// A buffer that grew beyond this for a large frame is given back after it.
@@ -43,7 +55,7 @@ impl Input {
 
     /// Drops `count` bytes.
     pub fn skip(&mut self, count: usize) {
-        self.consumed = (self.consumed + count).min(self.bytes.len());
+        self.consumed = self.consumed.saturating_add(count).min(self.bytes.len());
     }
 
     /// Lets `read` append; what it returns is what it appended.

@@ -12,6 +12,7 @@
 //! | requests in the writer's hands | [`Limits::requests_max`], [`Limits::request_bytes_max`] | not read until some are answered |
 //! | the same of all connections | `globalOutstandingLimit`, if it is set | who has some waits with more |
 //! | unsent replies | [`Limits::unsent_bytes_max`] plus one reply | not read until the client reads |
+//! | text of a four-letter word | two pieces of 32 KiB; 10 seconds for each, 60 for all | the connection closes |
 //! | replies to reads behind a write | `window`, [`WAITING_BYTES_MAX`](crate::runtime::outbox::WAITING_BYTES_MAX) | no more are taken in; the connection closes |
 //! | unread events | [`EVENT_BYTES_MAX`](crate::runtime::outbox::EVENT_BYTES_MAX) | the connection closes |
 //! | watches | [`WATCH_BYTES_MAX`](crate::request::read::WATCH_BYTES_MAX) of memory | the connection closes |
@@ -44,6 +45,7 @@ mod testing;
 pub mod transport;
 mod turn;
 mod window;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +81,13 @@ pub trait Commands: Send + Sync {
     /// How many more bytes the word needs before it can be answered.
     fn extra_bytes(&self, word: [u8; 4]) -> usize;
 
-    /// The text to send before closing. May take a while: it is not called on a runtime thread.
-    fn answer(&self, word: [u8; 4], extra: &[u8]) -> Vec<u8>;
+    /// Whether its answer walks much, so that few of its kind are made at a time.
+    fn is_heavy(&self, word: [u8; 4]) -> bool;
+
+    /// Makes the text to send before closing, and hands it to `send` in pieces of some tens of KiB. `send` may
+    /// wait for the client; it says false when the client is gone or too slow. It takes a while: it is not
+    /// called on a runtime thread.
+    fn answer(&self, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool);
 }
 
 /// What every connection shares.

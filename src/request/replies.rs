@@ -98,12 +98,16 @@ impl Replies {
         self.packets.event_bytes += self.packets.last as u64;
     }
 
-    /// Appends bytes that are not a reply: a connect response, a four-letter word's text. They count as
-    /// one packet for each [`TEXT_PACKET_BYTES`], as the reference sends them.
+    /// Appends a packet that is not a reply: a connect response.
     pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        let before = self.bytes.len();
         append(&mut self.bytes);
-        self.packets.count += (self.bytes.len() - before).div_ceil(TEXT_PACKET_BYTES) as u64;
+        self.packets.count += 1;
+    }
+
+    /// Text of a four-letter word was sent. It counts as one packet for each [`TEXT_PACKET_BYTES`], as the
+    /// reference sends it.
+    pub const fn sent_text(&mut self, bytes: usize) {
+        self.packets.count += bytes.div_ceil(TEXT_PACKET_BYTES) as u64;
     }
 
     /// Takes the count of what was put in since the last time.

@@ -6,6 +6,7 @@ mod error;
 mod fuzzy_snapshot_test;
 mod loading;
 mod report;
+mod walks;
 
 use std::mem::ManuallyDrop;
 use std::net::{SocketAddr, ToSocketAddrs};

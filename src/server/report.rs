@@ -1,13 +1,18 @@
 //! What this server says of itself: the facts behind four-letter words and metrics.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::admin::four_letter::{self, Answer, Whitelist};
+use jute::SessionId;
+
+use super::walks::{self, session_of};
+use crate::admin::Out;
+use crate::admin::four_letter::{self, Whitelist};
 use crate::admin::report::{
-    Bucket, ConfReport, ConnectionReport, DigestReport, DirsReport, DumpReport, DumpedConnection, Mode,
-    ServerReport, SessionReport, Source, VERSION, WatchSummary, environment,
+    Bucket, ConfReport, ConnectionReport, DigestReport, DirsReport, DumpedConnection, Mode, ServerReport,
+    SessionReport, Source, VERSION, Watch, WatchSummary, environment,
 };
 use crate::clock::Clock;
 use crate::config::{Config, MetricsProvider};
@@ -92,10 +97,6 @@ impl Reporter {
     fn to_wall(&self, monotonic_ms: i64) -> i64 {
         self.facts.clock.wall_ms() + monotonic_ms - self.facts.clock.now_ms()
     }
-
-    fn session_of(client: &Client) -> i64 {
-        client.session().map_or(0, |session| session.id.0)
-    }
 }
 
 /// Limits and usage of every quota, summed by the first component of its path.
@@ -148,7 +149,7 @@ impl Source for Reporter {
         }
     }
 
-    fn connections(&self) -> Vec<ConnectionReport> {
+    fn connections(&self, tell: &mut dyn FnMut(ConnectionReport) -> ControlFlow<()>) {
         let report = |client: &Arc<Client>| {
             let stats = client.outbox().stats.clone();
             ConnectionReport {
@@ -172,7 +173,7 @@ impl Source for Reporter {
                 }),
             }
         };
-        self.facts.state.clients().iter().map(report).collect()
+        let _enough = self.facts.state.clients().iter().map(report).try_for_each(tell);
     }
 
     fn conf(&self) -> ConfReport {
@@ -200,33 +201,30 @@ impl Source for Reporter {
         environment()
     }
 
-    fn dump(&self) -> DumpReport {
-        let state = &self.facts.state;
-        let deadlines = state.sessions().by_deadline();
-        let sessions = deadlines
-            .into_iter()
-            .map(|(end, ids)| Bucket {
-                expires_unix_ms: self.to_wall(end),
-                members: ids.into_iter().map(|id| id.0).collect(),
-            })
-            .collect();
-        let ephemerals = state
-            .tree()
-            .ephemerals()
-            .map(|(session, paths)| (session.0, paths.iter().map(ToString::to_string).collect()))
-            .collect();
+    fn sessions_by_expiry(&self) -> Vec<Bucket<i64>> {
+        let buckets = walks::sessions_by_expiry(&self.facts.state);
+        let bucket = |(end, members)| Bucket { expires_unix_ms: self.to_wall(end), members };
+        buckets.into_iter().map(bucket).collect()
+    }
+
+    fn ephemeral_owners(&self) -> Vec<i64> {
+        walks::ephemeral_owners(&self.facts.state)
+    }
+
+    fn ephemerals_of(&self, session: i64, tell: &mut dyn FnMut(&str) -> ControlFlow<()>) {
+        walks::ephemerals_of(&self.facts.state, SessionId(session), tell);
+    }
+
+    fn connections_by_expiry(&self) -> Vec<Bucket<DumpedConnection>> {
         let mut connections = std::collections::BTreeMap::<i64, Vec<DumpedConnection>>::new();
         let tick = i64::from(self.facts.config.tick_time_ms);
-        for client in state.clients() {
+        for client in self.facts.state.clients() {
             let idle_until = client.session().map_or(0, |session| session.deadline_ms());
-            let member = DumpedConnection { remote: client.peer, session: Self::session_of(&client) };
+            let member = DumpedConnection { remote: client.peer, session: session_of(&client) };
             connections.entry((idle_until.div_euclid(tick) + 1) * tick).or_default().push(member);
         }
-        let connections = connections
-            .into_iter()
-            .map(|(end, members)| Bucket { expires_unix_ms: self.to_wall(end), members })
-            .collect();
-        DumpReport { sessions, ephemerals, connections }
+        let bucket = |(end, members)| Bucket { expires_unix_ms: self.to_wall(end), members };
+        connections.into_iter().map(bucket).collect()
     }
 
     fn watch_summary(&self) -> WatchSummary {
@@ -234,25 +232,12 @@ impl Source for Reporter {
         WatchSummary { connections, paths, watches }
     }
 
-    fn watches_by_session(&self) -> Vec<(i64, Vec<String>)> {
-        let by_watcher = self.facts.state.watches().by_watcher();
-        let clients = self.facts.state.clients();
-        let watching = clients.iter().filter_map(|client| {
-            let paths = by_watcher.get(&client.id)?;
-            Some((Self::session_of(client), paths.iter().map(ToString::to_string).collect()))
-        });
-        watching.collect()
+    fn watches_by_session(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>) {
+        walks::watches_by_session(&self.facts.state, tell);
     }
 
-    fn watches_by_path(&self) -> Vec<(String, Vec<i64>)> {
-        let by_path = self.facts.state.watches().by_path();
-        let sessions: std::collections::HashMap<_, _> =
-            self.facts.state.clients().iter().map(|client| (client.id, Self::session_of(client))).collect();
-        let session = |id: &u64| sessions.get(id).copied();
-        by_path
-            .into_iter()
-            .map(|(path, watchers)| (path.to_string(), watchers.iter().filter_map(session).collect()))
-            .collect()
+    fn watches_by_path(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>) {
+        walks::watches_by_path(&self.facts.state, tell);
     }
 
     fn dirs(&self) -> DirsReport {
@@ -324,10 +309,14 @@ impl Commands for Words {
         four_letter::extra_bytes(word, &self.whitelist)
     }
 
-    fn answer(&self, word: [u8; 4], extra: &[u8]) -> Vec<u8> {
-        match four_letter::answer(word, extra.try_into().ok(), &self.whitelist, self.reporter.as_ref()) {
-            Answer::Text(text) => text.into_bytes(),
-            Answer::Close => Vec::new(),
-        }
+    fn is_heavy(&self, word: [u8; 4]) -> bool {
+        four_letter::is_heavy(word)
+    }
+
+    fn answer(&self, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
+        let mut out = Out::new(send);
+        let source = self.reporter.as_ref();
+        four_letter::answer(word, extra.try_into().ok(), &self.whitelist, source, &mut out);
+        out.finish();
     }
 }

@@ -219,15 +219,16 @@ impl Sessions {
         self.by_id.values().filter(|tracked| tracked.committed).count()
     }
 
-    /// Sessions by the time their bucket ends, as of now.
+    /// Every session, in no order.
     #[must_use]
-    pub fn by_deadline(&self) -> BTreeMap<i64, Vec<SessionId>> {
-        let mut buckets: BTreeMap<i64, Vec<SessionId>> = BTreeMap::new();
-        for (id, tracked) in &self.by_id {
-            buckets.entry(self.bucket(tracked.handle.deadline_ms())).or_default().push(*id);
-        }
-        buckets.values_mut().for_each(|ids| ids.sort_unstable());
-        buckets
+    pub fn ids(&self) -> Vec<SessionId> {
+        self.by_id.keys().copied().collect()
+    }
+
+    /// When the session's bucket ends, as of now.
+    #[must_use]
+    pub fn bucket_end_of(&self, id: SessionId) -> Option<i64> {
+        self.by_id.get(&id).map(|tracked| self.bucket(tracked.handle.deadline_ms()))
     }
 
     /// The end of the bucket a deadline falls into: the next multiple of the tick.

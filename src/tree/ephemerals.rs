@@ -62,6 +62,13 @@ impl Ephemerals {
         from_there.map(AsRef::as_ref).take_while(move |path: &&str| path.starts_with(prefix))
     }
 
+    /// A session's that come after this path, sorted.
+    pub(super) fn after(&self, session: SessionId, path: &str) -> impl Iterator<Item = &str> {
+        let after = (Bound::Excluded(path), Bound::Unbounded);
+        let owned = self.by_session.get(&session);
+        owned.into_iter().flat_map(move |owned| owned.paths.range::<str, _>(after)).map(AsRef::as_ref)
+    }
+
     /// What the list of a session's takes in the record of its end.
     pub(super) fn listed_bytes_of(&self, session: SessionId) -> usize {
         self.by_session.get(&session).map_or(0, |owned| listed_bytes(owned.paths.len(), owned.bytes))
@@ -69,6 +76,10 @@ impl Ephemerals {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &BTreeSet<Box<str>>)> {
         self.by_session.iter().map(|(session, owned)| (*session, &owned.paths))
+    }
+
+    pub(super) fn owners(&self) -> impl Iterator<Item = SessionId> {
+        self.by_session.keys().copied()
     }
 
     pub(super) const fn count(&self) -> usize {

@@ -229,9 +229,19 @@ impl Tree {
         self.ephemerals.listed_bytes_of(session)
     }
 
+    /// A session's ephemerals that come after this path, sorted.
+    pub fn ephemerals_after(&self, session: SessionId, path: &str) -> impl Iterator<Item = &str> {
+        self.ephemerals.after(session, path)
+    }
+
     /// Every session that owns ephemerals, with them.
     pub fn ephemerals(&self) -> impl Iterator<Item = (SessionId, &BTreeSet<Box<str>>)> {
         self.ephemerals.iter()
+    }
+
+    /// Every session that owns ephemerals, or did.
+    pub fn ephemeral_owners(&self) -> impl Iterator<Item = SessionId> {
+        self.ephemerals.owners()
     }
 
     /// How many ephemerals there are.

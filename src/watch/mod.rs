@@ -3,15 +3,17 @@
 //! Pure: a watcher is an id, and triggering calls back with who is to hear what. Watches belong to a
 //! connection and go with it.
 
+mod listing;
 #[cfg(test)]
 mod model_test;
 mod table;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+pub use self::listing::Listing;
 pub use self::table::{Mode, Table, WatcherId};
 
 /// What happened to a path (reference: `Watcher.Event.EventType`).
@@ -191,15 +193,17 @@ impl Watches {
         self.data.summary()
     }
 
-    /// Paths by watcher, of the data table.
+    /// Up to so many more of the paths that a connection watches, of the data table; `None` if it watches, and
+    /// watched, none.
     #[must_use]
-    pub fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
-        self.data.by_watcher()
+    pub fn paths_of(&self, watcher: WatcherId, listing: &mut Listing, most: usize) -> Option<Vec<Arc<str>>> {
+        self.data.paths_of(watcher, listing, most)
     }
 
-    /// Watchers by path, of the data table.
+    /// Some more of the paths that are watched, with their watchers, of the data table: at least one path
+    /// until the listing is over, and no further one when paths and watchers are so many.
     #[must_use]
-    pub fn by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        self.data.by_path()
+    pub fn paths(&self, listing: &mut Listing, most: usize) -> Vec<(Arc<str>, Vec<WatcherId>)> {
+        self.data.paths(listing, most)
     }
 }

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{EventType, Mode, WatcherId, WatcherType, Watches};
+use super::{EventType, Listing, Mode, WatcherId, WatcherType, Watches};
 
 const PATHS: &[&str] = &["/", "/a", "/a/b", "/a/b/c", "/ab", "/a/bc", "", "a", "/a/", "//"];
 const KINDS: [WatcherType; 5] = [
@@ -195,16 +195,16 @@ fn check_same(watches: &Watches, model: &Model) {
     assert_eq!(watches.is_empty(), places.is_empty());
     let data: Vec<_> = places.iter().filter(|place| place.0 == Table::Data as u8).collect();
     let mut by_path: Vec<_> = watches
-        .by_path()
+        .paths(&mut Listing::default(), usize::MAX)
         .into_iter()
         .flat_map(|(path, watchers)| watchers.into_iter().map(move |watcher| (watcher, path.clone())))
         .collect();
-    let by_watcher: Vec<_> = watches
-        .by_watcher()
-        .into_iter()
-        .flat_map(|(watcher, paths)| paths.into_iter().map(move |path| (watcher, path)))
-        .collect();
+    let paths_of =
+        |watcher| watches.paths_of(watcher, &mut Listing::default(), usize::MAX).unwrap_or_default();
+    let mut by_watcher: Vec<_> =
+        (1..5).flat_map(|watcher| paths_of(watcher).into_iter().map(move |path| (watcher, path))).collect();
     by_path.sort();
+    by_watcher.sort();
     assert_eq!(by_path, by_watcher, "both ways of looking agree");
     assert_eq!(by_watcher.iter().map(|(id, path)| (*id, &**path)).collect::<Vec<_>>(), {
         data.iter().map(|(_, id, path)| (*id, *path)).collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! One table of watches: by path for triggering, by watcher for removal.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ struct Watched {
 /// What a watch takes in memory besides its path: its places in both maps.
 const WATCH_BYTES: usize = 128;
 
+/// So many paths are moved quickly.
+
 const fn bytes_of(path: &str) -> usize {
     WATCH_BYTES + path.len()
 }
@@ -69,7 +71,7 @@ impl Watched {
 
 /// Those who watch one path.
 #[derive(Debug)]
-struct Watchers {
+pub(super) struct Watchers {
     hash: u64,
     path: Arc<str>,
     list: Vec<(WatcherId, Modes)>,
@@ -78,6 +80,14 @@ struct Watchers {
 impl Watchers {
     fn are_of(&self, hash: u64, path: &str) -> bool {
         self.hash == hash && *self.path == *path
+    }
+
+    pub(super) const fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = WatcherId> {
+        self.list.iter().map(|(id, _)| *id)
     }
 
     fn position(&self, watcher: WatcherId) -> Option<usize> {
@@ -325,21 +335,12 @@ impl Table {
         (self.by_watcher.len(), self.paths, self.watches)
     }
 
-    pub(super) fn by_watcher(&self) -> BTreeMap<WatcherId, Vec<Arc<str>>> {
-        self.by_watcher
-            .iter()
-            .map(|(watcher, watched)| {
-                let mut paths: Vec<_> = watched.paths.iter().map(|(_, path)| path.clone()).collect();
-                paths.sort();
-                (*watcher, paths)
-            })
-            .collect()
+    pub(super) fn watched(&self, watcher: WatcherId) -> Option<&HashTable<(u64, Arc<str>)>> {
+        self.by_watcher.get(&watcher).map(|watched| &watched.paths)
     }
 
-    pub(super) fn by_path(&self) -> BTreeMap<Arc<str>, Vec<WatcherId>> {
-        let all = self.by_path.iter().flatten();
-        all.map(|watchers| (watchers.path.clone(), watchers.list.iter().map(|(id, _)| *id).collect()))
-            .collect()
+    pub(super) const fn shards(&self) -> &[HashTable<Watchers>] {
+        &self.by_path
     }
 }
 

@@ -80,7 +80,7 @@ impl<T: Element> Record for Vector<T> {
 
     fn encode(&self, out: &mut Vec<u8>) {
         let Some(elements) = self else { return write::int(out, -1) };
-        write::int(out, i32::try_from(elements.len()).expect("a jute vector is below 2^31 elements"));
+        write::int(out, write::length(elements.len()));
         for element in elements {
             element.encode(out);
         }

@@ -1,9 +1,12 @@
 //! Style as a test: the arrows between rooms, where unsafe may be, leftovers, and the length of files.
 
+mod imports;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which rooms each room may use besides `jute`. `docs/ARCHITECTURE.md` draws this table.
+/// Which rooms each room may use besides `jute`: rooms above it. `docs/ARCHITECTURE.md` draws this table.
 const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("disk", &[]),
@@ -28,15 +31,30 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("cli", &["config", "tools"]),
     ("tools", &["auth", "clock", "disk", "snapshot", "store", "tree", "txnlog"]),
-    // Only in tests.
-    ("sim", &["disk", "snapshot", "store", "tree", "txnlog"]),
     (
         "server",
         &[
-            "admin", "auth", "clock", "config", "disk", "metrics", "net", "replica", "request", "runtime",
-            "session", "snapshot", "store", "tree", "txnlog",
+            "admin", "auth", "clock", "config", "disk", "logging", "metrics", "net", "replica", "request",
+            "runtime", "session", "snapshot", "store", "tree", "txnlog", "watch",
         ],
     ),
+    // Only in tests.
+    (
+        "sim",
+        &[
+            "auth", "clock", "disk", "metrics", "net", "replica", "request", "runtime", "session",
+            "snapshot", "store", "tree", "txnlog", "watch",
+        ],
+    ),
+];
+
+/// Where crates may be used that are not for everybody.
+const CRATES: &[(&str, &[&str])] = &[
+    ("clap", &["cli", "main"]),
+    ("memmap2", &["txnlog"]),
+    ("nom", &["config"]),
+    ("tokio", &["admin", "net", "server"]),
+    ("tokio_util", &["net", "server"]),
 ];
 
 /// The only file with unsafe code.
@@ -70,19 +88,21 @@ fn room_of(file: &str) -> &str {
     file.split(['/', '.']).next().unwrap_or_default()
 }
 
-/// The rooms named in a line as `crate::room`.
-fn rooms_in(line: &str) -> impl Iterator<Item = &str> {
-    let code = line.split("//").next().unwrap_or_default();
-    code.split("crate::").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        rest.get(..end).unwrap_or_default()
-    })
+/// Every file that is not only for tests, with what it uses. The modules of `lib.rs` that only tests have
+/// are read like the others.
+fn uses() -> Vec<(String, BTreeSet<Vec<String>>)> {
+    let read: Vec<_> =
+        sources().into_iter().map(|(file, text)| (imports::read(&file, &text), file)).collect();
+    let of_rooms = read.iter().filter(|(_, file)| file != "lib.rs");
+    let tests: Vec<_> = of_rooms.flat_map(|(source, _)| source.test_modules.clone()).collect();
+    let files = read.into_iter().filter(|(_, file)| !imports::lies_in(file, &tests));
+    files.map(|(source, file)| (file, source.used)).collect()
 }
 
 #[test]
 fn rooms_use_only_the_rooms_they_may() {
     let rooms: Vec<_> = ARROWS.iter().map(|(room, _)| *room).collect();
-    for (file, text) in sources() {
+    for (file, used) in uses() {
         let room = room_of(&file);
         if matches!(room, "lib" | "main" | "tidy") {
             continue;
@@ -90,24 +110,33 @@ fn rooms_use_only_the_rooms_they_may() {
         let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
             panic!("src/{file}: the room {room} is not in the table of arrows; add it");
         };
-        for (number, line) in text.lines().enumerate() {
-            // Tests may look around: what they need is at the end of a file.
-            if line.contains("#[cfg(test)]") {
-                break;
-            }
-            for used in rooms_in(line).filter(|used| rooms.contains(used)) {
-                let fits = used == room || allowed.contains(&used);
-                assert!(fits || is_test(&file), "src/{file}:{}: {room} may not use {used}", number + 1);
-            }
+        for path in &used {
+            let [root, other, ..] = &path[..] else { continue };
+            let fits = other == room || allowed.contains(&other.as_str());
+            let is_room = root == "crate" && rooms.contains(&other.as_str());
+            assert!(fits || !is_room, "src/{file}: {room} may not use {}", path[1..].join("::"));
         }
     }
 }
 
-fn is_test(file: &str) -> bool {
-    file.ends_with("_test.rs")
-        || file.ends_with("tests.rs")
-        || file.contains("/faulty")
-        || file.contains("/testing")
+#[test]
+fn arrows_point_only_upwards() {
+    for (index, (room, allowed)) in ARROWS.iter().enumerate() {
+        for other in *allowed {
+            let above = ARROWS[..index].iter().any(|(name, _)| name == other);
+            assert!(above, "{room} may not use {other}, which does not stand above it");
+        }
+    }
+}
+
+#[test]
+fn foreign_crates_stay_where_they_belong() {
+    for (file, used) in uses() {
+        for path in &used {
+            let Some((name, rooms)) = CRATES.iter().find(|(name, _)| *name == path[0]) else { continue };
+            assert!(rooms.contains(&room_of(&file)), "src/{file}: {name} belongs into {}", rooms.join(", "));
+        }
+    }
 }
 
 #[test]
@@ -118,7 +147,7 @@ fn unsafe_code_is_in_one_file() {
             ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|form| code.contains(form))
         });
         assert!(
-            !has || file == UNSAFE_FILE || file == "tidy.rs",
+            !has || file == UNSAFE_FILE || file == "tidy/mod.rs",
             "src/{file}: unsafe belongs into {UNSAFE_FILE}"
         );
     }
