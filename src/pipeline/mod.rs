@@ -107,7 +107,7 @@ impl Pipeline {
         }
     }
 
-    /// Serves until the queue is stopped and empty, then leaves the log synced. On a full disk what waits
+    /// Serves until the queue is stopped and empty, then closes the log. On a full disk what waits
     /// for space is given up when the queue is stopped: none of it was acknowledged.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl Pipeline {
                 return Ok(());
             }
         }
-        self.log.sync().map(|_| ())
+        self.log.close()
     }
 
     /// How long there is nothing to do by itself.

@@ -81,6 +81,7 @@ fn every_fault_put_in_on_purpose_is_noticed() {
             adjust: |setup| setup.keeps_newer_snapshots = true,
             ..forgets("", TRUNCATE, &[])
         },
+        forgets("truncates and leaves the mark", TRUNCATE, &[Remove("oxkeeper.durable")]),
         has("truncates and looks at names only", TRUNCATE_INTO_A_SNAPSHOT, Mutant::DiscardByName),
         has("does not make durable what it recovered", KILLS, Mutant::RecoveredStaysUnsynced),
         Fault {

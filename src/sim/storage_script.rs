@@ -143,6 +143,7 @@ impl Storage {
             size_limit_bytes: self.setup.size_limit_bytes,
             io: self.setup.io,
             map_bytes_max: self.setup.map_bytes_max,
+            mark_every: 1,
             ..Options::new(PathBuf::from(self.setup.log_directory()))
         }
     }
@@ -199,7 +200,8 @@ impl Storage {
             }
             Step::Restart => {
                 self.sync()?;
-                self.live = None;
+                let live = self.live.take().expect("a process runs");
+                live.log.close().map_err(said)?;
                 self.start()
             }
             Step::Kill => {

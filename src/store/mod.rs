@@ -40,9 +40,9 @@ pub struct Options {
     pub create_database: bool,
     /// Whether logs without any snapshot are taken for all of the history (`snapshot.trust.empty`).
     pub trust_empty_snapshot: bool,
-    /// The longest field of a snapshot that is read, in bytes (`jute.maxbuffer` and
-    /// `zookeeper.jute.maxbuffer.extrasize`).
-    pub field_bytes_max: usize,
+    /// The longest transaction of a log and the longest field of a snapshot that are read, in bytes
+    /// (`jute.maxbuffer` and `zookeeper.jute.maxbuffer.extrasize`).
+    pub read_bytes_max: usize,
     /// How owners of nodes are read.
     pub rules: OwnerRules,
     /// Whether the tree is compared with the digests of the log (`zookeeper.digest.enabled`).
@@ -50,7 +50,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The reference's defaults for these directories, with no bound on fields but the snapshots' own.
+    /// The reference's defaults for these directories, and the snapshots' own bound of lengths.
     #[must_use]
     pub const fn new(data_dir: PathBuf, log_dir: PathBuf) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Options {
             create_directories: true,
             create_database: true,
             trust_empty_snapshot: false,
-            field_bytes_max: FIELD_BYTES_MAX,
+            read_bytes_max: FIELD_BYTES_MAX,
             rules: OwnerRules { extended_types: false, emulate_353: false },
             check_digest: true,
         }

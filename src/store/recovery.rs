@@ -9,11 +9,11 @@ use jute::{SessionId, Zxid};
 
 use super::loading::Loading;
 use super::{Directories, Options, StoreError};
-use crate::disk::Disk;
 use crate::disk::mutant::{self, Mutant};
+use crate::disk::{Disk, read_small};
 use crate::snapshot::{self, CANDIDATES_MAX, Candidate, SnapshotError};
 use crate::tree::{Tree, digest};
-use crate::txnlog::{self, Gaps, Progress, Replayed};
+use crate::txnlog::{self, Gaps, Progress, ReplayOptions, Replayed};
 
 /// What is told while a directory is read, as it happens.
 #[derive(Debug)]
@@ -104,7 +104,12 @@ pub fn read(
             }
         };
         let mut on_progress = |progress| (tell.borrow_mut())(Step::Replaying(progress));
-        txnlog::replay(disk, &directories.logs, after, Gaps::Refuse, &mut apply, &mut on_progress)?
+        let replay = ReplayOptions {
+            payload_bytes_max: options.read_bytes_max,
+            accepted_epoch: accepted_epoch(disk.as_ref(), &directories.snapshots),
+            ..ReplayOptions::new(Gaps::Refuse)
+        };
+        txnlog::replay(disk, &directories.logs, after, replay, &mut apply, &mut on_progress)?
     };
     let Loading { tree, sessions, .. } = loading;
     let (snapshot, loaded) = (candidate.as_ref().map(|found| found.zxid), candidate.map(|found| found.path));
@@ -162,6 +167,12 @@ pub fn remove_orphans(tree: &mut Tree, sessions: &BTreeMap<SessionId, i32>) -> V
     orphans
 }
 
+/// The number in the file `acceptedEpoch`; 0 where there is none, or it cannot be read or understood.
+fn accepted_epoch(disk: &dyn Disk, directory: &Path) -> i64 {
+    let bytes = read_small(disk, &directory.join("acceptedEpoch"), 100).ok().flatten().unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0)
+}
+
 /// Tries snapshots, newest first. `None` when there is none at all.
 fn newest_snapshot(
     disk: &Arc<dyn Disk>,
@@ -185,7 +196,7 @@ fn newest_snapshot(
 
 fn load(disk: &Arc<dyn Disk>, candidate: &Candidate, options: &Options) -> Result<Loading, SnapshotError> {
     let mut loading = Loading::new(Tree::for_loading(options.rules));
-    let loaded = snapshot::load(disk.as_ref(), &candidate.path, options.field_bytes_max, &mut loading)?;
+    let loaded = snapshot::load(disk.as_ref(), &candidate.path, options.read_bytes_max, &mut loading)?;
     let damaged = |problem| SnapshotError::Damaged { path: candidate.path.clone(), offset: 0, problem };
     loading.tree.finish_loading(candidate.zxid).map_err(damaged)?;
     loading.expected_digest = loaded

@@ -73,6 +73,7 @@ fn reading_a_directory_that_needs_repair_changes_nothing() {
     let log = directories.logs.join("log.1");
     let len = fs::metadata(&log).unwrap().len();
     fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(len - 1).unwrap();
+    fs::remove_file(directories.logs.join(txnlog::MARK_NAME)).unwrap();
     fs::write(directories.snapshots.join("tmp.snapshot.5"), "left").unwrap();
     fs::write(directories.initialize(), "").unwrap();
     let before = contents(held.path());

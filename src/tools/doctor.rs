@@ -173,7 +173,8 @@ fn start(found: &Found, directories: &Directories, report: &mut Report<'_>) -> R
         }
     }
     if let Some(torn) = &found.log.torn {
-        report.say(&format!("  cut {} off at offset {}", torn.path.display(), torn.offset))?;
+        let mark = found.log.mark.map(|mark| mark.zxid);
+        report.say(&format!("  cut off the end of the log: {}", torn.describe(found.log.last_zxid, mark)))?;
     }
     if let Some(path) = found.log.file_without_records() {
         report.say(&format!("  remove {}, which has no transaction", path.display()))?;
@@ -206,7 +207,7 @@ fn log_files(disk: &dyn Disk, directory: &Path, report: &mut Report<'_>) -> Resu
                 if let Some(torn) = summary.torn {
                     let (offset, problem) = (torn.offset, torn.problem);
                     let then = if newest.as_ref() == Some(name) {
-                        "a start cuts it off; nothing that was acknowledged is in it"
+                        "a start cuts it off, or refuses if it was durable"
                     } else {
                         "transactions of it may be missing"
                     };

@@ -7,18 +7,11 @@ use proptest::prelude::*;
 
 use super::testing::*;
 use super::*;
-use crate::disk::{Disk, RealDisk};
 
 fn in_both_modes(check: impl Fn(&std::path::Path, Io)) {
     for io in MODES {
         check(tempfile::tempdir().unwrap().path(), io);
     }
-}
-
-fn names(directory: &std::path::Path) -> Vec<String> {
-    let mut names = RealDisk.list(directory).unwrap();
-    names.sort();
-    names
 }
 
 #[test]
