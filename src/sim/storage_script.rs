@@ -11,7 +11,8 @@ use super::disk::SimDisk;
 use super::model::{self, Model};
 use crate::disk::{Disk, atomic_write};
 use crate::snapshot::{self, Compression, SnapshotError, Writer, retention};
-use crate::store::testing::start;
+use crate::store::testing::{self, start};
+use crate::store::{Directories, remove_initialize};
 use crate::tree::{Cursor, Tree, digest};
 use crate::txnlog::{Io, Log, LogError, Options};
 
@@ -163,7 +164,8 @@ impl Storage {
             self.begin_snapshot()?;
             self.end_snapshot()?;
         }
-        Ok(())
+        let directories = Directories::named(&testing::options(&self.disk()));
+        remove_initialize(&self.disk, &directories).map_err(said)
     }
 
     fn live(&mut self) -> &mut Live {

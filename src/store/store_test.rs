@@ -124,3 +124,30 @@ fn logs_without_a_snapshot_are_taken_only_by_who_trusts_them() {
     let found = read(&disk(), &directories, &trusting, &mut |_| {}).unwrap();
     assert_eq!((found.tree.last_zxid(), found.health), (Zxid(3), Health::Whole));
 }
+
+/// A start that takes what it cannot read back once wrote a snapshot that the next start refused.
+#[test]
+fn a_transaction_longer_than_jute_maxbuffer_is_refused_before_a_snapshot_is_written() {
+    let held = tempfile::tempdir().unwrap();
+    let directories = database(held.path());
+    let mut log = Log::open(disk(), txnlog::Options::new(directories.logs.clone()), Zxid(3)).unwrap();
+    let (path, data) = (Some("/large".to_owned()), Some(vec![b'x'; 5000]));
+    let txn = CreateTxn { path, data, acl: Some(Vec::new()), ephemeral: false, parent_cversion: 1 };
+    let large = entry(4, SESSION, TxnBody::Create(txn));
+    let mut payload = Vec::new();
+    large.encode(&mut payload);
+    log.append(&large).unwrap();
+    log.roll().unwrap();
+    let before = contents(held.path());
+    let with = |read_bytes_max| {
+        let options = Options { read_bytes_max, ..options(held.path()) };
+        recover(&disk(), &directories, &options, &mut |_| {})
+    };
+    for too_few in [200, payload.len() - 1] {
+        let text = with(too_few).err().unwrap().to_string();
+        let says = ["log.4", "offset 16", "transaction 0x4", "jute.maxbuffer"];
+        assert!(says.iter().all(|part| text.contains(part)), "{text}");
+    }
+    assert_eq!(contents(held.path()), before);
+    assert_eq!(with(payload.len()).unwrap().found.tree.last_zxid(), Zxid(4));
+}
