@@ -20,7 +20,7 @@ pub(crate) mod testing;
 
 use std::path::PathBuf;
 
-pub use directories::Directories;
+pub use directories::{Directories, is_extra};
 pub use error::StoreError;
 pub use recovery::{Found, Health, Recovered, Step, read, recover, remove_initialize, remove_orphans};
 

@@ -151,3 +151,23 @@ fn a_transaction_longer_than_jute_maxbuffer_is_refused_before_a_snapshot_is_writ
     assert_eq!(contents(held.path()), before);
     assert_eq!(with(payload.len()).unwrap().found.tree.last_zxid(), Zxid(4));
 }
+
+/// Operators' sums and backups once saw 64 MiB in a database without a transaction.
+#[test]
+fn files_that_the_reference_has_not_do_not_count_as_the_database() {
+    let held = tempfile::tempdir().unwrap();
+    let directories = Directories::open(&disk(), &options(held.path())).unwrap();
+    let mut log = Log::open(disk(), txnlog::Options::new(directories.logs.clone()), Zxid(0)).unwrap();
+    log.spare().prepare().unwrap();
+    let extra = || RealDisk.list(&directories.logs).unwrap().iter().all(|name| is_extra(name));
+    assert!(extra() && directories.logs.join(txnlog::SPARE_NAME).exists());
+    let session = TxnBody::CreateSession(CreateSessionTxn { time_out: 30_000 });
+    log.append(&entry(1, SESSION, session)).unwrap();
+    assert!(!extra());
+    log.close().unwrap();
+    let logs = directories.logs.clone();
+    drop(directories);
+    let mut left = RealDisk.list(&logs).unwrap();
+    left.sort();
+    assert_eq!(left, ["log.1", txnlog::MARK_NAME]);
+}

@@ -225,8 +225,9 @@ fn leftovers(disk: &dyn Disk, directories: &Directories, report: &mut Report<'_>
     let mut looked_into = vec![&directories.snapshots];
     looked_into.extend(Some(&directories.logs).filter(|_| directories.are_two()));
     for directory in looked_into {
-        let is_left =
-            |name: &&String| name.starts_with("tmp.") || name.ends_with(".tmp") || *name == "spare.log";
+        let is_left = |name: &&String| {
+            name.starts_with("tmp.") || name.ends_with(".tmp") || *name == txnlog::SPARE_NAME
+        };
         for name in disk.list(directory)?.iter().filter(is_left) {
             report.remark(&format!("{name} is left over from an earlier process; it does no harm"))?;
         }

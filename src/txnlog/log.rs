@@ -215,9 +215,9 @@ impl Log {
     /// Moves the mark up to the newest transaction: a batch that began at `start` is durable.
     fn mark_durable(&mut self, start: u64) {
         if start == format::HEADER_BYTES
-            && let Some(first) = self.batch.first_chunk()
+            && let (&[first, rest, ..], _) = self.batch.as_chunks()
         {
-            self.marked.first = *first;
+            self.marked.first = [first, rest];
         }
         self.marked.records += std::mem::take(&mut self.batch_records);
         self.marked.end = self.segment.as_ref().map_or(start, Segment::written);
@@ -273,13 +273,14 @@ impl Log {
         }
     }
 
-    /// Ends the log of a server that stops: everything is durable afterwards, the mark too, and a next file
-    /// that was made ready is removed.
+    /// Ends the log of a server that stops: everything is durable afterwards, the mark too; the file loses its
+    /// padding, and a next one that was made ready is removed.
     ///
     /// # Errors
     /// As [`Log::sync`].
     pub fn close(mut self) -> Result<(), LogError> {
         self.sync()?;
+        self.finish_segment()?;
         self.with_marker(Marker::settle);
         self.spare.close()
     }

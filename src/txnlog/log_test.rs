@@ -131,6 +131,26 @@ fn a_spare_file_becomes_the_next_log() {
     });
 }
 
+/// A stopped server once left 64 MiB of zeros to every backup of its directory.
+#[test]
+fn a_log_that_is_closed_leaves_no_prepared_file() {
+    in_both_modes(|directory, io| {
+        let mut log = log(directory, io, 0);
+        let keeper = log.spare().keep(|_| {}).unwrap();
+        log.spare().prepare().unwrap();
+        assert_eq!(names(directory), ["spare.log"]);
+        log.append(&entry(1)).unwrap();
+        log.sync().unwrap();
+        log.spare().prepare().unwrap();
+        let spare = log.spare();
+        log.close().unwrap();
+        spare.prepare().unwrap();
+        drop(keeper);
+        assert_eq!(names(directory), ["log.1"]);
+        check_holds(directory, 1..=1);
+    });
+}
+
 #[test]
 fn a_file_grows_under_records_of_any_size() {
     in_both_modes(|directory, io| {

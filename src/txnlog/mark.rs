@@ -11,13 +11,13 @@
 //! at any time. All integers are big-endian:
 //!
 //! ```text
-//! slot  ┌───────────┬──────────┬──────────┬──────────────┬───┬─────┬──────┬─────────┬──────────────┐
-//!       │ OXKMARK 1 │ sequence │ log file │ first record │ 0 │ end │ zxid │ records │ CRC-32 of it │
-//!       │ 8         │ 8        │ 8        │ 12           │ 4 │ 8   │ 8    │ 8       │ 8            │
-//!       └───────────┴──────────┴──────────┴──────────────┴───┴─────┴──────┴─────────┴──────────────┘
+//! slot  ┌───────────┬──────────┬──────────┬──────────────┬─────┬──────┬─────────┬───────────────────┐
+//!       │ OXKMARK1  │ sequence │ log file │ first record │ end │ zxid │ records │ CRC-32 of these   │
+//!       │ 8         │ 8        │ 8        │ 16           │ 8   │ 8    │ 8       │ 8                 │
+//!       └───────────┴──────────┴──────────┴──────────────┴─────┴──────┴─────────┴───────────────────┘
 //! ```
 //!
-//! The log file is named by its first zxid; the first 12 bytes of its first record (checksum and length) tell
+//! The log file is named by its first zxid; the first 16 bytes of its first record (checksum, length) tell
 //! it from another history's file of the same name. The reference's servers neither read the mark nor keep
 //! it up to date, so at a start it counts only while the log is where it was left ([`missing`]):
 //!
@@ -36,7 +36,7 @@ use std::path::Path;
 
 use jute::Zxid;
 
-use super::format::{self, HEADER_BYTES, PREFIX_BYTES};
+use super::format::{self, HEADER_BYTES};
 use super::mmap::Mapped;
 use super::reader::{Newest, log_files};
 use super::{Io, LogError, Options};
@@ -47,8 +47,8 @@ pub const MARK_NAME: &str = "oxkeeper.durable";
 
 /// Magic number and version.
 const MAGIC: [u8; 8] = *b"OXKMARK1";
-const SLOT_BYTES: usize = 72;
-const SLOT_WORDS: usize = SLOT_BYTES / 8;
+/// Words of eight bytes.
+const SLOT_WORDS: usize = 9;
 /// Slots are a sector apart.
 const SLOT_STEP: u64 = format::SECTOR_BYTES;
 /// A page.
@@ -59,8 +59,8 @@ const FILE_BYTES: usize = 4096;
 pub struct Mark {
     /// The first zxid of the log file, which is in its name.
     pub file: Zxid,
-    /// Checksum and length of the file's first record.
-    pub(super) first: [u8; PREFIX_BYTES],
+    /// How the file's first record begins: checksum, length, and a little of the payload.
+    pub(super) first: [[u8; 8]; 2],
     /// Where the last durable record ends.
     pub end: u64,
     /// Its transaction.
@@ -72,50 +72,39 @@ pub struct Mark {
 impl Mark {
     /// Nothing of a new file is durable.
     pub(super) const fn of_new_file(file: Zxid) -> Self {
-        Self { file, first: [0; PREFIX_BYTES], end: HEADER_BYTES, zxid: Zxid::ZERO, records: 0 }
+        Self { file, first: [[0; 8]; 2], end: HEADER_BYTES, zxid: Zxid::ZERO, records: 0 }
     }
 
-    fn encode(&self, sequence: u64) -> [u8; SLOT_BYTES] {
-        let mut first = [0; 16];
-        let (prefix, _) = first.split_at_mut(PREFIX_BYTES);
-        prefix.copy_from_slice(&self.first);
-        let (file, zxid) = (self.file.0.to_be_bytes(), self.zxid.0.to_be_bytes());
-        let mut slot = [0; SLOT_BYTES];
+    fn encode(&self, sequence: u64) -> [[u8; 8]; SLOT_WORDS] {
+        let [first, first_rest] = self.first;
         let fields = [
-            &MAGIC[..],
-            &sequence.to_be_bytes(),
-            &file,
-            &first,
-            &self.end.to_be_bytes(),
-            &zxid,
-            &self.records.to_be_bytes(),
-        ]
-        .concat();
-        let checksum = u64::from(crc32fast::hash(&fields)).to_be_bytes();
-        slot.iter_mut().zip(fields.iter().chain(&checksum)).for_each(|(to, from)| *to = *from);
-        slot
+            MAGIC,
+            sequence.to_be_bytes(),
+            self.file.0.to_be_bytes(),
+            first,
+            first_rest,
+            self.end.to_be_bytes(),
+            self.zxid.0.to_be_bytes(),
+            self.records.to_be_bytes(),
+        ];
+        let checksum = u64::from(crc32fast::hash(fields.as_flattened())).to_be_bytes();
+        let [magic, sequence, file, first, first_rest, end, zxid, records] = fields;
+        [magic, sequence, file, first, first_rest, end, zxid, records, checksum]
     }
 
     /// The mark in a slot with its sequence number; `None` when the slot is not whole.
-    fn decode(slot: &[u8]) -> Option<(u64, Self)> {
-        let (words, _) = slot.as_chunks::<8>();
-        let words: &[[u8; 8]; SLOT_WORDS] = words.try_into().ok()?;
-        let [magic, sequence, file, first, rest, end, zxid, records, checksum] = words;
-        let (fields, _) = slot.split_at_checked(SLOT_BYTES - 8)?;
-        let number = |word: &[u8; 8]| u64::from_be_bytes(*word);
-        if *magic != MAGIC || number(checksum) != u64::from(crc32fast::hash(fields)) {
-            return None;
-        }
-        let mut prefix = [0; PREFIX_BYTES];
-        prefix.iter_mut().zip(first.iter().chain(rest)).for_each(|(to, from)| *to = *from);
+    fn decode(slot: &[[u8; 8]; SLOT_WORDS]) -> Option<(u64, Self)> {
+        let [fields @ .., checksum] = slot;
+        let [magic, sequence, file, first, first_rest, end, zxid, records] = fields;
+        let checks = u64::from_be_bytes(*checksum) == u64::from(crc32fast::hash(fields.as_flattened()));
         let mark = Self {
             file: Zxid(i64::from_be_bytes(*file)),
-            first: prefix,
-            end: number(end),
+            first: [*first, *first_rest],
+            end: u64::from_be_bytes(*end),
             zxid: Zxid(i64::from_be_bytes(*zxid)),
-            records: number(records),
+            records: u64::from_be_bytes(*records),
         };
-        Some((number(sequence), mark))
+        (*magic == MAGIC && checks).then_some((u64::from_be_bytes(*sequence), mark))
     }
 
     /// The newest mark of a directory; `None` when there is none that is whole.
@@ -135,9 +124,9 @@ impl Mark {
 fn newest(file: &dyn DiskFile) -> Result<Option<(u64, Mark)>> {
     let mut found = None;
     for slot in 0..2 {
-        let mut bytes = [0; SLOT_BYTES];
-        let read = file.read_at(slot * SLOT_STEP, &mut bytes)?;
-        let decoded = Mark::decode(&bytes).filter(|_| read == SLOT_BYTES);
+        let mut bytes = [[0; 8]; SLOT_WORDS];
+        let read = file.read_at(slot * SLOT_STEP, bytes.as_flattened_mut())?;
+        let decoded = Mark::decode(&bytes).filter(|_| read == bytes.as_flattened().len());
         found = found.into_iter().chain(decoded).max_by_key(|(sequence, _)| *sequence);
     }
     Ok(found)
@@ -211,8 +200,8 @@ impl Marker {
         self.sequence += 1;
         let (offset, slot) = (self.sequence % 2 * SLOT_STEP, mark.encode(self.sequence));
         match &mut self.memory {
-            Some(memory) => memory.store(offset, &slot),
-            None => self.file.write_at(offset, &slot),
+            Some(memory) => memory.store(offset, slot.as_flattened()),
+            None => self.file.write_at(offset, slot.as_flattened()),
         }
     }
 
@@ -262,8 +251,8 @@ pub(super) fn missing(
         return Ok((!truncated).then(|| lost(&path, None, mark.records)));
     };
     let file = disk.open_read(&newest.path)?;
-    let mut first = [0; PREFIX_BYTES];
-    file.read_at(HEADER_BYTES, &mut first)?;
+    let mut first = [[0; 8]; 2];
+    file.read_at(HEADER_BYTES, first.as_flattened_mut())?;
     let is_another_history = newest.records > 0 && first != mark.first;
     let ends_here = file.len()? == newest.valid_bytes;
     if is_another_history || ends_here {

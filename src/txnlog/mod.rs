@@ -50,7 +50,7 @@ pub use log::{Log, Synced};
 pub use mark::{MARK_NAME, Mark};
 pub use reader::{Entries, Frame, Gaps};
 pub use recovery::{Progress, Recovered, ReplayOptions, Replayed, recover, repair, replay};
-pub use spare::{Keeper, Spare};
+pub use spare::{Keeper, SPARE_NAME, Spare};
 pub use tail::TornTail;
 
 /// How records reach the file.

@@ -15,7 +15,7 @@ use super::{LogError, Options};
 use crate::disk::Disk;
 
 /// The name of a file that is ready but not in use. No reader takes it for a log.
-pub(super) const SPARE_NAME: &str = "spare.log";
+pub const SPARE_NAME: &str = "spare.log";
 /// How long a [`Keeper`] leaves a full disk alone between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
