@@ -5,10 +5,12 @@
 //! - [`read`]: the newest snapshot that can be loaded and the log after it, as a tree. Changes nothing.
 //! - [`recover`]: [`read`], then what a start changes on disk: leftovers go, a torn tail is cut, what was
 //!   read becomes durable.
+//! - [`Epochs`]: the epoch files of a member of an ensemble.
 //! - [`remove_initialize`], [`remove_orphans`]: what only some roles may do afterwards.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod directories;
+mod epochs;
 mod error;
 mod loading;
 mod recovery;
@@ -21,6 +23,7 @@ pub(crate) mod testing;
 use std::path::PathBuf;
 
 pub use directories::{Directories, is_extra};
+pub use epochs::{Epoch, Epochs};
 pub use error::StoreError;
 pub use recovery::{Found, Health, Recovered, Step, read, recover, remove_initialize, remove_orphans};
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use jute::{SessionId, Zxid};
 
 use super::loading::Loading;
-use super::{Directories, Options, StoreError};
+use super::{Directories, Epoch, Epochs, Options, StoreError};
+use crate::disk::Disk;
 use crate::disk::mutant::{self, Mutant};
-use crate::disk::{Disk, read_small};
 use crate::snapshot::{self, CANDIDATES_MAX, Candidate, SnapshotError};
 use crate::tree::{Tree, digest};
 use crate::txnlog::{self, Gaps, Progress, ReplayOptions, Replayed};
@@ -169,8 +169,10 @@ pub fn remove_orphans(tree: &mut Tree, sessions: &BTreeMap<SessionId, i32>) -> V
 
 /// The number in the file `acceptedEpoch`; 0 where there is none, or it cannot be read or understood.
 fn accepted_epoch(disk: &dyn Disk, directory: &Path) -> i64 {
-    let bytes = read_small(disk, &directory.join("acceptedEpoch"), 100).ok().flatten().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0)
+    match Epochs::read(disk, directory) {
+        Ok(Epochs { accepted: Epoch::Is(epoch), .. }) => epoch,
+        _ => 0,
+    }
 }
 
 /// Tries snapshots, newest first. `None` when there is none at all.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use jute::Zxid;
 
 use super::{Result, ToolError};
-use crate::disk::{Disk, RealDisk, read_small};
+use crate::disk::{Disk, RealDisk};
 use crate::snapshot::{self, CANDIDATES_MAX, candidates};
-use crate::store::{self, Directories, Found, Health, Options, Step, StoreError};
+use crate::store::{self, Directories, Epoch, Epochs, Found, Health, Options, Step, StoreError};
 use crate::txnlog::{self, inspect};
 
 /// What was found out so far.
@@ -239,8 +239,7 @@ fn leftovers(disk: &dyn Disk, directories: &Directories, report: &mut Report<'_>
 /// (reference: `QuorumPeer.loadDataBase`).
 fn epochs(disk: &dyn Disk, directory: &Path, last: Option<Zxid>, report: &mut Report<'_>) -> Result {
     let logged = last.map_or(0, |last| i64::from(last.epoch()));
-    let current = epoch_in(disk, directory, "currentEpoch")?;
-    let accepted = epoch_in(disk, directory, "acceptedEpoch")?;
+    let Epochs { accepted, current, next } = Epochs::read(disk, directory)?;
     if current == Epoch::Missing && accepted == Epoch::Missing {
         return Ok(());
     }
@@ -264,7 +263,7 @@ fn epochs(disk: &dyn Disk, directory: &Path, last: Option<Zxid>, report: &mut Re
     let Some(mut current) = current else { return Ok(()) };
     if logged > current {
         // An interrupted start leaves the next one beside it.
-        match epoch_in(disk, directory, "currentEpoch.tmp")? {
+        match next {
             Epoch::Is(next) => current = next,
             _ => report.member_refusals.push(format!(
                 "the newest transaction is of epoch {logged}, but currentEpoch is {current}. If both are from the \
@@ -279,19 +278,4 @@ fn epochs(disk: &dyn Disk, directory: &Path, last: Option<Zxid>, report: &mut Re
         ));
     }
     Ok(())
-}
-
-/// What an epoch file holds.
-#[derive(Debug, PartialEq, Eq)]
-enum Epoch {
-    Missing,
-    Is(i64),
-    /// No number; empty, perhaps.
-    Garbled(String),
-}
-
-fn epoch_in(disk: &dyn Disk, directory: &Path, name: &str) -> std::result::Result<Epoch, ToolError> {
-    let Some(bytes) = read_small(disk, &directory.join(name), 100)? else { return Ok(Epoch::Missing) };
-    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-    Ok(text.parse().map_or(Epoch::Garbled(text), Epoch::Is))
 }

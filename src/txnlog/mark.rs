@@ -212,8 +212,12 @@ impl Marker {
     }
 }
 
-/// Removes the mark, durably: before the log is cut on purpose.
-pub(super) fn remove(disk: &dyn Disk, directory: &Path) -> Result<()> {
+/// Removes the mark, durably. To be called before durable transactions are given up on purpose: before the
+/// log is cut, or a leader's snapshot takes its place. [`Log::truncate`](super::Log::truncate) does it itself.
+///
+/// # Errors
+/// As the disk reports.
+pub fn remove(disk: &dyn Disk, directory: &Path) -> Result<()> {
     match disk.remove(&directory.join(MARK_NAME)) {
         Ok(()) => disk.sync_dir(directory),
         Err(error) if error.is_not_found() => Ok(()),

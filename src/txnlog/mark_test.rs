@@ -131,6 +131,28 @@ fn a_log_that_a_server_without_the_mark_continued_is_its_own() {
     });
 }
 
+/// A follower of the reference that truncated, and then logged what its leader of a later epoch sent: in the
+/// file that was cut, or with that file removed.
+#[test]
+fn a_log_that_a_later_leader_cut_and_continued_is_taken_as_it_is() {
+    in_both_modes(|directory, log| {
+        let (bytes, mark) = (fs::read(log).unwrap(), fs::read(directory.join(MARK_NAME)).unwrap());
+        let continued = |last: i64| {
+            let mut next = super::testing::log(directory, Io::Plain, last);
+            next.append(&entry(0x1_0000_0001)).unwrap();
+            next.sync().unwrap();
+            drop(next);
+            fs::write(directory.join(MARK_NAME), &mark).unwrap();
+            check_accepted(directory, 0x1_0000_0001);
+            fs::remove_file(directory.join("log.100000001")).unwrap();
+        };
+        fs::write(log, &bytes[..offset_of(log, 15)]).unwrap();
+        continued(14);
+        fs::remove_file(log).unwrap();
+        continued(0);
+    });
+}
+
 #[test]
 fn a_log_of_another_history_under_the_same_name_is_not_judged() {
     in_both_modes(|directory, log| {

@@ -12,7 +12,7 @@
 //! server always starts a new file, so the file it recovered from is never written again, except to
 //! cut a torn tail off.
 //!
-//! This room never opens a file behind the disk's back, and knows neither sessions nor the tree.
+//! This module never opens a file behind the disk's back, and knows neither sessions nor the tree.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod error;
@@ -47,7 +47,7 @@ use std::path::PathBuf;
 pub use error::LogError;
 pub use inspect::{FileSummary, inspect};
 pub use log::{Log, Synced};
-pub use mark::{MARK_NAME, Mark};
+pub use mark::{MARK_NAME, Mark, remove as remove_mark};
 pub use reader::{Entries, Frame, Gaps};
 pub use recovery::{Progress, Recovered, ReplayOptions, Replayed, recover, repair, replay};
 pub use spare::{Keeper, SPARE_NAME, Spare};
