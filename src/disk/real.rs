@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, FallocateFlags, SeekFrom};
@@ -37,6 +37,27 @@ fn named_in(mut file: &File) -> String {
     match holder.trim() {
         pid if read.is_ok() && !pid.is_empty() => format!("process {pid}"),
         _ => "another process".to_owned(),
+    }
+}
+
+/// A locked file, which is removed before it is released: a backup of a stopped server's directory holds
+/// nothing that the reference's would not.
+struct LockFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        let is_ours = |named: &fs::Metadata, held: &fs::Metadata| {
+            (named.dev(), named.ino()) == (held.dev(), held.ino())
+        };
+        if let (Ok(named), Ok(held)) = (fs::metadata(&self.path), self.file.metadata())
+            && is_ours(&named, &held)
+        {
+            // One that stays is locked by nobody, and taken over by the next start.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -126,30 +147,32 @@ impl Disk for RealDisk {
     fn lock(&self, directory: &Path) -> Result<DirectoryLock> {
         let path = directory.join(LOCK_NAME);
         let failed = |source| DiskError::new("lock", &path, source);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = named_in(&file);
-                let reason =
-                    format!("the directory is in use by {holder}; stop it, or choose another dataDir");
-                return Err(failed(io::Error::new(io::ErrorKind::WouldBlock, reason)));
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = loop {
+            let file = options.open(&path).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let holder = named_in(&file);
+                    let reason =
+                        format!("the directory is in use by {holder}; stop it, or choose another dataDir");
+                    return Err(failed(io::Error::new(io::ErrorKind::WouldBlock, reason)));
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+            // Its holder may have removed it since it was opened here; then it keeps nobody out.
+            if file.metadata().map_err(failed)?.nlink() > 0 {
+                break file;
+            }
+        };
         file.set_len(0).map_err(failed)?;
         match writeln!(file, "{}", std::process::id()) {
             // The lock holds without the number in it, and a full disk keeps nobody from serving.
             Err(source) if source.kind() != io::ErrorKind::StorageFull => return Err(failed(source)),
             _ => {}
         }
-        Ok(DirectoryLock::holding(Box::new(file)))
+        Ok(DirectoryLock::holding(Box::new(LockFile { file, path })))
     }
 }
 
@@ -281,12 +304,25 @@ mod tests {
         assert_eq!(RealDisk::holder(directory.path()).unwrap(), Some(this));
         drop(held);
         assert_eq!(RealDisk::holder(directory.path()).unwrap(), None);
+        assert!(RealDisk.list(directory.path()).unwrap().is_empty(), "the file goes with the lock");
         assert!(RealDisk.lock(directory.path()).is_ok());
     }
 
     #[test]
+    fn a_lock_removes_its_own_file_and_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOCK_NAME);
+        let held = RealDisk.lock(directory.path()).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = RealDisk.lock(directory.path()).unwrap();
+        drop(held);
+        assert!(path.exists() && RealDisk.lock(directory.path()).is_err());
+        drop(second);
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn allocation_gives_zeros_in_blocks_of_their_own() {
-        use std::os::unix::fs::MetadataExt;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let file = RealDisk.create(&path).unwrap();

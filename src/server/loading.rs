@@ -21,7 +21,7 @@ pub fn store_options(config: &Config) -> store::Options {
         create_directories: config.datadir_autocreate,
         create_database: config.db_autocreate,
         trust_empty_snapshot: config.snapshot_trust_empty,
-        field_bytes_max: config.read_bytes_max(),
+        read_bytes_max: config.read_bytes_max(),
         rules: crate::tree::OwnerRules {
             extended_types: config.extended_types_enabled,
             emulate_353: config.emulate_353_ttl_nodes,
@@ -70,10 +70,8 @@ pub(super) fn load(
         return Err(StoreError::NoDatabase { snapshots, initialize });
     }
     if let Some(torn) = &found.log.torn {
-        tracing::info!(
-            path = %torn.path.display(), offset = torn.offset, problem = torn.problem,
-            "the last write to the log was cut short; what was acknowledged is whole"
-        );
+        let mark = found.log.mark.map(|mark| mark.zxid);
+        tracing::warn!("cut off the end of the log: {}", torn.describe(found.log.last_zxid, mark));
     }
     let now = clock.now_ms();
     let replayed = found.log.progress.entries;

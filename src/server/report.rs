@@ -21,6 +21,7 @@ use crate::metrics::prometheus::Exporter;
 use crate::metrics::{Gauges, Metrics, QuotaGauges, java, process};
 use crate::net::Commands;
 use crate::runtime::{Client, State};
+use crate::store;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
 use crate::tree::{Tree, path};
 
@@ -86,8 +87,10 @@ impl Reporter {
         }
     }
 
+    /// The size of a directory, without what the reference's would not hold.
     fn bytes_in(&self, directory: &Path) -> u64 {
-        let names = self.facts.disk.list(directory).unwrap_or_default();
+        let mut names = self.facts.disk.list(directory).unwrap_or_default();
+        names.retain(|name| !store::is_extra(name));
         let sizes =
             names.iter().filter_map(|name| self.facts.disk.open_read(&directory.join(name)).ok()?.len().ok());
         sizes.sum()

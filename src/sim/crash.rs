@@ -11,6 +11,9 @@ const PAGE: u64 = 4096;
 /// What a processor stores at a time.
 const WORD: u64 = 8;
 
+/// Versions of one thing that are tried in turn; what is never synced, as the log's mark, has many.
+const EARLIER_MAX: usize = 3;
+
 /// Which of the things that were not durable survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
@@ -82,7 +85,8 @@ pub(super) fn choices(disk: &SimDisk, fresh: Fresh, random: u64) -> Vec<Choice> 
         if units.len() > 1 {
             choices.extend([Choice::Dropped(index), Choice::Kept(index)]);
         }
-        choices.extend((1..*versions).map(|version| Choice::Earlier(index, version)));
+        let earlier = (1..*versions).rev().take(EARLIER_MAX);
+        choices.extend(earlier.map(|version| Choice::Earlier(index, version)));
     }
     if units.len() > 2 {
         choices.extend((0..random).flat_map(|seed| [Choice::Random(seed), Choice::MidStore(seed)]));

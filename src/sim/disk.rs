@@ -205,7 +205,10 @@ impl Inner {
         length: bool,
     ) -> Result<()> {
         self.effect("sync", path)?;
-        if self.dying || self.forgets(Forgotten::Sync, path) {
+        if self.dying {
+            return Err(DiskError::new("sync", path, Error::other("the process is dying")));
+        }
+        if self.forgets(Forgotten::Sync, path) {
             return Ok(());
         }
         let now = self.syncs;
@@ -273,7 +276,7 @@ impl SimDisk {
         (inner.allocations, inner.syncs, inner.reads)
     }
 
-    /// Stores go on, syncs do nothing: what a process does not live to do.
+    /// Stores go on, syncs do nothing and fail: the process does not live to see them done.
     pub(super) fn forget_syncs(&self, forget: bool) {
         self.inner().dying = forget;
     }

@@ -18,4 +18,5 @@ mod storage_script;
 mod corruption_test;
 mod crash_test;
 mod fault_test;
+mod leftover_test;
 mod mutant_test;

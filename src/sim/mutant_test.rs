@@ -72,6 +72,7 @@ fn every_fault_put_in_on_purpose_is_noticed() {
             adjust: |setup| setup.keeps_newer_snapshots = true,
             ..forgets("", TRUNCATE, &[])
         },
+        forgets("truncates and leaves the mark", TRUNCATE, &[Remove("oxkeeper.durable")]),
         forgets("writes the epoch in place of a synced copy", BATCHES, &[Sync("currentEpoch")]),
     ];
     let mut missed = Vec::new();

@@ -11,7 +11,8 @@ use super::disk::SimDisk;
 use super::model::{self, Model};
 use crate::disk::{Disk, atomic_write};
 use crate::snapshot::{self, Compression, SnapshotError, Writer, retention};
-use crate::store::testing::start;
+use crate::store::testing::{self, start};
+use crate::store::{Directories, remove_initialize};
 use crate::tree::{Cursor, Tree, digest};
 use crate::txnlog::{Io, Log, LogError, Options};
 
@@ -143,6 +144,7 @@ impl Storage {
             size_limit_bytes: self.setup.size_limit_bytes,
             io: self.setup.io,
             map_bytes_max: self.setup.map_bytes_max,
+            mark_every: 1,
             ..Options::new(PathBuf::from(self.setup.log_directory()))
         }
     }
@@ -162,7 +164,8 @@ impl Storage {
             self.begin_snapshot()?;
             self.end_snapshot()?;
         }
-        Ok(())
+        let directories = Directories::named(&testing::options(&self.disk()));
+        remove_initialize(&self.disk, &directories).map_err(said)
     }
 
     fn live(&mut self) -> &mut Live {
@@ -199,7 +202,8 @@ impl Storage {
             }
             Step::Restart => {
                 self.sync()?;
-                self.live = None;
+                let live = self.live.take().expect("a process runs");
+                live.log.close().map_err(said)?;
                 self.start()
             }
             Step::Kill => {

@@ -8,7 +8,7 @@
 //! - [`retention`]: which files may go.
 //!
 //! A snapshot is fuzzy: transactions go on while it is written, so it is whole only together with the
-//! log from its zxid on. This room knows neither tree nor log; it promises that what it hands out was
+//! log from its zxid on. This module knows neither tree nor log; it promises that what it hands out was
 //! written by a [`Writer`] or the reference, and that hostile files cost bounded memory.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 

@@ -4,12 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Options, StoreError};
+use crate::disk::real::LOCK_NAME;
 use crate::disk::{DirectoryLock, Disk};
 use crate::snapshot;
 use crate::txnlog;
 
 /// The file beside `version-2` that says that an empty database is right.
 const INITIALIZE: &str = "initialize";
+
+/// Whether a file beside the database is none of its: lock, mark and prepared log file, which the reference
+/// does not have.
+#[must_use]
+pub fn is_extra(name: &str) -> bool {
+    [LOCK_NAME, txnlog::MARK_NAME, txnlog::SPARE_NAME].contains(&name)
+}
 
 /// The directories of one server.
 pub struct Directories {

@@ -5,10 +5,12 @@
 //! - [`read`]: the newest snapshot that can be loaded and the log after it, as a tree. Changes nothing.
 //! - [`recover`]: [`read`], then what a start changes on disk: leftovers go, a torn tail is cut, what was
 //!   read becomes durable.
+//! - [`Epochs`]: the epoch files of a member of an ensemble.
 //! - [`remove_initialize`], [`remove_orphans`]: what only some roles may do afterwards.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod directories;
+mod epochs;
 mod error;
 mod loading;
 mod recovery;
@@ -20,7 +22,8 @@ pub(crate) mod testing;
 
 use std::path::PathBuf;
 
-pub use directories::Directories;
+pub use directories::{Directories, is_extra};
+pub use epochs::{Epoch, Epochs};
 pub use error::StoreError;
 pub use recovery::{Found, Health, Recovered, Step, read, recover, remove_initialize, remove_orphans};
 
@@ -40,9 +43,9 @@ pub struct Options {
     pub create_database: bool,
     /// Whether logs without any snapshot are taken for all of the history (`snapshot.trust.empty`).
     pub trust_empty_snapshot: bool,
-    /// The longest field of a snapshot that is read, in bytes (`jute.maxbuffer` and
-    /// `zookeeper.jute.maxbuffer.extrasize`).
-    pub field_bytes_max: usize,
+    /// The longest transaction of a log and the longest field of a snapshot that are read, in bytes
+    /// (`jute.maxbuffer` and `zookeeper.jute.maxbuffer.extrasize`).
+    pub read_bytes_max: usize,
     /// How owners of nodes are read.
     pub rules: OwnerRules,
     /// Whether the tree is compared with the digests of the log (`zookeeper.digest.enabled`).
@@ -50,7 +53,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The reference's defaults for these directories, with no bound on fields but the snapshots' own.
+    /// The reference's defaults for these directories, and the snapshots' own bound of lengths.
     #[must_use]
     pub const fn new(data_dir: PathBuf, log_dir: PathBuf) -> Self {
         Self {
@@ -59,7 +62,7 @@ impl Options {
             create_directories: true,
             create_database: true,
             trust_empty_snapshot: false,
-            field_bytes_max: FIELD_BYTES_MAX,
+            read_bytes_max: FIELD_BYTES_MAX,
             rules: OwnerRules { extended_types: false, emulate_353: false },
             check_digest: true,
         }

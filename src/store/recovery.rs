@@ -8,11 +8,11 @@ use std::sync::Arc;
 use jute::{SessionId, Zxid};
 
 use super::loading::Loading;
-use super::{Directories, Options, StoreError};
+use super::{Directories, Epoch, Epochs, Options, StoreError};
 use crate::disk::Disk;
 use crate::snapshot::{self, CANDIDATES_MAX, Candidate, SnapshotError};
 use crate::tree::{Tree, digest};
-use crate::txnlog::{self, Gaps, Progress, Replayed};
+use crate::txnlog::{self, Gaps, Progress, ReplayOptions, Replayed};
 
 /// What is told while a directory is read, as it happens.
 #[derive(Debug)]
@@ -103,7 +103,12 @@ pub fn read(
             }
         };
         let mut on_progress = |progress| (tell.borrow_mut())(Step::Replaying(progress));
-        txnlog::replay(disk, &directories.logs, after, Gaps::Refuse, &mut apply, &mut on_progress)?
+        let replay = ReplayOptions {
+            payload_bytes_max: options.read_bytes_max,
+            accepted_epoch: accepted_epoch(disk.as_ref(), &directories.snapshots),
+            ..ReplayOptions::new(Gaps::Refuse)
+        };
+        txnlog::replay(disk, &directories.logs, after, replay, &mut apply, &mut on_progress)?
     };
     let Loading { tree, sessions, .. } = loading;
     let (snapshot, loaded) = (candidate.as_ref().map(|found| found.zxid), candidate.map(|found| found.path));
@@ -159,6 +164,14 @@ pub fn remove_orphans(tree: &mut Tree, sessions: &BTreeMap<SessionId, i32>) -> V
     orphans
 }
 
+/// The number in the file `acceptedEpoch`; 0 where there is none, or it cannot be read or understood.
+fn accepted_epoch(disk: &dyn Disk, directory: &Path) -> i64 {
+    match Epochs::read(disk, directory) {
+        Ok(Epochs { accepted: Epoch::Is(epoch), .. }) => epoch,
+        _ => 0,
+    }
+}
+
 /// Tries snapshots, newest first. `None` when there is none at all.
 fn newest_snapshot(
     disk: &Arc<dyn Disk>,
@@ -182,7 +195,7 @@ fn newest_snapshot(
 
 fn load(disk: &Arc<dyn Disk>, candidate: &Candidate, options: &Options) -> Result<Loading, SnapshotError> {
     let mut loading = Loading::new(Tree::for_loading(options.rules));
-    let loaded = snapshot::load(disk.as_ref(), &candidate.path, options.field_bytes_max, &mut loading)?;
+    let loaded = snapshot::load(disk.as_ref(), &candidate.path, options.read_bytes_max, &mut loading)?;
     let damaged = |problem| SnapshotError::Damaged { path: candidate.path.clone(), offset: 0, problem };
     loading.tree.finish_loading(candidate.zxid).map_err(damaged)?;
     loading.expected_digest = loaded

@@ -73,6 +73,7 @@ fn reading_a_directory_that_needs_repair_changes_nothing() {
     let log = directories.logs.join("log.1");
     let len = fs::metadata(&log).unwrap().len();
     fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(len - 1).unwrap();
+    fs::remove_file(directories.logs.join(txnlog::MARK_NAME)).unwrap();
     fs::write(directories.snapshots.join("tmp.snapshot.5"), "left").unwrap();
     fs::write(directories.initialize(), "").unwrap();
     let before = contents(held.path());
@@ -122,4 +123,51 @@ fn logs_without_a_snapshot_are_taken_only_by_who_trusts_them() {
     let trusting = Options { trust_empty_snapshot: true, create_database: false, ..options(held.path()) };
     let found = read(&disk(), &directories, &trusting, &mut |_| {}).unwrap();
     assert_eq!((found.tree.last_zxid(), found.health), (Zxid(3), Health::Whole));
+}
+
+/// A start that takes what it cannot read back once wrote a snapshot that the next start refused.
+#[test]
+fn a_transaction_longer_than_jute_maxbuffer_is_refused_before_a_snapshot_is_written() {
+    let held = tempfile::tempdir().unwrap();
+    let directories = database(held.path());
+    let mut log = Log::open(disk(), txnlog::Options::new(directories.logs.clone()), Zxid(3)).unwrap();
+    let (path, data) = (Some("/large".to_owned()), Some(vec![b'x'; 5000]));
+    let txn = CreateTxn { path, data, acl: Some(Vec::new()), ephemeral: false, parent_cversion: 1 };
+    let large = entry(4, SESSION, TxnBody::Create(txn));
+    let mut payload = Vec::new();
+    large.encode(&mut payload);
+    log.append(&large).unwrap();
+    log.roll().unwrap();
+    let before = contents(held.path());
+    let with = |read_bytes_max| {
+        let options = Options { read_bytes_max, ..options(held.path()) };
+        recover(&disk(), &directories, &options, &mut |_| {})
+    };
+    for too_few in [200, payload.len() - 1] {
+        let text = with(too_few).err().unwrap().to_string();
+        let says = ["log.4", "offset 16", "transaction 0x4", "jute.maxbuffer"];
+        assert!(says.iter().all(|part| text.contains(part)), "{text}");
+    }
+    assert_eq!(contents(held.path()), before);
+    assert_eq!(with(payload.len()).unwrap().found.tree.last_zxid(), Zxid(4));
+}
+
+/// Operators' sums and backups once saw 64 MiB in a database without a transaction.
+#[test]
+fn files_that_the_reference_has_not_do_not_count_as_the_database() {
+    let held = tempfile::tempdir().unwrap();
+    let directories = Directories::open(&disk(), &options(held.path())).unwrap();
+    let mut log = Log::open(disk(), txnlog::Options::new(directories.logs.clone()), Zxid(0)).unwrap();
+    log.spare().prepare().unwrap();
+    let extra = || RealDisk.list(&directories.logs).unwrap().iter().all(|name| is_extra(name));
+    assert!(extra() && directories.logs.join(txnlog::SPARE_NAME).exists());
+    let session = TxnBody::CreateSession(CreateSessionTxn { time_out: 30_000 });
+    log.append(&entry(1, SESSION, session)).unwrap();
+    assert!(!extra());
+    log.close().unwrap();
+    let logs = directories.logs.clone();
+    drop(directories);
+    let mut left = RealDisk.list(&logs).unwrap();
+    left.sort();
+    assert_eq!(left, ["log.1", txnlog::MARK_NAME]);
 }

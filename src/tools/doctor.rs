@@ -8,9 +8,9 @@ use std::sync::Arc;
 use jute::Zxid;
 
 use super::{Result, ToolError};
-use crate::disk::{Disk, RealDisk, read_small};
+use crate::disk::{Disk, RealDisk};
 use crate::snapshot::{self, CANDIDATES_MAX, candidates};
-use crate::store::{self, Directories, Found, Health, Options, Step, StoreError};
+use crate::store::{self, Directories, Epoch, Epochs, Found, Health, Options, Step, StoreError};
 use crate::txnlog::{self, inspect};
 
 /// What was found out so far.
@@ -173,7 +173,8 @@ fn start(found: &Found, directories: &Directories, report: &mut Report<'_>) -> R
         }
     }
     if let Some(torn) = &found.log.torn {
-        report.say(&format!("  cut {} off at offset {}", torn.path.display(), torn.offset))?;
+        let mark = found.log.mark.map(|mark| mark.zxid);
+        report.say(&format!("  cut off the end of the log: {}", torn.describe(found.log.last_zxid, mark)))?;
     }
     if let Some(path) = found.log.file_without_records() {
         report.say(&format!("  remove {}, which has no transaction", path.display()))?;
@@ -206,7 +207,7 @@ fn log_files(disk: &dyn Disk, directory: &Path, report: &mut Report<'_>) -> Resu
                 if let Some(torn) = summary.torn {
                     let (offset, problem) = (torn.offset, torn.problem);
                     let then = if newest.as_ref() == Some(name) {
-                        "a start cuts it off; nothing that was acknowledged is in it"
+                        "a start cuts it off, or refuses if it was durable"
                     } else {
                         "transactions of it may be missing"
                     };
@@ -224,8 +225,9 @@ fn leftovers(disk: &dyn Disk, directories: &Directories, report: &mut Report<'_>
     let mut looked_into = vec![&directories.snapshots];
     looked_into.extend(Some(&directories.logs).filter(|_| directories.are_two()));
     for directory in looked_into {
-        let is_left =
-            |name: &&String| name.starts_with("tmp.") || name.ends_with(".tmp") || *name == "spare.log";
+        let is_left = |name: &&String| {
+            name.starts_with("tmp.") || name.ends_with(".tmp") || *name == txnlog::SPARE_NAME
+        };
         for name in disk.list(directory)?.iter().filter(is_left) {
             report.remark(&format!("{name} is left over from an earlier process; it does no harm"))?;
         }
@@ -237,8 +239,7 @@ fn leftovers(disk: &dyn Disk, directories: &Directories, report: &mut Report<'_>
 /// (reference: `QuorumPeer.loadDataBase`).
 fn epochs(disk: &dyn Disk, directory: &Path, last: Option<Zxid>, report: &mut Report<'_>) -> Result {
     let logged = last.map_or(0, |last| i64::from(last.epoch()));
-    let current = epoch_in(disk, directory, "currentEpoch")?;
-    let accepted = epoch_in(disk, directory, "acceptedEpoch")?;
+    let Epochs { accepted, current, next } = Epochs::read(disk, directory)?;
     if current == Epoch::Missing && accepted == Epoch::Missing {
         return Ok(());
     }
@@ -262,7 +263,7 @@ fn epochs(disk: &dyn Disk, directory: &Path, last: Option<Zxid>, report: &mut Re
     let Some(mut current) = current else { return Ok(()) };
     if logged > current {
         // An interrupted start leaves the next one beside it.
-        match epoch_in(disk, directory, "currentEpoch.tmp")? {
+        match next {
             Epoch::Is(next) => current = next,
             _ => report.member_refusals.push(format!(
                 "the newest transaction is of epoch {logged}, but currentEpoch is {current}. If both are from the \
@@ -277,19 +278,4 @@ fn epochs(disk: &dyn Disk, directory: &Path, last: Option<Zxid>, report: &mut Re
         ));
     }
     Ok(())
-}
-
-/// What an epoch file holds.
-#[derive(Debug, PartialEq, Eq)]
-enum Epoch {
-    Missing,
-    Is(i64),
-    /// No number; empty, perhaps.
-    Garbled(String),
-}
-
-fn epoch_in(disk: &dyn Disk, directory: &Path, name: &str) -> std::result::Result<Epoch, ToolError> {
-    let Some(bytes) = read_small(disk, &directory.join(name), 100)? else { return Ok(Epoch::Missing) };
-    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-    Ok(text.parse().map_or(Epoch::Garbled(text), Epoch::Is))
 }

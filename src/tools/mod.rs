@@ -24,6 +24,7 @@ use crate::auth::digest;
 use crate::clock::{Clock, RealClock};
 use crate::disk::{DiskError, RealDisk};
 use crate::snapshot::{SnapshotError, retention};
+use crate::store::StoreError;
 use crate::txnlog::LogError;
 
 /// Why a tool could not do what it was asked to: words, and the exit code of the process.
@@ -67,6 +68,12 @@ impl From<DiskError> for ToolError {
 
 impl From<LogError> for ToolError {
     fn from(error: LogError) -> Self {
+        Self::files(error)
+    }
+}
+
+impl From<StoreError> for ToolError {
+    fn from(error: StoreError) -> Self {
         Self::files(error)
     }
 }

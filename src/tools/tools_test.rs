@@ -174,8 +174,8 @@ fn the_doctor_refuses_what_a_start_with_the_same_settings_refuses() {
     let (held, directory) = directory();
     write_snapshot(&directory, 9, 3 << 20);
     std::fs::remove_file(directory.join("snapshot.0")).unwrap();
-    for (field_bytes_max, starts) in [(2 << 20, false), (4 << 20, true)] {
-        let options = store::Options { field_bytes_max, ..read_as(held.path()) };
+    for (read_bytes_max, starts) in [(2 << 20, false), (4 << 20, true)] {
+        let options = store::Options { read_bytes_max, ..read_as(held.path()) };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let directories = store::Directories::named(&options);
         let started = store::read(&disk, &directories, &options, &mut |_| {});

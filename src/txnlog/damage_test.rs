@@ -21,6 +21,7 @@ fn small_log(directory: &Path, count: i64) -> (PathBuf, Vec<usize>) {
         offsets.push(usize::try_from(log.bytes_since_roll()).unwrap());
     }
     log.roll().unwrap();
+    forget_mark(directory);
     (directory.join("log.1"), offsets)
 }
 
@@ -49,7 +50,8 @@ fn a_log_cut_at_any_byte_reads_as_a_prefix_and_can_be_continued() {
             fs::write(&path, bytes).unwrap();
             let complete = offsets.iter().skip(1).filter(|end| **end <= cut).count() as i64;
             check_prefix(directory.path(), complete);
-            let mut log = log(directory.path(), Io::Mapped, complete);
+            let options = Options { force_sync: false, ..options(directory.path(), Io::Mapped) };
+            let mut log = Log::open(disk(), options, Zxid(complete)).unwrap();
             log.append(&entry(complete + 1)).unwrap();
             log.roll().unwrap();
             check_holds(directory.path(), 1..=complete + 1);
@@ -107,6 +109,7 @@ fn random_damage_of_large_logs_is_found_unless_it_harms_nothing() {
     }
     log.sync().unwrap();
     drop(log);
+    forget_mark(directory.path());
     let newest = directory.path().join(format::file_name(Zxid(COUNT / 3 * 2 + 1)));
     let expected: Vec<_> = (1..=COUNT).map(entry).collect();
     assert_eq!(read_all(directory.path(), 0).unwrap().0, expected);
@@ -185,6 +188,7 @@ fn any_sectors_of_the_last_batch_may_be_lost() {
     log.sync().unwrap();
     let end = usize::try_from(log.bytes_since_roll()).unwrap();
     drop(log);
+    forget_mark(directory.path());
     let path = directory.path().join("log.1");
     let whole = fs::read(&path).unwrap();
     let sectors: Vec<_> = (durable / 512..=end / 512).collect();
@@ -223,6 +227,7 @@ fn a_page_written_back_in_the_middle_of_a_store_is_a_torn_tail() {
     log.sync().unwrap();
     let end = usize::try_from(log.bytes_since_roll()).unwrap();
     drop(log);
+    forget_mark(directory.path());
     assert!(end > 2 * PAGE);
     let path = directory.path().join("log.1");
     let whole = fs::read(&path).unwrap();
@@ -259,6 +264,7 @@ fn lines_taken_in_the_middle_of_a_store_are_a_torn_tail() {
     log.sync().unwrap();
     let end = usize::try_from(log.bytes_since_roll()).unwrap();
     drop(log);
+    forget_mark(directory.path());
     let path = directory.path().join("log.1");
     let whole = fs::read(&path).unwrap();
     let mut damager = Damager::new();
@@ -283,12 +289,38 @@ fn a_lost_sector_far_before_the_end_is_corruption() {
     (1..=20).for_each(|zxid| log.append(&large_entry(zxid, 1 << 20)).unwrap());
     log.sync().unwrap();
     drop(log);
+    forget_mark(directory.path());
     let path = directory.path().join("log.1");
     let mut bytes = fs::read(&path).unwrap();
     bytes[4096..4608].fill(0);
     fs::write(&path, bytes).unwrap();
     let error = read_all(directory.path(), 0).unwrap_err();
     assert!(matches!(error, LogError::Corrupt { offset: 16, intact: Some(Zxid(2)), .. }), "{error}");
+}
+
+/// The line once said that what was acknowledged was whole, and could not know.
+#[test]
+fn what_is_cut_off_is_counted_and_nothing_is_claimed_without_a_mark() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut log = log(directory.path(), Io::Plain, 0);
+    (1..=90).for_each(|zxid| log.append(&entry(zxid)).unwrap());
+    log.sync().unwrap();
+    drop(log);
+    forget_mark(directory.path());
+    let path = directory.path().join("log.1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[2048..2560].fill(0);
+    bytes[4096..4608].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let (read, recovered) = read_all(directory.path(), 0).unwrap();
+    let last = read.last().unwrap().header.zxid;
+    let torn = recovered.torn.unwrap();
+    assert_eq!(torn.newest_intact, Some(Zxid(90)));
+    let text = torn.describe(last, None);
+    assert!(text.contains(&format!("transactions up to 0x5a, {} after {last}", 90 - last.0)), "{text}");
+    assert!(text.contains("whether any was acknowledged is not known"), "{text}");
+    let text = torn.describe(last, Some(Zxid(7)));
+    assert!(text.contains("everything up to 0x7 is known to have been durable, and is there"), "{text}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jute::{DecodeError, Zxid};
 
+use super::mark::MARK_NAME;
 use crate::disk::DiskError;
 
 /// A log that cannot be written or read.
@@ -53,6 +54,19 @@ pub enum LogError {
         /// Why.
         source: DecodeError,
     },
+    /// An intact record that is longer than this server reads.
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Where the record begins.
+        offset: u64,
+        /// Its transaction.
+        zxid: Zxid,
+        /// The length of the transaction.
+        bytes: usize,
+        /// What is read at most.
+        bytes_max: usize,
+    },
     /// Transactions are missing between two others.
     Gap {
         /// The file with the later one.
@@ -63,6 +77,19 @@ pub enum LogError {
         before: Zxid,
         /// The first one after it.
         after: Zxid,
+    },
+    /// The log ends before a transaction that was durable, and so may have been acknowledged.
+    Lost {
+        /// The file.
+        path: PathBuf,
+        /// Where its valid part ends; `None` if the whole file is missing.
+        offset: Option<u64>,
+        /// The newest transaction that is still there.
+        last: Zxid,
+        /// The newest one that was durable, by the mark.
+        durable: Zxid,
+        /// How many durable transactions of the file are missing.
+        transactions: u64,
     },
     /// Asked to cut after a transaction that is in no file; nothing was cut.
     NoSuchTransaction {
@@ -95,7 +122,9 @@ impl LogError {
             Self::Corrupt { path, .. }
             | Self::NotALog { path, .. }
             | Self::Unreadable { path, .. }
-            | Self::Gap { path, .. } => Some(path),
+            | Self::TooLong { path, .. }
+            | Self::Gap { path, .. }
+            | Self::Lost { path, .. } => Some(path),
             Self::NoSuchTransaction { directory, .. } => Some(directory),
         }
     }
@@ -145,12 +174,38 @@ impl fmt::Display for LogError {
                  A newer version may have written it",
                 path.display()
             ),
+            Self::TooLong { path, offset, zxid, bytes, bytes_max } => write!(
+                f,
+                "{}: the record at offset {offset} (transaction {zxid}) has {bytes} bytes, and this server reads at \
+                 most {bytes_max} (jute.maxbuffer plus zookeeper.jute.maxbuffer.extrasize). Start it with a larger \
+                 jute.maxbuffer: at least the one with which the transaction was written",
+                path.display()
+            ),
             Self::Gap { path, offset, before, after } => write!(
                 f,
                 "{}: transaction {after} at offset {offset} does not follow {before}: the transactions between \
                  are missing. Restore the missing log file, or the newest snapshot",
                 path.display()
             ),
+            Self::Lost { path, offset, last, durable, transactions } => {
+                let found = match offset {
+                    Some(offset) => format!("the log ends at offset {offset}"),
+                    None => "the file is missing, so the log ends".to_owned(),
+                };
+                let give_up = match offset {
+                    Some(offset) => format!("truncate -s {offset} {}", path.display()),
+                    None => format!("rm {}", path.with_file_name(MARK_NAME).display()),
+                };
+                write!(
+                    f,
+                    "{0}: {found} with transaction {last}, but everything up to transaction {durable} was durable \
+                     ({MARK_NAME} beside it says so) and may have been acknowledged: {transactions} transactions \
+                     are missing. The disk has lost what was written to it. Restore the file from a copy; or, on a \
+                     member of an ensemble, move the data and log directories away and let the server fetch its \
+                     state from the leader. To give these transactions up: {give_up}",
+                    path.display()
+                )
+            }
             Self::NoSuchTransaction { directory, zxid } => {
                 write!(f, "{}: no file contains transaction {zxid}; nothing was cut", directory.display())
             }

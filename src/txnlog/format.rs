@@ -25,15 +25,28 @@
 //! What a crash can leave follows from three facts. At most [`UNSYNCED_BYTES_MAX`] are ever unsynced. A
 //! file is written once, into space that reads as zeros, so what was not written is zeros. And a batch is
 //! stored from its first byte to its last, in whole words, so a page that went to the disk in the middle of
-//! it, and not again, ends in zeros; so does each line of a page that changed while the device took it line
-//! by line. (The kernel's own copy, behind a plain write of ours or of the reference, is as good: it fills
+//! the batch, and not again, ends in zeros; so does each line of a page that changed while the device took it
+//! line by line. (The kernel's own copy, behind a plain write of ours or of the reference, is as good: it fills
 //! lines from their beginning.)
 //!
-//! - *Valid records follow the bad one:* they are part of a torn batch only if they all lie within that
-//!   distance, and the bad place has a sector of zeros, or a page of it ends in zeros.
-//! - *None follows:* a record with its end mark is torn only if one of its lines ends in a word of zeros; else
-//!   all of it was written, and what is wrong came later. So did it where the checksum is right and the mark is
-//!   neither itself nor zero, or where checksum and mark are right for another length. Any other record is torn.
+//! Where valid records follow the bad place:
+//!
+//! | distance of the last of them | a sector of zeros in between, or a page that ends in zeros | verdict |
+//! |---|---|---|
+//! | at most twice [`UNSYNCED_BYTES_MAX`] | yes | torn tail |
+//! | at most twice [`UNSYNCED_BYTES_MAX`] | no | corruption |
+//! | more | either | corruption |
+//!
+//! Where none follows:
+//!
+//! | end mark | checksum | verdict |
+//! |---|---|---|
+//! | in place | wrong | torn tail if one of the record's lines ends in a word of zeros, else corruption: the record was written whole |
+//! | neither itself nor zero | right | as above |
+//! | not found | right for the bytes up to the last one of the file, which is an end mark | corruption: only the length is wrong |
+//! | not found | wrong | torn tail |
+//!
+//! A torn tail that reaches below the [`Mark`](super::Mark) is no torn tail: those records were durable.
 
 use jute::Zxid;
 

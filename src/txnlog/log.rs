@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
+use super::mark::{self, Mark, Marker};
 use super::segment::{Extent, Segment};
 use super::spare::{Spare, discard_spare};
 use super::{Io, LogError, Options, format, truncate};
@@ -21,6 +22,12 @@ pub struct Log {
     segment: Option<Segment>,
     /// Whole records that are appended but not stored yet.
     batch: Vec<u8>,
+    /// How many they are.
+    batch_records: u64,
+    /// What is durable of the current file; the end of a record is added as it gets durable.
+    marked: Mark,
+    /// `None` before the first file, and where the mark's file cannot be written.
+    marker: Option<Marker>,
     /// Bytes in files that were ended by themselves since the last roll.
     finished_bytes: u64,
     /// *durable ≤ appended*
@@ -58,6 +65,9 @@ impl Log {
             spare,
             segment: None,
             batch: Vec::new(),
+            batch_records: 0,
+            marked: Mark::of_new_file(last),
+            marker: None,
             finished_bytes: 0,
             appended: last,
             durable: last,
@@ -105,6 +115,7 @@ impl Log {
             return Err(if error.is_retryable() { error } else { self.fail(error) });
         }
         self.appended = zxid;
+        self.batch_records += 1;
         Ok(())
     }
 
@@ -145,7 +156,7 @@ impl Log {
         reserved
     }
 
-    fn create_segment(&self, first: Zxid) -> Result<Segment, LogError> {
+    fn create_segment(&mut self, first: Zxid) -> Result<Segment, LogError> {
         let path = self.options.dir.join(format::file_name(first));
         if self.disk.open_read(&path).is_ok() {
             let reason = std::io::ErrorKind::AlreadyExists.into();
@@ -155,6 +166,10 @@ impl Log {
             Some(segment) => segment,
             None => Segment::create(&*self.disk, &path, &self.options, Extent::AnyPart)?,
         };
+        if self.marker.is_none() && self.options.force_sync {
+            self.marker = Marker::open(&*self.disk, &self.options).ok();
+        }
+        self.marked = Mark::of_new_file(first);
         self.disk.sync_dir(&self.options.dir)?;
         Ok(segment)
     }
@@ -191,8 +206,30 @@ impl Log {
         self.early.duration += begun.elapsed();
         done.map_err(|error| if error.is_retryable() { error } else { self.fail(error) })?;
         self.early.bytes += count as u64;
+        self.mark_durable(start);
         self.batch.drain(..count);
         Ok(())
+    }
+
+    /// Moves the mark up to the newest transaction: a batch that began at `start` is durable.
+    fn mark_durable(&mut self, start: u64) {
+        if start == format::HEADER_BYTES
+            && let (&[first, rest, ..], _) = self.batch.as_chunks()
+        {
+            self.marked.first = [first, rest];
+        }
+        self.marked.records += std::mem::take(&mut self.batch_records);
+        self.marked.end = self.segment.as_ref().map_or(start, Segment::written);
+        self.marked.zxid = self.appended;
+        let marked = self.marked;
+        self.with_marker(|marker| marker.advance(marked));
+    }
+
+    /// Without the mark, or with an old one, a start just knows less: no failure of it is one of the log.
+    fn with_marker(&mut self, act: impl FnOnce(&mut Marker) -> crate::disk::Result<()>) {
+        if let Some(Err(_)) = self.marker.as_mut().map(act) {
+            self.marker = None;
+        }
     }
 
     /// Ends the file after a sync. The next append begins a new one.
@@ -207,6 +244,7 @@ impl Log {
     }
 
     fn finish_segment(&mut self) -> Result<(), LogError> {
+        self.with_marker(Marker::store);
         self.finished_bytes += self.segment.as_ref().map_or(0, Segment::written);
         match self.segment.take().map(Segment::finish) {
             Some(Err(error)) => Err(self.fail(error.into())),
@@ -221,6 +259,8 @@ impl Log {
     /// the disk are final.
     pub fn truncate(&mut self, zxid: Zxid) -> Result<(), LogError> {
         self.roll()?;
+        self.marker = None;
+        mark::remove(&*self.disk, &self.options.dir)?;
         match truncate::cut_after(&self.disk, &self.options.dir, zxid) {
             Ok(()) => {
                 self.appended = zxid;
@@ -230,6 +270,18 @@ impl Log {
             Err(error @ LogError::Disk(_)) => Err(self.fail(error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Ends the log of a server that stops: everything is durable afterwards, the mark too; the file loses its
+    /// padding, and a next one that was made ready is removed.
+    ///
+    /// # Errors
+    /// As [`Log::sync`].
+    pub fn close(mut self) -> Result<(), LogError> {
+        self.sync()?;
+        self.finish_segment()?;
+        self.with_marker(Marker::settle);
+        self.spare.close()
     }
 
     /// Bytes in files begun since [`Log::roll`] was called last, headers and what is not synced yet

@@ -7,18 +7,11 @@ use proptest::prelude::*;
 
 use super::testing::*;
 use super::*;
-use crate::disk::{Disk, RealDisk};
 
 fn in_both_modes(check: impl Fn(&std::path::Path, Io)) {
     for io in MODES {
         check(tempfile::tempdir().unwrap().path(), io);
     }
-}
-
-fn names(directory: &std::path::Path) -> Vec<String> {
-    let mut names = RealDisk.list(directory).unwrap();
-    names.sort();
-    names
 }
 
 #[test]
@@ -135,6 +128,26 @@ fn a_spare_file_becomes_the_next_log() {
         drop(log);
         let _reopened = super::testing::log(directory, io, 2);
         assert_eq!(names(directory), ["log.1", "log.2"], "an earlier process's spare is removed");
+    });
+}
+
+/// A stopped server once left 64 MiB of zeros to every backup of its directory.
+#[test]
+fn a_log_that_is_closed_leaves_no_prepared_file() {
+    in_both_modes(|directory, io| {
+        let mut log = log(directory, io, 0);
+        let keeper = log.spare().keep(|_| {}).unwrap();
+        log.spare().prepare().unwrap();
+        assert_eq!(names(directory), ["spare.log"]);
+        log.append(&entry(1)).unwrap();
+        log.sync().unwrap();
+        log.spare().prepare().unwrap();
+        let spare = log.spare();
+        log.close().unwrap();
+        spare.prepare().unwrap();
+        drop(keeper);
+        assert_eq!(names(directory), ["log.1"]);
+        check_holds(directory, 1..=1);
     });
 }
 

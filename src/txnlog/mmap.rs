@@ -132,10 +132,10 @@ impl Mapped {
 
     /// The word at this multiple of its size, inside the map.
     fn word(&mut self, at: usize) -> &AtomicU64 {
-        debug_assert!(at.is_multiple_of(WORD) && at + WORD <= self.map.len(), "a word of the map");
-        // SAFETY: the word lies inside one live, writable mapping, as the callers' `check` showed: the map's
-        // length is a multiple of a word. Maps begin at a page, so the word is aligned. All accesses to the
-        // map are atomic ones of such words; `&mut self` keeps the map alive meanwhile.
+        assert!(at.is_multiple_of(WORD) && at + WORD <= self.map.len(), "a word of the map");
+        // SAFETY: the word lies inside one live, writable mapping, as the assertion shows. Maps begin at a page,
+        // so the word is aligned. All accesses to the map are atomic ones of such words; `&mut self` keeps the
+        // map alive meanwhile.
         unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`mod@format`]: the bytes, and when a place is an end, a torn tail or corruption.
 //! - [`Log`]: append many, sync once. A record counts only when [`Log::sync`] returned.
 //! - [`Spare`]: the next file, allocated ahead of need.
+//! - [`Mark`]: how far the log is known to be durable, in a small file beside it.
 //! - [`Entries`]: reading in zxid order over files; [`replay`]: reading at start, [`repair`]: cutting the
 //!   tail.
 //!
@@ -11,13 +12,14 @@
 //! server always starts a new file, so the file it recovered from is never written again, except to
 //! cut a torn tail off.
 //!
-//! This room never opens a file behind the disk's back, and knows neither sessions nor the tree.
+//! This module never opens a file behind the disk's back, and knows neither sessions nor the tree.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod error;
 pub mod format;
 mod inspect;
 mod log;
+mod mark;
 mod mmap;
 mod reader;
 mod recovery;
@@ -36,6 +38,8 @@ mod group_commit_test;
 #[cfg(test)]
 mod log_test;
 #[cfg(test)]
+mod mark_test;
+#[cfg(test)]
 mod testing;
 
 use std::path::PathBuf;
@@ -43,9 +47,10 @@ use std::path::PathBuf;
 pub use error::LogError;
 pub use inspect::{FileSummary, inspect};
 pub use log::{Log, Synced};
+pub use mark::{MARK_NAME, Mark, remove as remove_mark};
 pub use reader::{Entries, Frame, Gaps};
-pub use recovery::{Progress, Recovered, Replayed, recover, repair, replay};
-pub use spare::{Keeper, Spare};
+pub use recovery::{Progress, Recovered, ReplayOptions, Replayed, recover, repair, replay};
+pub use spare::{Keeper, SPARE_NAME, Spare};
 pub use tail::TornTail;
 
 /// How records reach the file.
@@ -78,6 +83,9 @@ pub struct Options {
     /// The largest batch that is stored into a map. Each new page of a map is a page fault; from a few pages
     /// on the kernel takes them faster with one write.
     pub map_bytes_max: usize,
+    /// With plain writes the mark is written after so many syncs; in a map, which costs no system call, after
+    /// each.
+    pub mark_every: u32,
 }
 
 impl Options {
@@ -92,6 +100,7 @@ impl Options {
             fsync_warning_ms: 1000,
             io: Io::Mapped,
             map_bytes_max: 16 << 10,
+            mark_every: 16,
         }
     }
 }

@@ -146,7 +146,7 @@ pub(super) struct Newest {
     pub(super) path: PathBuf,
     /// Where its valid part ends.
     pub(super) valid_bytes: u64,
-    pub(super) has_records: bool,
+    pub(super) records: u64,
 }
 
 impl Entries {
@@ -183,7 +183,8 @@ impl Entries {
                 Ok(found) => {
                     self.last = self.last.max(found.zxid);
                     if let Some(newest) = &mut self.end.newest {
-                        (newest.valid_bytes, newest.has_records) = (found.end(), true);
+                        newest.valid_bytes = found.end();
+                        newest.records += 1;
                     }
                     if found.zxid <= self.given {
                         continue;
@@ -211,12 +212,12 @@ impl Entries {
         match FileReader::open(&*self.disk, path.clone())? {
             Opened::Log(reader) => {
                 let valid_bytes = reader.position();
-                self.end.newest = Some(Newest { path, valid_bytes, has_records: false });
+                self.end.newest = Some(Newest { path, valid_bytes, records: 0 });
                 self.current = Some(reader);
                 Ok(true)
             }
             Opened::Unwritten if self.files.is_empty() => {
-                self.end.newest = Some(Newest { path, valid_bytes: 0, has_records: false });
+                self.end.newest = Some(Newest { path, valid_bytes: 0, records: 0 });
                 Ok(false)
             }
             Opened::Unwritten => {

@@ -8,7 +8,7 @@ use jute::txn::TxnEntry;
 
 use super::reader::{End, Entries, Gaps};
 use super::tail::TornTail;
-use super::{LogError, format};
+use super::{LogError, Mark, format, mark};
 use crate::disk::Disk;
 
 /// Entries between two calls of the progress callback.
@@ -23,6 +23,27 @@ pub struct Progress {
     pub bytes: u64,
 }
 
+/// What decides which log is replayed, and which refused.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplayOptions {
+    /// What to do where transactions are missing.
+    pub gaps: Gaps,
+    /// The longest transaction that is taken, in bytes (`jute.maxbuffer` and
+    /// `zookeeper.jute.maxbuffer.extrasize`; reference: `BinaryInputArchive.checkLength`).
+    pub payload_bytes_max: usize,
+    /// The number in the file `acceptedEpoch`, 0 without it: a leader of that epoch may have had a server of
+    /// the reference cut the log.
+    pub accepted_epoch: i64,
+}
+
+impl ReplayOptions {
+    /// Any length, no leader.
+    #[must_use]
+    pub const fn new(gaps: Gaps) -> Self {
+        Self { gaps, payload_bytes_max: usize::MAX, accepted_epoch: 0 }
+    }
+}
+
 /// What a replay found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
@@ -32,6 +53,8 @@ pub struct Replayed {
     pub progress: Progress,
     /// The torn tail of the newest file. [`repair`] cuts it off.
     pub torn: Option<TornTail>,
+    /// How far the log is known to be durable. All of that is there.
+    pub mark: Option<Mark>,
     end: End,
 }
 
@@ -39,25 +62,35 @@ impl Replayed {
     /// A newest file without a single record; [`repair`] removes it.
     #[must_use]
     pub fn file_without_records(&self) -> Option<&Path> {
-        self.end.newest.as_ref().filter(|newest| !newest.has_records).map(|newest| &*newest.path)
+        self.end.newest.as_ref().filter(|newest| newest.records == 0).map(|newest| &*newest.path)
     }
 }
 
 /// Hands every transaction after `after` to `apply`, in order. Changes nothing on disk.
 ///
 /// # Errors
-/// Corruption, a gap (unless allowed), an unknown transaction, or a failure of the disk.
+/// Corruption, a gap (unless allowed), durable transactions that are missing, a transaction that is unknown or
+/// too long, or a failure of the disk.
 pub fn replay(
     disk: &Arc<dyn Disk>,
     directory: &Path,
     after: Zxid,
-    gaps: Gaps,
+    options: ReplayOptions,
     apply: &mut dyn FnMut(TxnEntry),
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Replayed, LogError> {
-    let mut entries = Entries::open(Arc::clone(disk), directory, after, gaps)?;
+    let mut entries = Entries::open(Arc::clone(disk), directory, after, options.gaps)?;
     let mut progress = Progress::default();
     while let Some(frame) = entries.next_frame()? {
+        if frame.payload.len() > options.payload_bytes_max {
+            return Err(LogError::TooLong {
+                path: frame.path.to_owned(),
+                offset: frame.offset,
+                zxid: frame.zxid,
+                bytes: frame.payload.len(),
+                bytes_max: options.payload_bytes_max,
+            });
+        }
         apply(frame.decode()?);
         progress.entries += 1;
         if progress.entries.is_multiple_of(PROGRESS_ENTRIES) {
@@ -69,7 +102,13 @@ pub fn replay(
     on_progress(progress);
     let last_zxid = entries.last_zxid();
     let end = entries.into_end();
-    Ok(Replayed { last_zxid, progress, torn: end.torn.clone(), end })
+    let mark = Mark::read(disk.as_ref(), directory)?;
+    if let Some(mark) = &mark {
+        let newest = end.newest.as_ref();
+        let lost = mark::missing(disk.as_ref(), directory, mark, last_zxid, newest, options.accepted_epoch)?;
+        lost.map_or(Ok(()), Err)?;
+    }
+    Ok(Replayed { last_zxid, progress, torn: end.torn.clone(), mark, end })
 }
 
 /// Leaves the log so that the next start reads the same: a torn tail of the newest file is cut off, a
@@ -113,7 +152,8 @@ pub fn recover(
     apply: &mut dyn FnMut(TxnEntry),
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Recovered, LogError> {
-    let replayed = replay(disk, directory, after, gaps, apply, on_progress)?;
+    let options = ReplayOptions::new(gaps);
+    let replayed = replay(disk, directory, after, options, apply, on_progress)?;
     let removed = repair(disk.as_ref(), directory, &replayed)?;
     let Replayed { last_zxid, progress, torn, .. } = replayed;
     Ok(Recovered { last_zxid, progress, torn, removed })

@@ -15,7 +15,7 @@ use super::{LogError, Options};
 use crate::disk::Disk;
 
 /// The name of a file that is ready but not in use. No reader takes it for a log.
-pub(super) const SPARE_NAME: &str = "spare.log";
+pub const SPARE_NAME: &str = "spare.log";
 /// How long a [`Keeper`] leaves a full disk alone between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -61,7 +61,7 @@ impl Spare {
     /// [`LogError::Full`] is the early warning that the log will soon have to stop.
     pub fn prepare(&self) -> Result<(), LogError> {
         let mut held = self.held();
-        if held.ready.is_none() && self.options.prealloc_bytes > 0 {
+        if held.ready.is_none() && !held.stopping && self.options.prealloc_bytes > 0 {
             discard_spare(&*self.disk, &self.options.dir)?;
             let created = Segment::create(&*self.disk, &self.path(), &self.options, Extent::Whole);
             self.place.short.store(created.is_err(), Ordering::Release);
@@ -107,6 +107,18 @@ impl Spare {
                 return;
             }
         }
+    }
+
+    /// Removes the file that is ready, durably, and makes no other: the server stops, and backups of its
+    /// directory need not hold an empty file of this size.
+    pub(super) fn close(&self) -> Result<(), LogError> {
+        let mut held = self.held();
+        held.stopping = true;
+        self.place.changed.notify_all();
+        if held.ready.take().is_some() {
+            discard_spare(&*self.disk, &self.options.dir)?;
+        }
+        Ok(())
     }
 
     /// Whether the last attempt failed: the log will stop when its current file is full. For reports
@@ -156,10 +168,11 @@ impl Drop for Keeper {
     }
 }
 
-/// Removes what an earlier process left.
+/// Removes the file, durably: an earlier process may have left it.
 pub(super) fn discard_spare(disk: &dyn Disk, directory: &Path) -> Result<(), LogError> {
     match disk.remove(&directory.join(SPARE_NAME)) {
-        Err(error) if !error.is_not_found() => Err(error.into()),
-        _ => Ok(()),
+        Ok(()) => Ok(disk.sync_dir(directory)?),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

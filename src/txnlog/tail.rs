@@ -22,8 +22,35 @@ pub struct TornTail {
     pub offset: u64,
     /// What stands there instead of a record.
     pub problem: &'static str,
-    /// An intact record that lies beyond: part of the same unfinished batch.
-    pub intact_after: Option<Zxid>,
+    /// The newest intact record that lies beyond: of the same unfinished batch.
+    pub newest_intact: Option<Zxid>,
+}
+
+impl TornTail {
+    /// For the operator: what is cut off after the transaction `last`, and what is known of it. `mark` is
+    /// the newest transaction that is known to have been durable.
+    #[must_use]
+    pub fn describe(&self, last: Zxid, mark: Option<Zxid>) -> String {
+        let cut = match self.newest_intact {
+            Some(newest) if newest.epoch() == last.epoch() => {
+                format!("transactions up to {newest}, {} after {last}", newest.0 - last.0)
+            }
+            Some(newest) => format!("transactions after {last}, up to {newest}"),
+            None => format!("what was written after transaction {last}, which cannot be counted"),
+        };
+        let known = match mark {
+            Some(mark) => format!("everything up to {mark} is known to have been durable, and is there"),
+            None => {
+                "there is no mark beside the log, so whether any was acknowledged is not known".to_owned()
+            }
+        };
+        format!(
+            "{}: unfinished write at offset {} ({}): {cut}; {known}",
+            self.path.display(),
+            self.offset,
+            self.problem
+        )
+    }
 }
 
 /// A record found at an offset.
@@ -111,7 +138,8 @@ pub(super) fn judge(
     if window.next_nonzero(at)?.is_none() {
         return Ok(None);
     }
-    let torn = |intact_after| Ok(Some(TornTail { path: path.to_owned(), offset: at, problem, intact_after }));
+    let torn =
+        |newest_intact| Ok(Some(TornTail { path: path.to_owned(), offset: at, problem, newest_intact }));
     let corrupt = |intact| Err(LogError::Corrupt { path: path.to_owned(), offset: at, problem, intact });
     let intact = find_intact(window, at + 1, last)?;
     let Some(intact) = intact else {
@@ -122,9 +150,28 @@ pub(super) fn judge(
         return if was_whole { corrupt(None) } else { torn(None) };
     };
     let batch_end = at + 2 * UNSYNCED_BYTES_MAX as u64;
-    let is_torn =
-        lost_a_sector(window, at, intact.offset)? && find_intact(window, batch_end, last)?.is_none();
-    if is_torn { torn(Some(intact.zxid)) } else { corrupt(Some(intact.zxid)) }
+    let is_torn = !mutant::is_on(Mutant::HolesAreDamage)
+        && lost_a_sector(window, at, intact.offset)?
+        && find_intact(window, batch_end, last)?.is_none();
+    if is_torn { torn(Some(newest_intact(window, intact)?)) } else { corrupt(Some(intact.zxid)) }
+}
+
+/// The newest transaction among the valid records from `first` on, passing over a few more bad places.
+fn newest_intact(window: &mut Window, first: Located) -> Result<Zxid> {
+    const BAD_PLACES_MAX: usize = 8;
+    let mut newest = first;
+    for _ in 0..BAD_PLACES_MAX {
+        while let Ok(next) = locate(window, newest.end())?
+            && next.zxid > newest.zxid
+        {
+            newest = next;
+        }
+        match find_intact(window, newest.end(), newest.zxid)? {
+            Some(next) => newest = next,
+            None => break,
+        }
+    }
+    Ok(newest.zxid)
 }
 
 /// The first valid record at or after `from` that is newer than `last`, wherever it begins. Bytes

@@ -10,7 +10,7 @@ use jute::records::txn::{
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{SessionId, Zxid};
 
-use super::{Gaps, Io, Log, LogError, Options, Recovered, recover};
+use super::{Gaps, Io, Log, LogError, MARK_NAME, Options, Recovered, recover};
 use crate::disk::{Disk, RealDisk};
 
 pub(super) const MODES: [Io; 2] = [Io::Mapped, Io::Plain];
@@ -38,6 +38,19 @@ pub(super) fn entry_with(zxid: i64, body: TxnBody) -> TxnEntry {
         r#type: body.op().0,
     };
     TxnEntry { header, body, digest: Some(TxnDigest { version: 2, tree_digest: zxid * 31 }) }
+}
+
+/// As in a directory of the reference, or a copy of the logs alone: nothing says what was durable.
+pub(super) fn forget_mark(directory: &Path) {
+    RealDisk.remove(&directory.join(MARK_NAME)).unwrap();
+}
+
+/// The log's files and the spare one.
+pub(super) fn names(directory: &Path) -> Vec<String> {
+    let mut names = RealDisk.list(directory).unwrap();
+    names.retain(|name| name != MARK_NAME);
+    names.sort();
+    names
 }
 
 /// One of several kinds, by zxid.
