@@ -13,6 +13,7 @@ use compat_tests::wire::{Body, Client, Reply, op, request};
 const MIB: usize = 1_000_000;
 const UNIMPLEMENTED: i32 = -6;
 const NO_NODE: i32 = -101;
+const SESSION_EXPIRED: i32 = -112;
 
 fn case(name: &str, what: &str) -> Case {
     Case::new(&format!("hostile-{name}"), "hostile clients", what)
@@ -190,8 +191,10 @@ fn nothing_behind_the_end_of_a_session_is_answered() -> Result<()> {
             bytes.extend(request(3, op::CREATE, &Body::create(&path, b"", 0)));
             bytes.extend(request(-2, op::PING, &Body::new()));
             client.send_bytes(&bytes)?;
-            transcript.push_str(&format!("{:?}; ", answers(&mut client)));
-            transcript.push_str(&format!("{}\n", exists(&mut witness, &path)?));
+            // Now and then the reference says to some of it that the session has expired.
+            let mut answers = answers(&mut client);
+            answers.retain(|(_, err)| *err != SESSION_EXPIRED);
+            transcript.push_str(&format!("{answers:?}; {}\n", exists(&mut witness, &path)?));
         }
         witness.call(1, op::CREATE, &Body::create("/written", b"", 0)).context("the witness")?;
         Ok(transcript)

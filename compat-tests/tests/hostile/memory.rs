@@ -1,12 +1,14 @@
 //! One client without rights that wants all the memory: replies that nobody reads, replies being built, requests
 //! that wait, events.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use compat_tests::hostile::{Arena, MEMORY_MAX, Trial, eventually, mntr, scale};
+use compat_tests::hostile::{Arena, MEMORY_MAX, Trial, eventually, mntr, raise_descriptors, scale};
 use compat_tests::server::Options;
-use compat_tests::wire::{Body, Client, op, request};
+use compat_tests::wire::{Body, Client, framed, op, request};
 
 const MIB: usize = 1_000_000;
 /// How long a client waits for the server to take more before it gives up sending.
@@ -68,8 +70,57 @@ fn many_clients_that_do_not_read_share_one_bound() -> Result<()> {
         client.pour(&requests, Duration::from_millis(100))?;
         clients.push(client);
     }
+    // At the bound, what ends something or comes back still gets through.
+    let mut first = trial.client()?;
+    for (code, body) in [
+        (op::CREATE, Body::create("/short-lived", b"", 0)),
+        (op::DELETE, Body::new().string("/short-lived").int(-1)),
+        (op::PING, Body::new()),
+    ] {
+        let reply = first.call(-2, code, &body)?;
+        ensure!(reply.err == 0, "op {code}: {reply:?}");
+    }
+    let mut back = Client::reconnect(trial.addr(), 30_000, first.session, &first.password, 0)?;
+    ensure!(back.session == first.session, "a returning session was refused");
+    ensure!(back.call(1, op::CLOSE_SESSION, &Body::new())?.err == 0, "a session could not end");
     std::thread::sleep(STAYS);
     drop(clients);
+    trial.end_within(3 * MEMORY_MAX).map(drop)
+}
+
+/// Large writes of many clients, all on their way at once.
+#[test]
+fn waiting_requests_share_one_bound() -> Result<()> {
+    let trial = with_large_node("waiting requests of many")?;
+    let body = Body::set_data("/large", &vec![b'y'; MIB], -1);
+    let requests: Vec<u8> = (0..4).flat_map(|xid| request(xid, op::SET_DATA, &body)).collect();
+    let mut clients = (0..scale(60, 600)).map(|_| trial.client()).collect::<Result<Vec<_>>>()?;
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| client.pour(&requests, Duration::from_secs(10)));
+        }
+    });
+    std::thread::sleep(STAYS);
+    drop(clients);
+    trial.end_within(3 * MEMORY_MAX).map(drop)
+}
+
+/// Frames of which the last byte never comes, from clients that nobody knows yet.
+#[test]
+fn half_sent_frames_share_one_bound() -> Result<()> {
+    raise_descriptors()?;
+    let trial = with_large_node("half-sent frames of many")?;
+    let frame = framed(&vec![0; MIB]);
+    let mut streams = Vec::new();
+    for _ in 0..scale(400, 2_000) {
+        let mut stream = TcpStream::connect(trial.addr())?;
+        stream.set_write_timeout(Some(Duration::from_millis(200)))?;
+        // Not taken whole, or refused, at the bound.
+        let _taken = stream.write_all(&frame[..MIB - 1]);
+        streams.push(stream);
+    }
+    std::thread::sleep(STAYS);
+    drop(streams);
     trial.end_within(3 * MEMORY_MAX).map(drop)
 }
 
