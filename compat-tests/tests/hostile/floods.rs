@@ -11,6 +11,8 @@ use compat_tests::hostile::{
 use compat_tests::server::Options;
 use compat_tests::wire::{Body, Client, op, request};
 
+const BAD_VERSION: i32 = -103;
+
 /// F2, F6: all identities of a connection were copied for each that was added: 30 s for 16,325 of them.
 #[test]
 fn thousands_of_identities_stop_nobody() -> Result<()> {
@@ -151,5 +153,47 @@ fn words_asked_all_the_time_stop_nobody() -> Result<()> {
         askers.into_iter().try_for_each(|asker| asker.join().expect("no panic"))
     })?;
     eventually("its connections are gone", || Ok(mntr(server, "zk_num_alive_connections")? <= 3))?;
+    trial.end_within(MEMORY_MAX).map(drop)
+}
+
+/// Thousands of connections that write at the same time.
+#[test]
+fn many_connections_that_write_at_once_stop_nobody() -> Result<()> {
+    raise_descriptors()?;
+    let trial = Arena::open(&Options::default())?.begin("many connections that write")?;
+    let count = scale(500, 3_000);
+    let mut clients = (0..count).map(|_| trial.client()).collect::<Result<Vec<_>>>()?;
+    for (n, client) in clients.iter_mut().enumerate() {
+        let created = client.call(1, op::CREATE, &Body::create(&format!("/by-{n}"), b"", 1))?;
+        ensure!(created.err == 0, "{created:?}");
+    }
+    for round in 0..4 {
+        for (n, client) in clients.iter_mut().enumerate() {
+            let body = Body::set_data(&format!("/by-{n}"), b"x", round);
+            let writes: Vec<u8> = (0..10).flat_map(|_| request(round, op::SET_DATA, &body)).collect();
+            client.send_bytes(&writes)?;
+        }
+        // Of ten that expect the same version the first succeeds.
+        for client in &mut clients {
+            let answers: Vec<_> = (0..10).map(|_| Ok(client.receive()?.err)).collect::<Result<_>>()?;
+            ensure!(answers[0] == 0 && answers[1..] == [BAD_VERSION; 9], "{answers:?}");
+        }
+    }
+    drop(clients);
+    trial.end_within(MEMORY_MAX).map(drop)
+}
+
+/// A client whose bytes come one by one.
+#[test]
+fn a_client_whose_bytes_trickle_is_served() -> Result<()> {
+    let trial = Arena::open(&Options::default())?.begin("bytes that trickle")?;
+    let mut client = trial.client()?;
+    client.stream().set_nodelay(true)?;
+    for byte in request(7, op::CREATE, &Body::create("/trickled", b"data", 0)) {
+        client.send_bytes(&[byte])?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let created = client.receive()?;
+    ensure!((created.xid, created.err) == (7, 0), "{created:?}");
     trial.end_within(MEMORY_MAX).map(drop)
 }

@@ -231,6 +231,31 @@ fn clients_that_do_not_read_do_not_delay_the_end() -> Result<()> {
     stop_in_time(&mut arena, "clients that do not read")
 }
 
+/// A log file cut while it is mapped: the server ends with an error that names it, and by no signal.
+#[test]
+fn a_log_file_cut_under_the_server_is_a_named_error() -> Result<()> {
+    if judged() != Kind::Oxkeeper {
+        return Ok(());
+    }
+    let mut arena = Arena::open(&Options::default())?;
+    let mut client = arena.client()?;
+    ensure!(client.call(1, op::CREATE, &Body::create("/x", b"", 0))?.err == 0, "/x");
+    let log = arena.server.data_dir().join("version-2/log.1");
+    fs::File::options().write(true).open(&log)?.set_len(4096)?;
+    let body = Body::set_data("/x", &[b'x'; 100], -1);
+    for xid in 0..100 {
+        // Until the server ends.
+        if client.call(xid, op::SET_DATA, &body).is_err() {
+            break;
+        }
+    }
+    let code = arena.server.wait_for_end()?;
+    let said = arena.server.log();
+    ensure!(code == Some(1), "ended with {code:?}:\n{said}");
+    ensure!(said.contains("log.1"), "the file is not named:\n{said}");
+    Ok(())
+}
+
 fn stop_in_time(arena: &mut Arena, name: &str) -> Result<()> {
     let begun = Instant::now();
     arena.server.stop()?;
