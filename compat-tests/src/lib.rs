@@ -12,6 +12,8 @@
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
 //! | `OXKEEPER_DISK_FULL` | `all`: the disk fills at every block of two log files |
 //! | `OXKEEPER_GOLDEN` | `all`: damaged directories of every release, compressed ones too |
+//! | `OXKEEPER_HOSTILE` | `long`: hostile clients in the sizes they were first measured with |
+//! | `OXKEEPER_HOSTILE_GAP_MS` | the longest that a polite client may wait meanwhile |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
@@ -27,6 +29,7 @@ pub mod differential;
 pub mod four_letter;
 pub mod golden;
 pub mod host;
+pub mod hostile;
 pub mod mutants;
 pub mod native;
 pub mod owner;

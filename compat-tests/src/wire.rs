@@ -21,10 +21,15 @@ pub mod op {
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
     pub const GET_CHILDREN2: i32 = 12;
+    pub const CREATE_CONTAINER: i32 = 19;
+    pub const DELETE_CONTAINER: i32 = 20;
     pub const MULTI: i32 = 14;
     pub const CREATE2: i32 = 15;
     pub const CREATE_TTL: i32 = 21;
     pub const AUTH: i32 = 100;
+    pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
+    pub const MULTI_READ: i32 = 22;
+    pub const ADD_WATCH: i32 = 106;
     pub const WHO_AM_I: i32 = 107;
     pub const SET_WATCHES: i32 = 101;
     pub const CLOSE_SESSION: i32 = -11;
@@ -111,6 +116,22 @@ impl Body {
     }
 }
 
+/// A request as it goes over the wire, with its length.
+pub fn request(xid: i32, op: i32, body: &Body) -> Vec<u8> {
+    framed(&[&xid.to_be_bytes(), &op.to_be_bytes(), &body.0[..]].concat())
+}
+
+/// A frame with its length in front.
+pub fn framed(frame: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(frame.len()).expect("a frame below 4 GiB");
+    [&length.to_be_bytes(), frame].concat()
+}
+
+/// The frame that asks for a session: a new one where `session` is 0.
+pub fn hello(timeout_ms: i32, session: i64, password: &[u8], last_zxid: i64) -> Vec<u8> {
+    Body::new().int(0).long(last_zxid).int(timeout_ms).long(session).buffer(password).bool(false).0
+}
+
 /// One reply or notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -159,15 +180,18 @@ impl Client {
         password: &[u8],
         last_zxid: i64,
     ) -> Result<Self> {
-        let hello =
-            Body::new().int(0).long(last_zxid).int(timeout_ms).long(session).buffer(password).bool(false);
-        Self::handshake(addr, &hello.0)
+        Self::handshake(addr, &hello(timeout_ms, session, password, last_zxid))
     }
 
     /// Sends `hello` as the first frame, whatever it holds.
     pub fn handshake(addr: SocketAddr, hello: &[u8]) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(5))
             .with_context(|| format!("connect to {addr}"))?;
+        Self::handshake_on(stream, hello)
+    }
+
+    /// The same on a socket of any kind.
+    pub fn handshake_on(stream: TcpStream, hello: &[u8]) -> Result<Self> {
         stream.set_nodelay(true).context("set no delay")?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).context("set a read timeout")?;
         stream.set_write_timeout(Some(Duration::from_secs(30))).context("set a write timeout")?;
@@ -187,22 +211,37 @@ impl Client {
 
     /// Sends one request.
     pub fn send(&mut self, xid: i32, op: i32, body: &Body) -> Result<()> {
-        let mut frame = Body::new().int(xid).int(op).0;
-        frame.extend(&body.0);
-        self.send_frame(&frame)
+        self.send_bytes(&request(xid, op, body))
     }
 
     /// Sends one frame of any content.
     pub fn send_frame(&mut self, frame: &[u8]) -> Result<()> {
-        let length = u32::try_from(frame.len()).context("a frame too long")?;
-        let mut bytes = length.to_be_bytes().to_vec();
-        bytes.extend(frame);
-        self.stream.write_all(&bytes).context("send a frame")
+        self.stream.write_all(&framed(frame)).context("send a frame")
     }
 
     /// Sends bytes as they are, without a length.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).context("send bytes")
+    }
+
+    /// Sends as much as the server takes until it has taken nothing for `patience`, or all is sent; how many
+    /// bytes that were. Nothing is read meanwhile.
+    pub fn pour(&mut self, bytes: &[u8], patience: Duration) -> Result<usize> {
+        self.stream.set_write_timeout(Some(patience)).context("set a write timeout")?;
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(count) => sent += count,
+                // Refused or not taken: both are an end of it.
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// The socket.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     /// Receives one frame.

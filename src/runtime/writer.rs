@@ -105,7 +105,7 @@ impl Writer {
         }
     }
 
-    /// Serves until the inbox is stopped and empty, then leaves the log synced. On a full disk what waits
+    /// Serves until the inbox is stopped and empty, then closes the log. On a full disk what waits
     /// for space is given up when the inbox is stopped: none of it was acknowledged.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Writer {
                 return Ok(());
             }
         }
-        self.log.sync().map(drop)
+        self.log.close()
     }
 
     /// Takes what waits in the inbox and takes a turn, without waiting for anything but the disk.

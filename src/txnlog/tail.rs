@@ -150,9 +150,8 @@ pub(super) fn judge(
         return if was_whole { corrupt(None) } else { torn(None) };
     };
     let batch_end = at + 2 * UNSYNCED_BYTES_MAX as u64;
-    let is_torn = !mutant::is_on(Mutant::HolesAreDamage)
-        && lost_a_sector(window, at, intact.offset)?
-        && find_intact(window, batch_end, last)?.is_none();
+    let is_torn =
+        lost_a_sector(window, at, intact.offset)? && find_intact(window, batch_end, last)?.is_none();
     if is_torn { torn(Some(newest_intact(window, intact)?)) } else { corrupt(Some(intact.zxid)) }
 }
 

@@ -49,8 +49,6 @@ struct Watched {
 /// What a watch takes in memory besides its path: its places in both maps.
 const WATCH_BYTES: usize = 128;
 
-/// So many paths are moved quickly.
-
 const fn bytes_of(path: &str) -> usize {
     WATCH_BYTES + path.len()
 }
