@@ -17,7 +17,7 @@
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
-//! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
+//! | `CI` | `true`: a missing Java, Maven, Python, strace or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
 
 pub mod acknowledged;
 pub mod artifacts;
@@ -35,6 +35,7 @@ pub mod programs;
 pub mod report;
 pub mod results;
 pub mod server;
+pub mod skip;
 pub mod systems;
 pub mod versions;
 pub mod volume;

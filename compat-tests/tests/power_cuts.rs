@@ -32,7 +32,7 @@ struct Totals {
 
 #[test]
 fn acknowledged_writes_survive_power_cuts() -> Result<()> {
-    if !artifacts::available(&["python3"])? || !power::available() {
+    if !artifacts::available(&["python3"])? || !power::available()? {
         return Ok(());
     }
     let wanted = acknowledged::number("OXKEEPER_POWER_CUTS", || 60)?;

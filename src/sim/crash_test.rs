@@ -295,6 +295,21 @@ fn a_killed_process_leaves_what_the_next_one_reads_durable() {
     check("kills", KILLS, |_| {});
 }
 
+/// The bounded form lets the process die at one change in three, and so never between the start that a
+/// snapshot is loaded by and the change that relies on it.
+#[test]
+fn a_process_killed_at_any_change_leaves_the_snapshot_it_loaded_durable() {
+    for io in MODES {
+        let mut setup = Setup::new(io);
+        setup.split = true;
+        let depth =
+            Depth { killed_every: 1, deep_every: Depth::chosen().deep_every.min(4), ..Depth::chosen() };
+        if let Err(error) = Checker::new(setup, Fresh::Recycled, depth).every_cut(KILLS) {
+            panic!("split, kills at every change, {io:?}: {error}");
+        }
+    }
+}
+
 #[test]
 fn a_log_directory_of_its_own_survives_every_power_cut() {
     check("split, kills", KILLS, |setup| setup.split = true);

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::code;
-use super::copy::{self, CompileError, Copy, Edit, Placed};
+use super::copy::{self, CompileError, Copy, Edit, Placed, Which};
 use super::judge::{Judge, Outcome, Test, in_parallel};
 use super::points::{self, Point};
 use crate::artifacts;
@@ -79,12 +79,13 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let mut order: Vec<usize> = (0..count).collect();
     fastrand::Rng::with_seed(plan.seed).shuffle(&mut order);
     println!("{count} places in {} files of {}", sources.len(), plan.modules.join(", "));
-    let copy = Copy::open("mutants")?;
+    let copy = Copy::open(Which::Mutants)?;
     let (program, chosen) = build(&copy, &all, &order, plan.sample)?;
     let judge = Judge::new(program)?;
     let results = Results::open(&copy, plan, &all)?;
     let begun = Instant::now();
     let tests = judge.without_faults(&judge.names()?, SLOW, plan.jobs)?;
+    ensure!(tests.iter().any(|test| !test.reaches.is_empty()), "no test comes by any mutant");
     println!("{} tests judge; they took {:.0?} without a fault", tests.len(), begun.elapsed());
     let reasons = reasons()?;
     let done = Mutex::new(0);

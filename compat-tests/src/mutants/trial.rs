@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 
 use super::code;
-use super::copy::Copy;
+use super::copy::{Copy, Which};
 use super::faults::{self, DIFFERENTIAL, Fault, TESTS};
 use super::judge::{Judge, Outcome};
 
@@ -29,7 +29,7 @@ pub struct Verdict {
 /// The copy with all faults, locked, written and ready to be built.
 fn write() -> Result<(Vec<Fault>, Copy)> {
     let faults = faults::load()?;
-    let copy = Copy::open("faults")?;
+    let copy = Copy::open(Which::Faults)?;
     copy.write(faults.len(), &faults::edits(&faults, &code(&["src"])?)?)?;
     Ok((faults, copy))
 }
