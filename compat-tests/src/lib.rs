@@ -14,7 +14,7 @@
 //! | `OXKEEPER_GOLDEN` | `all`: damaged directories of every release, compressed ones too |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
-//! | `OXKEEPER_FAULTS` | `all`: every deliberate fault that in-process tests must notice, not one in ten |
+//! | `OXKEEPER_FAULTS` | `all`, or names: these deliberate faults are tried on the in-process tests, not one in ten |
 //! | `OXKEEPER_SEED` | the seed of the durability test and of the power cuts; without it, one from the clock |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
