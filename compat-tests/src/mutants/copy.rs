@@ -259,14 +259,12 @@ pub fn workspace() -> PathBuf {
 /// tell its packages from the real ones, and from those of other copies, is the profile: names and versions
 /// are the same, and all have their files in one target directory.
 fn manifest(text: &str, which: Which) -> Result<String> {
-    let mut text = text.to_owned();
-    for (find, replace) in [
-        (r#"members = [".", "jute", "benches", "compat-tests"]"#, r#"members = [".", "jute"]"#),
-        ("[[bin]]\nname = \"oxkeeper\"", &format!("[[bin]]\nname = \"{PROGRAM}\"")),
-    ] {
-        ensure!(text.matches(find).count() == 1, "Cargo.toml must have this once: {find}");
-        text = text.replace(find, replace);
-    }
+    let members = |line: &&str| line.starts_with("members = [");
+    let program = "[[bin]]\nname = \"oxkeeper\"";
+    let line = text.lines().find(members).context("Cargo.toml has no line `members = [...]`")?;
+    ensure!(text.contains(program), "Cargo.toml does not begin a section with {program}");
+    let text = text.replace(line, r#"members = [".", "jute"]"#);
+    let mut text = text.replace(program, &format!("[[bin]]\nname = \"{PROGRAM}\""));
     let units = 250 + which as u32;
     for package in ["oxkeeper", "jute"] {
         write!(text, "\n[profile.dev.package.{package}]\ndebug = false\ncodegen-units = {units}\n")?;
