@@ -42,12 +42,28 @@ pub fn number(name: &str, otherwise: impl FnOnce() -> u64) -> Result<u64> {
     }
 }
 
-/// The seed a variable asks for, or one from the clock; it is printed for the next run.
-pub fn seed(name: &str) -> Result<u64> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?.as_nanos() as u64;
-    let seed = number(name, || now | 1)?;
-    println!("{name}={seed}");
-    Ok(seed)
+/// What a random run follows from, and how to repeat it.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// The seed that `OXKEEPER_SEED` asks for, or one from the clock.
+    pub number: u64,
+    /// The command that repeats the run.
+    pub replay: String,
+}
+
+impl Seed {
+    /// Of a test program, which also depends on these variables. The command is printed.
+    pub fn choose(program: &str, variables: &[(&str, u64)]) -> Result<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?.as_nanos() as u64;
+        let number = number("OXKEEPER_SEED", || now | 1)?;
+        let mut replay = format!("OXKEEPER_SEED={number}");
+        for (name, value) in variables {
+            replay += &format!(" {name}={value}");
+        }
+        replay += &format!(" cargo test -p compat-tests --test {program}");
+        println!("{replay}");
+        Ok(Self { number, replay })
+    }
 }
 
 /// What one session knows: values acknowledged, and values sent whose fate is open.

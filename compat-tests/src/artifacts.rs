@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::skip;
+
 /// The release every comparison is made with.
 pub const REFERENCE: &str = "3.9.5";
 
@@ -43,17 +45,14 @@ pub fn cache_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Whether every program in `names` can be run. A missing one is an error under `CI=true`,
-/// otherwise it is reported loudly and the caller skips its test.
+/// Whether every program in `names` can be run. A missing one is an error under `CI=true`, otherwise the caller
+/// skips its test.
 pub fn available(names: &[&str]) -> Result<bool> {
     for name in names {
         if installed(name) {
             continue;
         }
-        if std::env::var("CI").is_ok_and(|ci| ci == "true") {
-            bail!("`{name}` is not installed, and CI=true forbids skipping");
-        }
-        eprintln!("\n*** SKIPPED: `{name}` is not installed, so nothing was compared ***\n");
+        skip::skip_unless_ci(&format!("`{name}` is not installed"))?;
         return Ok(false);
     }
     Ok(true)

@@ -16,10 +16,12 @@
 //! | `OXKEEPER_HOSTILE_GAP_MS` | the longest that a polite client may wait meanwhile |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
+//! | `OXKEEPER_FAULTS` | `all`, or names: these deliberate faults are tried on the in-process tests, not one in ten |
+//! | `OXKEEPER_SEED` | the seed of the durability test and of the power cuts; without it, one from the clock |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
-//! | `CI` | `true`: a missing Java, Maven or Python is a failure, not a skip |
+//! | `CI` | `true`: a missing Java, Maven, Python, strace or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
 
 pub mod acknowledged;
 pub mod artifacts;
@@ -38,6 +40,7 @@ pub mod programs;
 pub mod report;
 pub mod results;
 pub mod server;
+pub mod skip;
 pub mod systems;
 pub mod versions;
 pub mod volume;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::programs::Running;
 use crate::results::{self, Row};
 use crate::server::Server;
+use crate::skip::skip;
 use crate::{artifacts, compare, programs};
 
 /// Each of these programs takes seconds, and looks at the clock itself; this is for one that hangs.
@@ -75,7 +76,7 @@ pub fn node() -> Result<Command> {
 }
 
 /// Whether all of `programs` and `headers` are installed. These runtimes are used where they happen
-/// to be: a missing one is reported loudly, and in the results, but is never an error.
+/// to be: a missing one skips the test, and is in the results, but is never an error.
 pub fn present(who: &str, programs: &[&str], headers: &[&str]) -> Result<bool> {
     let header_found = |name: &&&str| {
         ["/usr/include", "/usr/local/include"].iter().any(|dir| Path::new(dir).join(name).is_file())
@@ -83,7 +84,7 @@ pub fn present(who: &str, programs: &[&str], headers: &[&str]) -> Result<bool> {
     let program = programs.iter().find(|name| !artifacts::installed(name));
     let header = headers.iter().find(|name| !header_found(name));
     let Some(missing) = program.or(header) else { return Ok(true) };
-    eprintln!("\n*** SKIPPED: {who}: `{missing}` is not installed, so nothing was compared ***\n");
+    skip(&format!("{who}: `{missing}` is not installed"));
     results::record(compare::judged(), &Row::skipped(who, missing))?;
     Ok(false)
 }

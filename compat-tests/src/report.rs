@@ -11,16 +11,25 @@ use anyhow::{Context, Result};
 
 use crate::artifacts::{self, REFERENCE};
 use crate::results::Row;
+use crate::skip;
 
 /// Where the report lies.
 pub fn path() -> PathBuf {
     artifacts::package_dir().join("../docs/compatibility.md")
 }
 
-/// How many tests of each program passed, and the names of those that did not.
+/// How many tests of each program passed, and those that did not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suites {
-    suites: BTreeMap<String, (usize, Vec<String>)>,
+    suites: BTreeMap<String, Suite>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Suite {
+    passed: usize,
+    /// Those that could not run here, with the reasons.
+    skipped: BTreeMap<String, String>,
+    failed: Vec<String>,
 }
 
 impl Suites {
@@ -32,22 +41,27 @@ impl Suites {
             let running = line.trim_start().strip_prefix("Running tests/");
             if let Some(name) = running.and_then(|rest| rest.split(".rs").next()) {
                 current = name.to_owned();
-            } else if let Some((name, outcome)) = test_line(line) {
-                let (passed, failed) = suites.suites.entry(current.clone()).or_default();
-                if outcome == "ok" {
-                    *passed += 1;
-                } else {
-                    failed.push(name.to_owned());
-                }
+                continue;
+            }
+            let suite = suites.suites.entry(current.clone()).or_default();
+            if let Some((name, why)) = skip::in_line(line) {
+                suite.skipped.entry(name.to_owned()).or_insert_with(|| why.to_owned());
+            }
+            match test_line(line) {
+                Some((name, "ok")) if suite.skipped.contains_key(name) => {}
+                Some((_, "ok")) => suite.passed += 1,
+                Some((name, "ignored")) => drop(suite.skipped.insert(name.to_owned(), "ignored".to_owned())),
+                Some((name, _)) => suite.failed.push(name.to_owned()),
+                None => {}
             }
         }
         suites
     }
 
-    /// Whether there are tests, and all passed.
+    /// Whether there are tests, and none failed.
     #[must_use]
     pub fn good(&self) -> bool {
-        !self.suites.is_empty() && self.suites.values().all(|(_, failed)| failed.is_empty())
+        !self.suites.is_empty() && self.suites.values().all(|suite| suite.failed.is_empty())
     }
 }
 
@@ -75,10 +89,13 @@ pub fn render(made_by: &str, runtimes: &[String], rows: &[Row], suites: &Suites)
         let cells = [&row.who, &row.what, &row.reference, &row.judged, &row.compared];
         writeln!(text, "| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))?;
     }
-    text.push_str("\n## Tests\n\n| Program | Passed | Failed |\n|---|---|---|\n");
-    for (name, (passed, failed)) in &suites.suites {
-        let failed = if failed.is_empty() { "none".to_owned() } else { failed.join(", ") };
-        writeln!(text, "| `{name}` | {passed} | {failed} |")?;
+    text.push_str("\n## Tests\n\n| Program | Passed | Skipped | Failed |\n|---|---|---|---|\n");
+    for (name, Suite { passed, skipped, failed }) in &suites.suites {
+        let skipped: Vec<_> = skipped.iter().map(|(test, why)| format!("{test}: {why}")).collect();
+        let listed = |names: &[String]| {
+            if names.is_empty() { "none".to_owned() } else { names.join("; ").replace('|', "\\|") }
+        };
+        writeln!(text, "| `{name}` | {passed} | {} | {} |", listed(&skipped), listed(failed))?;
     }
     text.push_str(&known_differences()?);
     Ok(text)
@@ -114,12 +131,26 @@ mod tests {
     #[test]
     fn outcomes_are_read_from_what_cargo_prints() {
         let output = "     Running tests/wire.rs (target/debug/deps/wire-1)\n\nrunning 2 tests\n\
-                      test a ... ok\n*** SKIPPED: x ***test b ... FAILED\ntest a has been running for over 60 seconds\n\
+                      test a ... ok\nwhat it printedtest b ... FAILED\ntest a has been running for over 60 seconds\n\
                       test result: FAILED. 1 passed; 1 failed\n";
         let suites = Suites::of(output);
-        assert_eq!(suites.suites["wire"], (1, vec!["b".to_owned()]));
+        assert_eq!(suites.suites["wire"].passed, 1);
+        assert_eq!(suites.suites["wire"].failed, ["b"]);
         assert!(!suites.good());
         assert!(!Suites::of("").good());
         assert!(Suites::of("     Running tests/wire.rs (x)\ntest a ... ok\n").good());
+    }
+
+    #[test]
+    fn a_skipped_test_is_not_a_passed_one() {
+        let output = "     Running tests/power.rs (target/debug/deps/power-1)\n\nrunning 3 tests\n\
+                      \n*** SKIPPED b: no loop devices ***\ntest a ... ok\ntest b ... ok\ntest c ... ignored\n";
+        let suites = Suites::of(output);
+        let power = &suites.suites["power"];
+        assert_eq!(power.passed, 1);
+        let skipped: Vec<_> = power.skipped.iter().map(|(name, why)| (name.as_str(), why.as_str())).collect();
+        assert_eq!(skipped, [("b", "no loop devices"), ("c", "ignored")]);
+        let text = render("x", &[], &[], &suites).unwrap();
+        assert!(text.contains("| `power` | 1 | b: no loop devices; c: ignored | none |"), "{text}");
     }
 }

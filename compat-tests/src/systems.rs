@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::programs::tail;
 use crate::results::Case;
 use crate::server::{Kind, Server};
+use crate::skip::skip;
 use crate::wire::{Body, Client, Reply, op};
 use crate::{artifacts, compare};
 
@@ -45,7 +46,7 @@ pub fn form() -> Result<Form> {
 pub fn on_the_servers(case: &Case, run: impl Fn(Kind, Form) -> Result<String>) -> Result<()> {
     let form = form()?;
     if form == Form::Off {
-        eprintln!("\n*** SKIPPED: {} is switched off by OXKEEPER_SYSTEMS ***\n", case.who);
+        skip(&format!("{} is switched off by OXKEEPER_SYSTEMS", case.who));
         return Ok(());
     }
     let _turn = alone()?;

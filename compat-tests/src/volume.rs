@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::artifacts::{cache_dir, run};
+use crate::skip;
 
 /// Bytes of a block.
 pub const BLOCK: u64 = 4096;
@@ -19,7 +20,7 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Makes one of this size. `None`, with a loud word, where this needs rights that are not there.
+    /// Makes one of this size. `None` where this needs rights that are not there: the caller skips its test.
     pub fn try_new(name: &str, mebibytes: u64) -> Result<Option<Self>> {
         let base = cache_dir()?.join(format!("{name}-{}", std::process::id()));
         let (image, mount) = (base.with_extension("img"), base.with_extension("mnt"));
@@ -33,10 +34,8 @@ impl Volume {
         match mounted {
             Ok(_) => Ok(Some(volume)),
             Err(error) => {
-                eprintln!(
-                    "\n*** SKIPPED: no file system can be mounted here, so nothing was tested: {error} ***\n"
-                );
                 fs::remove_file(&volume.image).context("remove the image")?;
+                skip::skip_unless_mountable(&format!("no file system can be mounted here: {error}"))?;
                 Ok(None)
             }
         }

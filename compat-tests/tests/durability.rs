@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use compat_tests::acknowledged::{self, History, Random};
+use compat_tests::acknowledged::{self, History, Random, Seed};
 use compat_tests::artifacts;
 use compat_tests::compare::judged;
 use compat_tests::server::{Options, Server};
@@ -22,8 +22,8 @@ fn acknowledged_writes_survive_kills() -> Result<()> {
         return Ok(());
     }
     let rounds = acknowledged::number("OXKEEPER_KILL_ROUNDS", || 10)?;
-    let seed = acknowledged::seed("OXKEEPER_KILL_SEED")?;
-    let mut random = Random::new(seed, 0);
+    let seed = Seed::choose("durability", &[("OXKEEPER_KILL_ROUNDS", rounds)])?;
+    let mut random = Random::new(seed.number, 0);
     let options = Options::default().line("snapCount=2000").line("preAllocSize=1024");
     let mut total = 0;
     let mut done = 0;
@@ -32,7 +32,7 @@ fn acknowledged_writes_survive_kills() -> Result<()> {
         let mut server = Server::start(judged(), &options)?;
         let mut history = History::default();
         for round in done..done + count {
-            let context = || format!("round {round}, seed {seed}");
+            let context = || format!("round {round}; repeat it with: {}", seed.replay);
             total += live_and_die(&mut server, round, &mut random, &mut history).with_context(context)?;
             let last = round + 1 == done + count;
             if last || round % READ_ALL_EVERY == 0 {

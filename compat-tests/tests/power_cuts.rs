@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use compat_tests::acknowledged::{self, History, Random};
+use compat_tests::acknowledged::{self, History, Random, Seed};
 use compat_tests::artifacts;
 use compat_tests::power::{self, DiskImage, PowerSwitch, Shutdown};
 use compat_tests::server::{Kind, Options, Server};
@@ -32,12 +32,13 @@ struct Totals {
 
 #[test]
 fn acknowledged_writes_survive_power_cuts() -> Result<()> {
-    if !artifacts::available(&["python3"])? || !power::available() {
+    if !artifacts::available(&["python3"])? || !power::available()? {
         return Ok(());
     }
     let wanted = acknowledged::number("OXKEEPER_POWER_CUTS", || 60)?;
     let images = acknowledged::number("OXKEEPER_POWER_IMAGES", || 3)?;
-    let seed = acknowledged::seed("OXKEEPER_POWER_SEED")?;
+    let seed =
+        &Seed::choose("power_cuts", &[("OXKEEPER_POWER_CUTS", wanted), ("OXKEEPER_POWER_IMAGES", images)])?;
     let next = AtomicU64::new(0);
     let totals = Totals::default();
     let began = Instant::now();
@@ -62,7 +63,7 @@ fn acknowledged_writes_survive_power_cuts() -> Result<()> {
 }
 
 /// Cuts the power of one disk again and again, until all disks together have done enough.
-fn disk(wanted: u64, seed: u64, next: &AtomicU64, totals: &Totals) -> Result<()> {
+fn disk(wanted: u64, seed: &Seed, next: &AtomicU64, totals: &Totals) -> Result<()> {
     let mut image = DiskImage::create(IMAGE_BYTES)?;
     let mut switch = PowerSwitch::new()?;
     loop {
@@ -72,10 +73,10 @@ fn disk(wanted: u64, seed: u64, next: &AtomicU64, totals: &Totals) -> Result<()>
             return Ok(());
         }
         let cuts = CUTS_PER_DIRECTORY.min(wanted - first);
-        let mut random = Random::new(seed, directory);
+        let mut random = Random::new(seed.number, directory);
         let io = if directory.is_multiple_of(2) { "mmap" } else { "plain" };
         on_one_directory(&mut image, &mut switch, io, cuts, &mut random, totals)
-            .with_context(|| format!("directory {directory}, {io}, seed {seed}"))?;
+            .with_context(|| format!("directory {directory}, {io}; repeat it with: {}", seed.replay))?;
         image.renew()?;
     }
 }

@@ -86,11 +86,7 @@ fn allocated(path: &Path) -> Result<File> {
 
 #[test]
 fn a_small_synced_write_costs_at_most_three_pages() -> Result<()> {
-    if !artifacts::installed("fallocate") {
-        eprintln!("\n*** SKIPPED: `fallocate` is not installed, so no written byte was counted ***\n");
-        return Ok(());
-    }
-    if !power::available() {
+    if !artifacts::available(&["fallocate"])? || !power::available()? {
         return Ok(());
     }
     let bare = by_a_bare_loop()?;

@@ -225,7 +225,7 @@ fn random_case(random: &mut Random) -> (Setup, Fresh, Vec<Step>) {
 #[test]
 fn random_scripts_survive_every_power_cut() {
     let wanted = if Depth::is_full() { RANDOM_IMAGES } else { 4000 };
-    let first = std::env::var("OXKEEPER_CRASH_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let first = std::env::var("OXKEEPER_SEED").map_or(0, |seed| seed.parse().unwrap());
     let next = AtomicU64::new(first);
     let total = Mutex::new(Counts::default());
     let began = Instant::now();
@@ -235,7 +235,12 @@ fn random_scripts_survive_every_power_cut() {
             let (setup, fresh, script) = random_case(&mut Random::new(seed));
             let mut checker = Checker::new(setup, fresh, Depth::chosen());
             if let Err(error) = checker.every_cut(&script) {
-                panic!("OXKEEPER_CRASH_SEED={seed}, {setup:?}, {fresh:?}, {script:?}: {error}");
+                let (depth, profile) =
+                    if Depth::is_full() { ("OXKEEPER_CRASH_FULL=1 ", " --release") } else { ("", "") };
+                panic!(
+                    "{setup:?}, {fresh:?}, {script:?}: {error}\nRepeat it with: OXKEEPER_SEED={seed} {depth}\
+                     cargo test{profile} --lib sim::crash_test::random_scripts"
+                );
             }
             *total.lock().unwrap() += checker.counts;
         }
@@ -293,6 +298,21 @@ fn truncation_survives_every_power_cut() {
 #[test]
 fn a_killed_process_leaves_what_the_next_one_reads_durable() {
     check("kills", KILLS, |_| {});
+}
+
+/// The bounded form lets the process die at one change in three, and so never between the start that a
+/// snapshot is loaded by and the change that relies on it.
+#[test]
+fn a_process_killed_at_any_change_leaves_the_snapshot_it_loaded_durable() {
+    for io in MODES {
+        let mut setup = Setup::new(io);
+        setup.split = true;
+        let depth =
+            Depth { killed_every: 1, deep_every: Depth::chosen().deep_every.min(4), ..Depth::chosen() };
+        if let Err(error) = Checker::new(setup, Fresh::Recycled, depth).every_cut(KILLS) {
+            panic!("split, kills at every change, {io:?}: {error}");
+        }
+    }
 }
 
 #[test]

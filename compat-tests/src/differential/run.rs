@@ -185,11 +185,13 @@ impl Run<'_> {
         // Only a hint: where the zxids went apart.
         let hint = compare_files(pair, &mut Exceptions::load()?).ok().and_then(|(_, story)| story);
         self.fail(format!(
-            "seed {seed}, after {} of {} steps:\n{}{}",
+            "seed {seed}, after {} of {} steps:\n{}{}\nRepeat it with: \
+             cargo run --release -p compat-tests --bin differential -- --seed {seed} --ops {} --shrink",
             mismatch.step,
             steps.len(),
             mismatch.story,
-            hint.unwrap_or_default()
+            hint.unwrap_or_default(),
+            self.plan.ops_per_seed
         ));
         if let Some(tries_max) = self.plan.shrink {
             print_short(setup, seed, &steps, tries_max);

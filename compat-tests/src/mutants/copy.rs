@@ -5,6 +5,7 @@
 //! nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -95,10 +96,20 @@ fn copy_range(
     Ok(())
 }
 
+/// What a copy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The faults of the list.
+    Faults,
+    /// A sample of mutants.
+    Mutants,
+}
+
 /// A copy of the workspace, in a directory of its own below the target directory. What did not change
 /// since the last time is left as it is, so that the compiler need not look at it again.
 #[derive(Debug)]
 pub struct Copy {
+    which: Which,
     root: PathBuf,
     target: PathBuf,
     /// Held until the copy is dropped: nobody else changes it meanwhile.
@@ -117,15 +128,16 @@ pub struct CompileError {
 }
 
 impl Copy {
-    /// Opens the copy of this name, and waits while another process uses it.
-    pub fn open(name: &str) -> Result<Self> {
+    /// Opens the copy, and waits while another process uses it.
+    pub fn open(which: Which) -> Result<Self> {
+        let name = format!("{which:?}").to_lowercase();
         let target = artifacts::target_dir()?;
         let home = target.join("deliberate");
         fs::create_dir_all(&home).with_context(|| format!("create {}", home.display()))?;
         let path = home.join(format!("{name}.lock"));
         let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
         lock.lock().with_context(|| format!("lock {}", path.display()))?;
-        Ok(Self { root: home.join(name), target, _lock: lock })
+        Ok(Self { which, root: home.join(name), target, _lock: lock })
     }
 
     /// Copies the sources, with the faults in the files named. `count` is one more than the largest number
@@ -141,7 +153,7 @@ impl Copy {
             let from = workspace().join(&file);
             let bytes = fs::read(&from).with_context(|| format!("read {}", from.display()))?;
             let bytes = match (file.as_str(), edits.get(&file)) {
-                ("Cargo.toml", _) => manifest(&String::from_utf8(bytes)?)?.into_bytes(),
+                ("Cargo.toml", _) => manifest(&String::from_utf8(bytes)?, self.which)?.into_bytes(),
                 ("src/lib.rs", None) => {
                     let text = String::from_utf8(bytes)?;
                     format!("{text}\nmod deliberate;\n").into_bytes()
@@ -243,27 +255,20 @@ pub fn workspace() -> PathBuf {
     artifacts::package_dir().join("..")
 }
 
-/// What lets cargo tell the packages of a copy from the real ones, whose files are in the same target
-/// directory: their names and versions are the same, the profile is not.
-const PROFILES: &str = "
-[profile.dev.package.oxkeeper]
-debug = false
-
-[profile.dev.package.jute]
-debug = false
-";
-
-/// The manifest of a copy: fewer members, a program that is not named like the real one, other profiles.
-fn manifest(text: &str) -> Result<String> {
-    let mut text = text.to_owned();
-    for (find, replace) in [
-        (r#"members = [".", "jute", "benches", "compat-tests"]"#, r#"members = [".", "jute"]"#),
-        ("[[bin]]\nname = \"oxkeeper\"", &format!("[[bin]]\nname = \"{PROGRAM}\"")),
-    ] {
-        ensure!(text.matches(find).count() == 1, "Cargo.toml must have this once: {find}");
-        text = text.replace(find, replace);
+/// The manifest of a copy: fewer members, and a program that is not named like the real one. What lets cargo
+/// tell its packages from the real ones, and from those of other copies, is the profile: names and versions
+/// are the same, and all have their files in one target directory.
+fn manifest(text: &str, which: Which) -> Result<String> {
+    let members = |line: &&str| line.starts_with("members = [");
+    let program = "[[bin]]\nname = \"oxkeeper\"";
+    let line = text.lines().find(members).context("Cargo.toml has no line `members = [...]`")?;
+    ensure!(text.contains(program), "Cargo.toml does not begin a section with {program}");
+    let text = text.replace(line, r#"members = [".", "jute"]"#);
+    let mut text = text.replace(program, &format!("[[bin]]\nname = \"{PROGRAM}\""));
+    let units = 250 + which as u32;
+    for package in ["oxkeeper", "jute"] {
+        write!(text, "\n[profile.dev.package.{package}]\ndebug = false\ncodegen-units = {units}\n")?;
     }
-    text.push_str(PROFILES);
     Ok(text)
 }
 
@@ -334,7 +339,7 @@ mod tests {
     #[test]
     fn the_manifest_of_a_copy_has_a_program_of_another_name() {
         let text = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
-        let text = manifest(&text).unwrap();
+        let text = manifest(&text, Which::Faults).unwrap();
         assert!(text.contains("name = \"oxkeeper-faulty\"") && !text.contains("name = \"oxkeeper\"\npath"));
     }
 }

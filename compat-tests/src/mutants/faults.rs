@@ -36,6 +36,9 @@ pub struct Fault {
     /// Who must notice it, each for itself.
     #[serde(default)]
     pub killed_by: Vec<String>,
+    /// Whether no in-process test notices it yet.
+    #[serde(default)]
+    pub awaits_test: bool,
     /// Why nobody can.
     #[serde(default)]
     pub survives: String,

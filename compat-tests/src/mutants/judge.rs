@@ -18,9 +18,14 @@ use super::copy::{REACHED, SWITCH};
 /// Address space a test may take, in KiB: some faults are loops that allocate.
 const MEMORY_KIB: u64 = 8 << 20;
 
+/// Tests get five times what they take without a fault, and this: a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Tests that take no longer are run in one process.
+const QUICK: Duration = Duration::from_millis(200);
+
 /// What came of some tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+enum Outcome {
     /// All passed.
     Passed,
     /// This one failed, or the process ended in it.
@@ -67,7 +72,7 @@ impl Judge {
     }
 
     /// Runs these tests with the fault, one after the other, until one fails or the time is over.
-    pub fn run(&self, fault: Option<usize>, names: &[&str], limit: Duration) -> Result<Outcome> {
+    fn run(&self, fault: Option<usize>, names: &[&str], limit: Duration) -> Result<Outcome> {
         self.run_noting(fault, names, limit).map(|(outcome, _)| outcome)
     }
 
@@ -86,6 +91,10 @@ impl Judge {
         command
             .env("TMPDIR", home.path())
             .env(SWITCH, fault.map_or(String::new(), |fault| fault.to_string()));
+        // Property tests: the same cases each time, a failed one not made small, and none kept, as it is none of
+        // the real code.
+        command.env("PROPTEST_RNG_SEED", "1").env("PROPTEST_MAX_SHRINK_ITERS", "0");
+        command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1").current_dir(home.path());
         command.env_remove(REACHED);
         if fault.is_none() {
             command.env(REACHED, &reached);
@@ -134,6 +143,40 @@ impl Judge {
             Ok((outcome == Outcome::Passed).then(|| Test { name: name.clone(), takes, reaches }))
         })?;
         Ok(tests.into_iter().flatten().collect())
+    }
+
+    /// The first of these tests that notices the fault; only those that come by it are run. Those of the module
+    /// `near` come first, and quick ones before slow ones.
+    pub fn notices<'a>(
+        &self,
+        fault: usize,
+        near: &str,
+        tests: impl Iterator<Item = &'a Test>,
+    ) -> Result<Option<String>> {
+        let mut judges: Vec<_> = tests.filter(|test| test.reaches.contains(&fault)).collect();
+        judges.sort_by_key(|test| (test.takes > QUICK, !test.name.starts_with(near), test.takes));
+        let slow = judges.split_off(judges.partition_point(|test| test.takes <= QUICK));
+        let far = judges.split_off(judges.partition_point(|test| test.name.starts_with(near)));
+        for mut group in [judges, far].into_iter().chain(slow.into_iter().map(|test| vec![test])) {
+            while !group.is_empty() {
+                let takes: Duration = group.iter().map(|test| test.takes).sum();
+                let names: Vec<_> = group.iter().map(|test| test.name.as_str()).collect();
+                let limit = takes * 5 + PATIENCE;
+                match self.run(Some(fault), &names, limit)? {
+                    Outcome::Passed => break,
+                    Outcome::Late => return Ok(Some("the tests did not end".to_owned())),
+                    Outcome::Failed(name) if !names.contains(&name.as_str()) => return Ok(Some(name)),
+                    Outcome::Failed(name) => {
+                        // A test that fails now and then would notice everything: it has to fail twice.
+                        if self.run(Some(fault), &[&name], limit)? != Outcome::Passed {
+                            return Ok(Some(name));
+                        }
+                        group.retain(|test| test.name != name);
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::code;
-use super::copy::{self, CompileError, Copy, Edit, Placed};
-use super::judge::{Judge, Outcome, Test, in_parallel};
+use super::copy::{self, CompileError, Copy, Edit, Placed, Which};
+use super::judge::{Judge, in_parallel};
 use super::points::{self, Point};
 use crate::artifacts;
 
@@ -23,8 +23,6 @@ pub const MODULES: [&str; 8] =
     ["request", "replica", "session", "watch", "net", "runtime", "zab", "pipeline"];
 /// Tests that take longer without a fault do not judge.
 const SLOW: Duration = Duration::from_secs(10);
-/// Quick tests are run in one process.
-const QUICK: Duration = Duration::from_millis(200);
 /// How often the compiler may find mutants that are no Rust.
 const BUILDS_MAX: usize = 30;
 
@@ -79,12 +77,13 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let mut order: Vec<usize> = (0..count).collect();
     fastrand::Rng::with_seed(plan.seed).shuffle(&mut order);
     println!("{count} places in {} files of {}", sources.len(), plan.modules.join(", "));
-    let copy = Copy::open("mutants")?;
+    let copy = Copy::open(Which::Mutants)?;
     let (program, chosen) = build(&copy, &all, &order, plan.sample)?;
     let judge = Judge::new(program)?;
     let results = Results::open(&copy, plan, &all)?;
     let begun = Instant::now();
     let tests = judge.without_faults(&judge.names()?, SLOW, plan.jobs)?;
+    ensure!(tests.iter().any(|test| !test.reaches.is_empty()), "no test comes by any mutant");
     println!("{} tests judge; they took {:.0?} without a fault", tests.len(), begun.elapsed());
     let reasons = reasons()?;
     let done = Mutex::new(0);
@@ -93,7 +92,8 @@ pub fn run(plan: &Plan) -> Result<Report> {
         let by = match results.known.get(number) {
             Some(by) => by.clone(),
             None => {
-                let by = judged(&judge, *number, point, &tests)?;
+                let module = point.file.trim_start_matches("src/").split(['/', '.']).next();
+                let by = judge.notices(*number, module.unwrap_or_default(), tests.iter())?;
                 results.add(*number, by.as_deref())?;
                 by
             }
@@ -171,29 +171,6 @@ fn guilty(error: &CompileError, places: &BTreeMap<String, Vec<Placed>>) -> Optio
         earlier.max_by_key(|place| place.range.end)
     };
     within.or_else(touched).or_else(before).map(|place| place.fault)
-}
-
-/// The first test that notices it. Those of the module come first, and quick ones before slow ones.
-fn judged(judge: &Judge, number: usize, point: &Point, tests: &[Test]) -> Result<Option<String>> {
-    let module = point.file.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default();
-    let mut judges: Vec<_> = tests.iter().filter(|test| test.reaches.contains(&number)).collect();
-    judges.sort_by_key(|test| (test.takes > QUICK, !test.name.starts_with(module), test.takes));
-    let quick = judges.iter().take_while(|test| test.takes <= QUICK).count();
-    let (quick, slow) = judges.split_at(quick);
-    let (near, far): (Vec<&Test>, Vec<&Test>) = quick.iter().partition(|test| test.name.starts_with(module));
-    for group in [near, far].into_iter().chain(slow.iter().map(|test| vec![*test])) {
-        if group.is_empty() {
-            continue;
-        }
-        let takes: Duration = group.iter().map(|test| test.takes).sum();
-        let names: Vec<_> = group.iter().map(|test| test.name.as_str()).collect();
-        match judge.run(Some(number), &names, takes * 5 + Duration::from_secs(10))? {
-            Outcome::Passed => {}
-            Outcome::Failed(name) => return Ok(Some(name)),
-            Outcome::Late => return Ok(Some("the tests did not end".to_owned())),
-        }
-    }
-    Ok(None)
 }
 
 /// What is found out, kept in a file: a line for each mutant, with its number and who noticed it.

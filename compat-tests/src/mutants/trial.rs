@@ -6,14 +6,16 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 
 use super::code;
-use super::copy::Copy;
+use super::copy::{Copy, Which};
 use super::faults::{self, DIFFERENTIAL, Fault, TESTS};
-use super::judge::{Judge, Outcome};
+use super::judge::{Judge, in_parallel};
 
 /// Tests of the storage's simulator take long, and judge where a fault names them.
 const NAMED_ONLY: &str = "sim::";
-/// Time the tests get for one fault.
+/// Time a test may take without a fault.
 const LIMIT: Duration = Duration::from_secs(300);
+/// Tests at a time.
+const JOBS: usize = 2;
 
 /// A judge and its verdict.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Verdict {
     pub name: String,
     /// Who had to notice it.
     pub by: String,
+    /// Whether the list knows that no test does yet.
+    pub awaits_test: bool,
     /// The test that did.
     pub noticed: Option<String>,
 }
@@ -29,7 +33,7 @@ pub struct Verdict {
 /// The copy with all faults, locked, written and ready to be built.
 fn write() -> Result<(Vec<Fault>, Copy)> {
     let faults = faults::load()?;
-    let copy = Copy::open("faults")?;
+    let copy = Copy::open(Which::Faults)?;
     copy.write(faults.len(), &faults::edits(&faults, &code(&["src"])?)?)?;
     Ok((faults, copy))
 }
@@ -41,9 +45,9 @@ pub fn build_program() -> Result<(PathBuf, Vec<Fault>)> {
     Ok((copy.build_program()?, faults))
 }
 
-/// Lets the in-process tests judge some of the faults: those whose place among all that they judge is
-/// `chosen`.
-pub fn run(chosen: impl Fn(usize) -> bool) -> Result<Vec<Verdict>> {
+/// Lets the in-process tests judge some of the faults: those whose place among all that they judge, and whose
+/// name, are `chosen`.
+pub fn run(chosen: impl Fn(usize, &str) -> bool) -> Result<Vec<Verdict>> {
     let (faults, copy) = write()?;
     let judge = match copy.build_tests()? {
         Ok(program) => Judge::new(program)?,
@@ -54,40 +58,35 @@ pub fn run(chosen: impl Fn(usize) -> bool) -> Result<Vec<Verdict>> {
         }
     };
     let names = judge.names()?;
-    let judged =
-        faults.iter().enumerate().filter(|(_, fault)| fault.killed_by.iter().any(|by| by != DIFFERENTIAL));
-    let mut verdicts = Vec::new();
-    for (number, fault) in judged.enumerate().filter(|(place, _)| chosen(*place)).map(|(_, judged)| judged) {
-        for by in fault.killed_by.iter().filter(|by| *by != DIFFERENTIAL) {
-            let is_judge = |name: &&str| {
-                if by == TESTS { !name.starts_with(NAMED_ONLY) } else { name.starts_with(by.as_str()) }
-            };
-            let judges: Vec<_> = names.iter().map(String::as_str).filter(is_judge).collect();
-            ensure!(!judges.is_empty(), "{}: there is no test {by}", fault.name);
-            let noticed = noticed(&judge, number, judges)?;
-            println!("{}: {}", fault.name, noticed.as_deref().unwrap_or("NOT NOTICED"));
-            verdicts.push(Verdict { name: fault.name.clone(), by: by.clone(), noticed });
-        }
+    let in_process = |fault: &Fault| fault.killed_by.iter().any(|by| by != DIFFERENTIAL);
+    let judged = faults.iter().enumerate().filter(|(_, fault)| in_process(fault));
+    let tried: Vec<_> = judged
+        .enumerate()
+        .filter(|(place, (_, fault))| chosen(*place, &fault.name))
+        .map(|(_, fault)| fault)
+        .collect();
+    let claims: Vec<(usize, &Fault, &str)> = tried
+        .iter()
+        .flat_map(|(number, fault)| fault.killed_by.iter().map(|by| (*number, *fault, by.as_str())))
+        .filter(|(_, _, by)| *by != DIFFERENTIAL)
+        .collect();
+    for (_, fault, by) in &claims {
+        ensure!(names.iter().any(|name| is_judge(name, by)), "{}: there is no test {by}", fault.name);
     }
-    Ok(verdicts)
+    let needed: Vec<_> =
+        names.into_iter().filter(|name| claims.iter().any(|(_, _, by)| is_judge(name, by))).collect();
+    // A test that fails without a fault too is no judge.
+    let tests = judge.without_faults(&needed, LIMIT, JOBS)?;
+    in_parallel(&claims, JOBS, |(number, fault, by)| {
+        let judges = tests.iter().filter(|test| is_judge(&test.name, by));
+        let noticed = judge.notices(*number, "", judges)?;
+        println!("{} by {by}: {}", fault.name, noticed.as_deref().unwrap_or("NOT NOTICED"));
+        let Fault { name, awaits_test, .. } = (*fault).clone();
+        Ok(Verdict { name, by: (*by).to_owned(), awaits_test, noticed })
+    })
 }
 
-/// Who notices the fault. A test that fails without it too is no judge.
-fn noticed(judge: &Judge, fault: usize, mut judges: Vec<&str>) -> Result<Option<String>> {
-    loop {
-        match judge.run(Some(fault), &judges, LIMIT)? {
-            Outcome::Passed => return Ok(None),
-            Outcome::Late => return Ok(Some("the tests did not end".to_owned())),
-            Outcome::Failed(name) => {
-                let alone: Vec<_> = judges.iter().copied().filter(|judge| *judge == name).collect();
-                // Where the process ended, any of them may have been the one.
-                let alone = if alone.is_empty() { judges.clone() } else { alone };
-                if judge.run(None, &alone, LIMIT)? == Outcome::Passed {
-                    return Ok(Some(name));
-                }
-                ensure!(alone.len() == 1, "the tests fail without a fault too: {}", alone.join(", "));
-                judges.retain(|judge| *judge != name);
-            }
-        }
-    }
+/// Whether a test is one of those that must notice.
+fn is_judge(test: &str, by: &str) -> bool {
+    if by == TESTS { !test.starts_with(NAMED_ONLY) } else { test.starts_with(by) }
 }
