@@ -27,7 +27,7 @@ use crate::sim::disk::SimDisk;
 use crate::snapshot::Compression;
 use crate::store::testing::start;
 use crate::tree::{AclRules, Cursor};
-use crate::txnlog::{self, Gaps, Io, Log};
+use crate::txnlog::{self, Gaps, Io, Log, ReplayOptions};
 
 pub(super) const DATA: &str = "/data/version-2";
 /// What the clients ask for at least and at most.
@@ -158,8 +158,15 @@ impl Machine {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut entries = Vec::new();
         let mut push = |entry| entries.push(entry);
-        txnlog::replay(&disk, Path::new(DATA), Zxid::ZERO, Gaps::Refuse, &mut push, &mut |_| {})
-            .expect("the log can be read");
+        txnlog::replay(
+            &disk,
+            Path::new(DATA),
+            Zxid::ZERO,
+            ReplayOptions::new(Gaps::Refuse),
+            &mut push,
+            &mut |_| {},
+        )
+        .expect("the log can be read");
         entries
     }
 }
