@@ -132,28 +132,32 @@ pub fn fix_up<'a>(
     Ok(stored)
 }
 
+type Seen<T> = HashSet<T, foldhash::fast::RandomState>;
+
 /// Each entry once, in order. The reference compares an entry with those before it field by field and
 /// stumbles over a null of its own where all fields before that one are equal.
 fn without_duplicates(mut asked: Vec<Acl>) -> Result<Vec<Acl>, Code> {
     if asked.len() < 2 {
         return Ok(asked);
     }
+    let has_nulls = asked.iter().any(|acl| acl.id.scheme.is_none() || acl.id.id.is_none());
     // What earlier entries have in the first fields, and in all.
-    let (mut perms, mut schemes, mut whole) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let mut perms = Seen::default();
+    let mut schemes = Seen::default();
+    let mut whole = Seen::with_capacity_and_hasher(asked.len(), Default::default());
     let mut is_new = Vec::with_capacity(asked.len());
     for acl in &asked {
-        let scheme = acl.id.scheme.as_deref();
-        let stumbles = match (scheme, acl.id.id.as_deref()) {
-            (None, _) => perms.contains(&acl.perms),
-            (Some(_), None) => schemes.contains(&(acl.perms, scheme)),
-            (Some(_), Some(_)) => false,
-        };
-        if stumbles {
-            return Err(Code::MARSHALLING_ERROR);
+        let (scheme, id) = (acl.id.scheme.as_deref(), acl.id.id.as_deref());
+        if has_nulls {
+            let is_new_here = perms.insert(acl.perms);
+            let is_new_there = schemes.insert((acl.perms, scheme));
+            match (scheme, id) {
+                (None, _) if !is_new_here => return Err(Code::MARSHALLING_ERROR),
+                (Some(_), None) if !is_new_there => return Err(Code::MARSHALLING_ERROR),
+                _ => {}
+            }
         }
-        perms.insert(acl.perms);
-        schemes.insert((acl.perms, scheme));
-        is_new.push(whole.insert(acl));
+        is_new.push(scheme.is_none() || id.is_none() || whole.insert(acl));
     }
     let mut is_new = is_new.into_iter();
     asked.retain(|_| is_new.next().unwrap_or(false));
@@ -280,6 +284,26 @@ mod tests {
         assert!(permits(&list, 1, &mine, AclRules::default()));
     }
 
+    /// Each entry against all before it, as the reference goes about it.
+    fn without_duplicates_to_the_reference(asked: Vec<Acl>) -> Result<Vec<Acl>, Code> {
+        let mut kept: Vec<Acl> = Vec::new();
+        'entries: for acl in asked {
+            let has_null = acl.id.scheme.is_none() || acl.id.id.is_none();
+            for earlier in kept.iter().filter(|earlier| earlier.perms == acl.perms) {
+                if has_null {
+                    let scheme = acl.id.scheme.as_ref().ok_or(Code::MARSHALLING_ERROR)?;
+                    if earlier.id.scheme.as_ref() == Some(scheme) {
+                        return Err(Code::MARSHALLING_ERROR);
+                    }
+                } else if *earlier == acl {
+                    continue 'entries;
+                }
+            }
+            kept.push(acl);
+        }
+        Ok(kept)
+    }
+
     /// As the reference goes about it.
     fn permits_to_the_reference(list: &[Acl], wanted: i32, mine: &[Identity], rules: AclRules) -> bool {
         let matches = |scheme: &str, mine: &str, id: &str| match scheme {
@@ -299,6 +323,19 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn duplicates_and_nulls_are_found_as_by_a_look_at_all_entries_before(
+            list in proptest::collection::vec((1..4i32, 0..4usize, 0..6usize), 0..12),
+        ) {
+            let entry = |(perms, scheme, id): (i32, usize, usize)| {
+                let scheme = ["world", "digest", "ip"].get(scheme).map(|name| (*name).to_owned());
+                let id = ["a", "b", "c", "d", "e"].get(id).map(|name| (*name).to_owned());
+                Acl { perms, id: Id { scheme, id } }
+            };
+            let list: Vec<_> = list.into_iter().map(entry).collect();
+            assert_eq!(without_duplicates(list.clone()), without_duplicates_to_the_reference(list));
+        }
+
         #[test]
         fn many_identities_are_permitted_what_few_are(
             list in proptest::collection::vec((1..4i32, 0..4usize, 0..40usize), 0..30),
