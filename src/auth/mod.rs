@@ -13,6 +13,7 @@ mod key;
 use std::net::IpAddr;
 
 pub use self::ensemble::NameCheck;
+use crate::tree::Identities;
 pub use crate::tree::Identity;
 
 /// Settings of authentication.
@@ -125,7 +126,7 @@ impl Auth {
 
     /// Whether these identities are enough to be served.
     #[must_use]
-    pub fn is_satisfied(&self, identities: &[Identity]) -> bool {
+    pub fn is_satisfied(&self, identities: &Identities) -> bool {
         let Some(required) = &self.required_schemes else { return true };
         identities.iter().any(|identity| required.contains(&identity.scheme))
     }
@@ -180,7 +181,7 @@ mod tests {
             let required_schemes = required.map(|names| names.iter().map(|name| (*name).into()).collect());
             Auth::new(Options { required_schemes, ..Options::default() })
         };
-        let ip = [identity("ip", "127.0.0.1")];
+        let ip: Identities = [identity("ip", "127.0.0.1")].as_slice().into();
         assert!(auth(None).is_satisfied(&ip) && !auth(None).requires_scheme());
         assert!(!auth(Some(&["digest"])).is_satisfied(&ip));
         assert!(auth(Some(&["digest", "ip"])).is_satisfied(&ip));

@@ -22,7 +22,7 @@ use crate::request::reply::short_name;
 use crate::request::{Body, Head, Origin, Request, is_write};
 use crate::runtime::Client;
 use crate::runtime::outbox::Closing;
-use crate::tree::Identity;
+use crate::tree::Identities;
 
 /// xid of answers to pings, whatever xid came.
 const PING_XID: i32 = -2;
@@ -75,7 +75,7 @@ pub struct Protocol {
     input: Input,
     phase: Phase,
     handover: Vec<Request>,
-    identities: Arc<[Identity]>,
+    identities: Identities,
     knows_read_only: bool,
     ordered: OrderedReads,
     /// What came waits until nothing of the connection is in the writer's hands.

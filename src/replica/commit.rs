@@ -14,7 +14,7 @@ use crate::request::read::{self, Read, WatchAccess};
 use crate::request::reply::write_body;
 use crate::request::{ConnectionId, Head, Options, Origin};
 use crate::tree::acl::{self, perms};
-use crate::tree::{Applied, Change, Identity, path};
+use crate::tree::{Applied, Change, Identities, path};
 use crate::watch::{EventType, Watches};
 
 impl Replica {
@@ -74,7 +74,7 @@ impl Replica {
         &self,
         head: &Head,
         bytes: &[u8],
-        identities: &[Identity],
+        identities: &Identities,
         data: &mut Data<'_>,
         host: &mut impl Host,
     ) {

@@ -8,7 +8,7 @@ use jute::{SessionId, Zxid};
 use crate::request::replies::Replies;
 use crate::request::{ConnectionId, Head};
 use crate::session::SessionHandle;
-use crate::tree::Identity;
+use crate::tree::Identities;
 use crate::watch::EventType;
 
 /// Carries what a replica says to connections, and may count what it does. In the server this is
@@ -34,7 +34,7 @@ pub trait Host {
     fn is_gone(&self, connection: ConnectionId) -> bool;
 
     /// As whom the connection has proven itself; `None` when it is gone.
-    fn identities(&self, connection: ConnectionId) -> Option<Arc<[Identity]>>;
+    fn identities(&self, connection: ConnectionId) -> Option<Identities>;
 
     /// Its other end, for the log.
     fn peer(&self, connection: ConnectionId) -> String;

@@ -2,13 +2,12 @@
 //! one before them. They stay here for as long as that takes, over any number of batches.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use jute::txn::TxnEntry;
 use jute::{Code, Zxid};
 
 use crate::request::Head;
-use crate::tree::Identity;
+use crate::tree::Identities;
 
 /// A prepared request.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(super) enum Step {
     /// Apply the beginning of a session and send a connect response.
     NewSession(TxnEntry),
     /// Answer from the tree as it is then.
-    Read { bytes: Vec<u8>, identities: Arc<[Identity]> },
+    Read { bytes: Vec<u8>, identities: Identities },
     /// Answer with an error: the request took no zxid.
     Refused(Code),
 }

@@ -14,7 +14,7 @@ use super::{Now, Replica};
 use crate::request::replies::Replies;
 use crate::request::{ConnectionId, Head, Request, Write};
 use crate::session::{PASSWORD_LENGTH, Sessions, password_for};
-use crate::tree::Tree;
+use crate::tree::{Identities, Tree};
 
 impl Replica {
     /// A first frame (reference: `ZooKeeperServer.processConnectRequest`).
@@ -40,7 +40,14 @@ impl Replica {
         host.bind(connection, sessions.track(id, timeout, now.monotonic_ms));
         let head = Head { session: id, op: OpCode::CREATE_SESSION, ..head };
         let write = Write::CreateSession(CreateSessionTxn { time_out: timeout });
-        let entry = self.role.preparer_mut().prepare(tree, sessions, &head, write, &[], now.wall_ms);
+        let entry = self.role.preparer_mut().prepare(
+            tree,
+            sessions,
+            &head,
+            write,
+            &Identities::default(),
+            now.wall_ms,
+        );
         self.connected.insert(id, connection);
         self.proposals.push(Prepared { head, step: Step::NewSession(entry) });
     }

@@ -5,7 +5,7 @@ use jute::{Code, SessionId, Zxid};
 use super::Options;
 use super::outstanding::Outstanding;
 use crate::session::Sessions;
-use crate::tree::{self, Identity, Tree, path};
+use crate::tree::{self, Identities, Tree, path};
 
 /// All that one operation is checked against.
 pub struct Context<'a> {
@@ -14,7 +14,7 @@ pub struct Context<'a> {
     pub(super) sessions: &'a mut Sessions,
     pub(super) outstanding: &'a mut Outstanding,
     pub(super) session: SessionId,
-    pub(super) identities: &'a [Identity],
+    pub(super) identities: &'a Identities,
     pub(super) zxid: Zxid,
     pub(super) time: i64,
     /// The first component of the path that a hard quota refused.

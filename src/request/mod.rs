@@ -20,8 +20,6 @@ mod size_test;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::sync::Arc;
-
 use jute::multi::{MultiOp, MultiRequest};
 use jute::records::Record;
 use jute::records::proto::{
@@ -30,7 +28,7 @@ use jute::records::proto::{
 use jute::records::txn::CreateSessionTxn;
 use jute::{DecodeError, OpCode, Reader, SessionId};
 
-use crate::tree::{AclRules, Identity};
+use crate::tree::{AclRules, Identities};
 
 /// A connection, as far as requests are concerned: its number, which is also its number as a watcher.
 pub type ConnectionId = crate::watch::WatcherId;
@@ -90,7 +88,7 @@ pub struct Request {
     /// Whose, and when.
     pub head: Head,
     /// As whom: the connection's identities when the request came.
-    pub identities: Arc<[Identity]>,
+    pub identities: Identities,
     /// With what.
     pub body: Body,
 }
@@ -108,7 +106,7 @@ impl Request {
             bytes: 0,
             knows_read_only: true,
         };
-        Self { head, identities: Arc::new([]), body: Body::Write(write) }
+        Self { head, identities: Identities::default(), body: Body::Write(write) }
     }
 }
 

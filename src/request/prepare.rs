@@ -14,7 +14,7 @@ use super::op;
 use super::outstanding::Outstanding;
 use super::{Head, Options, Write};
 use crate::session::Sessions;
-use crate::tree::{self, Identity, Tree, digest};
+use crate::tree::{self, Identities, Tree, digest};
 
 /// The single place where zxids are given out.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Preparer {
         sessions: &mut Sessions,
         head: &Head,
         write: Write,
-        identities: &[Identity],
+        identities: &Identities,
         time: i64,
     ) -> TxnEntry {
         let zxid = self.last_zxid.successor();

@@ -14,7 +14,7 @@ use super::replies::Replies;
 use super::reply::{end_multi, write_multi_header};
 use super::{ConnectionId, Options};
 use crate::tree::acl::perms;
-use crate::tree::{Identity, Node, Tree};
+use crate::tree::{Identities, Identity, Node, Tree};
 use crate::watch::{EventType, WatcherType, Watches};
 
 /// Memory the watches of a connection may take: half a million of them and more. The reference has no
@@ -47,7 +47,7 @@ pub struct Read<'a> {
     /// In which session.
     pub session: SessionId,
     /// As whom.
-    pub identities: &'a [Identity],
+    pub identities: &'a Identities,
     /// Hears of each node that was read: its path, and bytes beyond path and stat.
     pub meter: &'a dyn Fn(&str, usize),
 }

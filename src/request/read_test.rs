@@ -11,7 +11,7 @@ use jute::{Code, OpCode, SessionId, Zxid, write};
 use super::read::{Outcome, Read, WATCH_BYTES_MAX, WatchAccess};
 use super::replies::Replies;
 use super::testing::OPTIONS;
-use crate::tree::{OwnerRules, Tree};
+use crate::tree::{Identities, OwnerRules, Tree};
 use crate::watch::Watches;
 
 /// Watches of a connection that is there.
@@ -30,9 +30,9 @@ impl WatchAccess for Here {
     }
 }
 
-fn read<'a>(tree: &'a Tree, watches: &'a Here) -> Read<'a> {
+fn read<'a>(tree: &'a Tree, watches: &'a Here, identities: &'a Identities) -> Read<'a> {
     let session = SessionId(1);
-    Read { options: &OPTIONS, tree, watches, connection: 1, session, identities: &[], meter: &|_, _| {} }
+    Read { options: &OPTIONS, tree, watches, connection: 1, session, identities, meter: &|_, _| {} }
 }
 
 /// A multiRead of some kilobytes that asks for a node of a megabyte again and again made a reply of
@@ -53,7 +53,8 @@ fn a_multi_read_of_the_same_large_node_has_an_end() {
         }
         MultiHeader { r#type: -1, done: true, err: -1 }.encode(&mut body);
         let mut out = Replies::default();
-        let outcome = read(&tree, &watches).answer(1, OpCode::MULTI_READ, &body, &mut out);
+        let outcome =
+            read(&tree, &watches, &Identities::default()).answer(1, OpCode::MULTI_READ, &body, &mut out);
         (outcome, out.len())
     };
     let (outcome, bytes) = answer(3);
@@ -72,7 +73,9 @@ fn a_connection_with_watches_beyond_measure_ends() {
         write::ustring(&mut body, Some(&format!("/{count}{}", "x".repeat(1 << 20))));
         write::boolean(&mut body, true);
         count += 1;
-        if read(&tree, &watches).answer(1, OpCode::EXISTS, &body, &mut out) == Outcome::TooManyWatches {
+        if read(&tree, &watches, &Identities::default()).answer(1, OpCode::EXISTS, &body, &mut out)
+            == Outcome::TooManyWatches
+        {
             break;
         }
     }

@@ -32,7 +32,7 @@ impl Server {
 
     fn prepare(&mut self, asked: &Asked) -> TxnEntry {
         let mut request = asked.request();
-        request.identities = self.identities.clone().into();
+        request.identities = self.identities.as_slice().into();
         prepare(&mut self.preparer, &self.tree, &mut self.sessions, request, 5).unwrap()
     }
 

@@ -1,7 +1,5 @@
 //! Requests for tests: few paths and sessions, so that they meet.
 
-use std::sync::Arc;
-
 use jute::multi::CreateMode;
 use jute::records::Record;
 use jute::records::data::{Acl, Id};
@@ -50,7 +48,7 @@ pub(crate) struct Asked {
 impl Asked {
     /// The request.
     pub(crate) fn request(&self) -> Request {
-        let identities: Arc<[Identity]> = Arc::new([Identity { scheme: "ip".into(), id: "10.0.0.1".into() }]);
+        let identities = [Identity { scheme: "ip".into(), id: "10.0.0.1".into() }].as_slice().into();
         let head = Head {
             origin: Origin::Client(1),
             session: self.session,

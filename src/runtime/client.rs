@@ -8,7 +8,8 @@ use super::outbox::{Closing, Outbox};
 use crate::request::ConnectionId;
 use crate::request::replies::Packets;
 use crate::session::SessionHandle;
-use crate::tree::Identity;
+use crate::tree::acl::encoded_bytes;
+use crate::tree::{Identities, Identity};
 
 /// Bytes of identities a connection may add.
 pub const IDENTITY_BYTES_MAX: usize = 1 << 20;
@@ -33,7 +34,7 @@ pub struct Client {
     pub established_ms: i64,
     socket: OnceLock<Arc<dyn Socket>>,
     session: OnceLock<Arc<SessionHandle>>,
-    identities: RwLock<Arc<[Identity]>>,
+    identities: RwLock<Identities>,
     identity_bytes: AtomicUsize,
     outbox: Mutex<Outbox>,
     in_flight: AtomicUsize,
@@ -62,7 +63,7 @@ impl Client {
             established_ms,
             socket: OnceLock::new(),
             session: OnceLock::new(),
-            identities: RwLock::new(Arc::new([ip])),
+            identities: RwLock::new([ip].as_slice().into()),
             identity_bytes: AtomicUsize::new(0),
             outbox: Mutex::default(),
             in_flight: AtomicUsize::new(0),
@@ -107,7 +108,7 @@ impl Client {
     }
 
     /// Who it has proven to be.
-    pub fn identities(&self) -> Arc<[Identity]> {
+    pub fn identities(&self) -> Identities {
         self.identities.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -115,15 +116,15 @@ impl Client {
     #[must_use]
     pub fn add_identity(&self, identity: Identity) -> bool {
         let mut identities = self.identities.write().unwrap_or_else(PoisonError::into_inner);
-        if identities.contains(&identity) {
+        if identities.contains(&identity.scheme, &identity.id) {
             return true;
         }
-        let bytes: usize = identities.iter().chain([&identity]).map(crate::tree::acl::encoded_bytes).sum();
+        let bytes = identities.encoded_bytes() + encoded_bytes(&identity);
         if bytes > IDENTITY_BYTES_MAX {
             return false;
         }
+        identities.insert(identity);
         self.identity_bytes.store(bytes, Ordering::Relaxed);
-        *identities = identities.iter().cloned().chain([identity]).collect();
         true
     }
 

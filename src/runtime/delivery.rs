@@ -16,7 +16,7 @@ use crate::request::replies::Replies;
 use crate::request::reply::short_name;
 use crate::request::{ConnectionId, Head, Origin, is_write};
 use crate::session::SessionHandle;
-use crate::tree::Identity;
+use crate::tree::Identities;
 use crate::watch::EventType;
 
 /// For how long the tree is held at a time, in microseconds.
@@ -162,7 +162,7 @@ impl Host for Delivery<'_> {
         self.clients.get(&connection).is_none_or(|client| client.is_closed())
     }
 
-    fn identities(&self, connection: ConnectionId) -> Option<Arc<[Identity]>> {
+    fn identities(&self, connection: ConnectionId) -> Option<Identities> {
         self.clients.get(&connection).map(|client| client.identities())
     }
 

@@ -11,7 +11,7 @@ use crate::request::replies::Replies;
 use crate::sim::server::history::{History, Item};
 use crate::sim::server::machine::REQUEST_OPTIONS;
 use crate::sim::server::requests::Asked;
-use crate::tree::{OwnerRules, Tree};
+use crate::tree::{Identities, OwnerRules, Tree};
 use crate::watch::Watches;
 
 /// Watches that nobody is told of.
@@ -56,7 +56,7 @@ pub(super) fn check(history: &History, logged: &[TxnEntry]) {
             watches: &watches,
             connection: 1,
             session,
-            identities: &[],
+            identities: &Identities::default(),
             meter: &|_, _| {},
         };
         let mut out = Replies::default();
