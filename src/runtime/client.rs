@@ -149,7 +149,7 @@ impl Client {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Requests that take their turn in the pipeline and are not answered yet.
+    /// Requests that take their turn with the writer and are not answered yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Acquire)
@@ -161,7 +161,7 @@ impl Client {
         self.in_flight_bytes.load(Ordering::Relaxed)
     }
 
-    /// One more request of this size went into the pipeline. Only the connection itself does this.
+    /// One more request of this size went to the writer. Only the connection itself does this.
     pub fn enter(&self, bytes: usize) {
         self.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::AcqRel);

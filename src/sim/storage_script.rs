@@ -239,7 +239,7 @@ impl Storage {
         Ok(())
     }
 
-    /// As the pipeline does it: tries until there is space.
+    /// As the writer does it: tries until there is space.
     fn with_space<T>(
         &mut self,
         mut attempt: impl FnMut(&mut Log) -> Result<T, LogError>,
@@ -272,7 +272,7 @@ impl Storage {
         Ok(())
     }
 
-    /// As the pipeline and `server::snapshots` do it: end the file, walk from here; what fails for want
+    /// As the writer and `runtime::snapshots` do it: end the file, walk from here; what fails for want
     /// of space is begun again.
     fn begin_snapshot(&mut self) -> Done {
         loop {
