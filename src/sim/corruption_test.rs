@@ -217,7 +217,7 @@ fn a_lost_sector_among_acknowledged_transactions_is_not_taken_for_an_unfinished_
             damaged.inner().inodes[inode].durable.insert(sector, [0; SECTOR as usize].into());
             let Err(error) = start(&disk_of(&damaged)) else { panic!("the start refuses") };
             let error = error.to_string();
-            let names_it = [name.as_str(), "offset", "transactions are missing", "truncate -s"];
+            let names_it = [name.as_str(), "offset", "Missing transactions: ", "truncate -s"];
             assert!(names_it.iter().all(|part| error.contains(part)), "{error}");
             assert!(error.contains(&format!("everything up to transaction {last} was durable")), "{error}");
             // The operator gives the transactions up.

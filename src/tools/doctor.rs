@@ -172,8 +172,13 @@ fn start(found: &Found, directories: &Directories, report: &mut Report<'_>) -> R
             report.remark("that file says that an empty database is right, and there is one that is not")?;
         }
     }
+    let mark = found.log.mark.map(|mark| mark.zxid);
+    if let Some(mark) = mark {
+        report.say(&format!(
+            "  find everything up to transaction {mark}, which is known to have been durable"
+        ))?;
+    }
     if let Some(torn) = &found.log.torn {
-        let mark = found.log.mark.map(|mark| mark.zxid);
         report.say(&format!("  cut off the end of the log: {}", torn.describe(found.log.last_zxid, mark)))?;
     }
     if let Some(path) = found.log.file_without_records() {

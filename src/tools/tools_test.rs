@@ -187,6 +187,24 @@ fn the_doctor_refuses_what_a_start_with_the_same_settings_refuses() {
     }
 }
 
+/// It once called them an unfinished write, and the directory healthy.
+#[test]
+fn the_doctor_misses_durable_transactions_that_are_zeros_now() {
+    let (held, directory) = directory();
+    let path = directory.join("log.1");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end - 20..].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    let (text, exit_code) = output(|out| doctor::examine(&read_as(held.path()), out));
+    assert_eq!(exit_code, Some(1), "{text}");
+    let says = ["refuse: ", "everything up to transaction 0x3 was durable", "Missing transactions: 1."];
+    assert!(says.iter().all(|part| text.contains(part)), "{text}");
+    std::fs::remove_file(directory.join(crate::txnlog::MARK_NAME)).unwrap();
+    let (text, exit_code) = output(|out| doctor::examine(&read_as(held.path()), out));
+    assert!(exit_code.is_none() && text.contains("whether any was acknowledged is not known"), "{text}");
+}
+
 #[test]
 fn the_doctor_tells_health_from_damage_and_changes_nothing() {
     let (held, directory) = directory();

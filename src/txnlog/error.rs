@@ -199,10 +199,10 @@ impl fmt::Display for LogError {
                 write!(
                     f,
                     "{0}: {found} with transaction {last}, but everything up to transaction {durable} was durable \
-                     ({MARK_NAME} beside it says so) and may have been acknowledged: {transactions} transactions \
-                     are missing. The disk has lost what was written to it. Restore the file from a copy; or, on a \
-                     member of an ensemble, move the data and log directories away and let the server fetch its \
-                     state from the leader. To give these transactions up: {give_up}",
+                     ({MARK_NAME} beside it says so) and may have been acknowledged. Missing transactions: \
+                     {transactions}. The disk has lost what was written to it. Restore the file from a copy; or, on \
+                     a member of an ensemble, move the data and log directories away and let the server fetch its \
+                     state from the leader. To give the missing transactions up: {give_up}",
                     path.display()
                 )
             }
