@@ -29,8 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("admin", &["metrics"]),
     ("net", &["auth", "clock", "logging", "metrics", "replica", "request", "runtime", "tree", "watch"]),
     ("config", &[]),
-    ("cli", &["config", "tools"]),
     ("tools", &["auth", "clock", "disk", "snapshot", "store", "tree", "txnlog"]),
+    ("cli", &["config", "tools"]),
     (
         "server",
         &[
