@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use jute::records::Record;
-use jute::records::proto::{ReplyHeader, RequestHeader};
+use jute::records::proto::{ReplyHeader, RequestHeader, WatcherEvent};
 use jute::{OpCode, Reader, SessionId, Zxid};
 use oxkeeper::net::Shared;
 use oxkeeper::net::frame::{Frame, Input};
@@ -282,38 +282,34 @@ impl Told {
 
     fn hear_frame(&mut self, frame: &[u8]) {
         let next = self.asked.iter().position(|asked| !asked.overtakes());
-        let next_xid = next.map(|at| self.asked[at].xid);
-        let begins_session = next.is_some_and(|at| self.asked[at].op == OpCode::CREATE_SESSION);
-        if begins_session && GREETING_BYTES.contains(&frame.len()) && frame.starts_with(&[0; 4]) {
-            next.into_iter().for_each(|at| drop(self.asked.remove(at)));
-            return;
+        let expected = next.map(|at| self.asked[at]);
+        let is_greeting = GREETING_BYTES.contains(&frame.len()) && frame.starts_with(&[0; 4]);
+        if is_greeting && expected.is_some_and(|asked| asked.op == OpCode::CREATE_SESSION) {
+            return self.answered(next);
         }
-        let header = ReplyHeader::decode(&mut Reader::new(frame)).expect("a reply begins with a header");
-        let is_event = header.xid == NOTIFICATION && frame.len() > ReplyHeader::default().to_bytes().len();
-        if is_event && next_xid != Some(NOTIFICATION) {
+        let mut reader = Reader::new(frame);
+        let header = ReplyHeader::decode(&mut reader).expect("a reply begins with a header");
+        if header.xid == NOTIFICATION && is_event(reader.rest()) {
             return;
         }
         // Only what is answered on the spot carries no zxid.
-        if header.zxid == Zxid::ZERO {
-            let first = self.asked.iter().position(Asked::overtakes);
-            if let Some(at) = first.filter(|at| self.asked[*at].xid == header.xid) {
-                self.asked.remove(at);
-                return;
-            }
+        let at_once = self.asked.iter().position(Asked::overtakes).filter(|_| header.zxid == Zxid::ZERO);
+        if at_once.is_some_and(|at| self.asked[at].xid == header.xid) {
+            return self.answered(at_once);
         }
-        if is_event && Self::is_event(frame) {
-            return;
-        }
-        assert_eq!(Some(header.xid), next_xid, "replies come in order: {:?}", self.asked);
-        next.into_iter().for_each(|at| drop(self.asked.remove(at)));
+        let xid = expected.map(|asked| asked.xid);
+        assert_eq!(Some(header.xid), xid, "replies come in order: {:?}", self.asked);
+        self.answered(next);
     }
 
-    /// Whether a frame with the xid of notifications is one: a type and the state of a client that is connected.
-    fn is_event(frame: &[u8]) -> bool {
-        frame.get(16..24).is_some_and(|body| {
-            body.get(..4).is_some_and(|kind| {
-                (1..=4).contains(&i32::from_be_bytes(kind.try_into().unwrap_or_default()))
-            }) && body.ends_with(&[0, 0, 0, 3])
-        })
+    fn answered(&mut self, at: Option<usize>) {
+        let _asked = at.and_then(|at| self.asked.remove(at));
     }
+}
+
+/// Whether this, behind the header of a notification, is one: a type, the state of a client that is connected, a
+/// path. What answers a request with the same xid looks otherwise.
+fn is_event(body: &[u8]) -> bool {
+    WatcherEvent::decode(&mut Reader::new(body))
+        .is_ok_and(|event| (1..=4).contains(&event.r#type) && event.state == 3 && event.to_bytes() == body)
 }
