@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use jute::records::Record;
 use jute::records::proto::{ReplyHeader, RequestHeader, WatcherEvent};
-use jute::{OpCode, Reader, SessionId, Zxid};
+use jute::{Code, OpCode, Reader, SessionId, Zxid};
 use oxkeeper::net::Shared;
 use oxkeeper::net::frame::{Frame, Input};
 use oxkeeper::net::protocol::{Consumed, Phase, Protocol};
@@ -292,7 +292,13 @@ impl Told {
         if header.xid == NOTIFICATION && is_event(reader.rest()) {
             return;
         }
-        // Only what is answered on the spot carries no zxid.
+        // What is not served at all is refused on the spot, as in the reference, and the connection ends.
+        if header.err == Code::UNIMPLEMENTED.0 && header.zxid == Zxid(-1) {
+            let refused = self.asked.iter().position(|asked| asked.xid == header.xid);
+            assert!(refused.is_some(), "nobody asked for {}", header.xid);
+            return self.answered(refused);
+        }
+        // Nothing else that is answered on the spot carries a zxid.
         let at_once = self.asked.iter().position(Asked::overtakes).filter(|_| header.zxid == Zxid::ZERO);
         if at_once.is_some_and(|at| self.asked[at].xid == header.xid) {
             return self.answered(at_once);
