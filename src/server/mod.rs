@@ -91,8 +91,7 @@ impl Server {
         let mut sessions =
             Sessions::new(i64::from(config.tick_time_ms), STANDALONE_SERVER_ID, clock.now_ms());
         for (id, timeout_ms) in &recovered.sessions {
-            sessions.track(*id, *timeout_ms, clock.now_ms());
-            sessions.commit(*id);
+            sessions.restore(*id, *timeout_ms, clock.now_ms());
         }
         let state = Arc::new(State::new(
             recovered.tree,

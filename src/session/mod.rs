@@ -118,6 +118,12 @@ impl Sessions {
         handle
     }
 
+    /// Follows a session that recovery found: it is in the log, and so in the next snapshot.
+    pub fn restore(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) {
+        self.track(id, timeout_ms, now_ms);
+        self.commit(id);
+    }
+
     /// Its creation was applied.
     pub fn commit(&mut self, id: SessionId) {
         if let Some(tracked) = self.by_id.get_mut(&id) {
@@ -322,6 +328,16 @@ mod tests {
         sessions.track(id, 40_000, 0);
         sessions.reopen(id, 4000, 0);
         assert_eq!(expire(&mut sessions, 6000), [id]);
+    }
+
+    /// Only what is committed goes into snapshots: the log before them may be purged.
+    #[test]
+    fn a_session_that_recovery_found_is_in_the_next_snapshot() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        sessions.restore(SessionId(7), 4000, 1);
+        sessions.track(SessionId(8), 4000, 1);
+        assert_eq!(sessions.committed(), [(SessionId(7), 4000)]);
+        assert_eq!(expire(&mut sessions, 6000), [SessionId(7), SessionId(8)]);
     }
 
     #[test]

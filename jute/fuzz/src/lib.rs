@@ -7,17 +7,17 @@ mod common;
 mod meter;
 
 mod config;
+mod connection;
 mod four_letter;
 mod frames;
 mod log_file;
 mod memory_disk;
 mod multi_request;
-mod peer;
 mod record;
 mod script;
+mod server;
 mod snapshot_file;
 mod txn_entry;
-mod world;
 
 pub use config::config;
 pub use four_letter::four_letter;
