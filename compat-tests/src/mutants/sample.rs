@@ -147,7 +147,12 @@ fn build(copy: &Copy, all: &[Point], order: &[usize], wanted: usize) -> Result<(
                 rejected.extend(errors.iter().filter_map(|error| guilty(error, &places)));
                 if rejected.len() == before {
                     let first = &errors[0];
-                    bail!("{}: {}: no mutant is to blame", first.file, first.message);
+                    bail!(
+                        "{}, byte {}: {}: no mutant is to blame, so the code does not compile without them either",
+                        first.file,
+                        first.range.start,
+                        first.message
+                    );
                 }
             }
         }
