@@ -82,9 +82,13 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let judge = Judge::new(program)?;
     let results = Results::open(&copy, plan, &all)?;
     let begun = Instant::now();
-    let tests = judge.without_faults(&judge.names()?, SLOW, plan.jobs)?;
+    let names = judge.names()?;
+    let tests = judge.without_faults(&names, SLOW, plan.jobs)?;
     ensure!(tests.iter().any(|test| !test.reaches.is_empty()), "no test comes by any mutant");
     println!("{} tests judge; they took {:.0?} without a fault", tests.len(), begun.elapsed());
+    for name in names.iter().filter(|name| tests.iter().all(|test| test.name != **name)) {
+        println!("no judge, as it fails or takes longer than {SLOW:?} by itself: {name}");
+    }
     let reasons = reasons()?;
     let done = Mutex::new(0);
     let verdicts = in_parallel(&chosen, plan.jobs, |number| {
