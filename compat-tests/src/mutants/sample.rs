@@ -208,17 +208,22 @@ impl Results {
             );
             known = rest.lines().filter_map(read_line).collect();
             println!("{} mutants are known from {}", known.len(), path.display());
-        } else {
-            fs::write(&path, format!("{title}\n")).with_context(|| format!("write {}", path.display()))?;
         }
+        // What was cut off at the end goes.
+        let lines: String = known.iter().map(|(number, by)| line(*number, by.as_deref())).collect();
+        fs::write(&path, format!("{title}\n{lines}")).with_context(|| format!("write {}", path.display()))?;
         let file = OpenOptions::new().append(true).open(&path);
         Ok(Self { file: file.with_context(|| format!("open {}", path.display()))?, path, known })
     }
 
     fn add(&self, number: usize, by: Option<&str>) -> Result<()> {
-        let line = format!("{number}\t{}\n", by.unwrap_or_default());
+        let line = line(number, by);
         (&self.file).write_all(line.as_bytes()).with_context(|| format!("write {}", self.path.display()))
     }
+}
+
+fn line(number: usize, by: Option<&str>) -> String {
+    format!("{number}\t{}\n", by.unwrap_or_default())
 }
 
 fn read_line(line: &str) -> Option<(usize, Option<String>)> {
@@ -316,8 +321,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_results_is_read_back() {
-        assert_eq!(read_line("7\ta::b"), Some((7, Some("a::b".to_owned()))));
-        assert_eq!(read_line("7\t"), Some((7, None)));
+        for by in [Some("a::b"), None] {
+            let line = line(7, by);
+            assert_eq!(read_line(line.trim_end_matches('\n')), Some((7, by.map(str::to_owned))));
+        }
         assert_eq!(read_line("cut of"), None);
     }
 
