@@ -82,9 +82,13 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let judge = Judge::new(program)?;
     let results = Results::open(&copy, plan, &all)?;
     let begun = Instant::now();
-    let tests = judge.without_faults(&judge.names()?, SLOW, plan.jobs)?;
+    let names = judge.names()?;
+    let tests = judge.without_faults(&names, SLOW, plan.jobs)?;
     ensure!(tests.iter().any(|test| !test.reaches.is_empty()), "no test comes by any mutant");
     println!("{} tests judge; they took {:.0?} without a fault", tests.len(), begun.elapsed());
+    for name in names.iter().filter(|name| tests.iter().all(|test| test.name != **name)) {
+        println!("no judge, as it fails or takes longer than {SLOW:?} by itself: {name}");
+    }
     let reasons = reasons()?;
     let done = Mutex::new(0);
     let verdicts = in_parallel(&chosen, plan.jobs, |number| {
@@ -147,7 +151,12 @@ fn build(copy: &Copy, all: &[Point], order: &[usize], wanted: usize) -> Result<(
                 rejected.extend(errors.iter().filter_map(|error| guilty(error, &places)));
                 if rejected.len() == before {
                     let first = &errors[0];
-                    bail!("{}: {}: no mutant is to blame", first.file, first.message);
+                    bail!(
+                        "{}, byte {}: {}: no mutant is to blame, so the code does not compile without them either",
+                        first.file,
+                        first.range.start,
+                        first.message
+                    );
                 }
             }
         }
@@ -199,17 +208,22 @@ impl Results {
             );
             known = rest.lines().filter_map(read_line).collect();
             println!("{} mutants are known from {}", known.len(), path.display());
-        } else {
-            fs::write(&path, format!("{title}\n")).with_context(|| format!("write {}", path.display()))?;
         }
+        // What was cut off at the end goes.
+        let lines: String = known.iter().map(|(number, by)| line(*number, by.as_deref())).collect();
+        fs::write(&path, format!("{title}\n{lines}")).with_context(|| format!("write {}", path.display()))?;
         let file = OpenOptions::new().append(true).open(&path);
         Ok(Self { file: file.with_context(|| format!("open {}", path.display()))?, path, known })
     }
 
     fn add(&self, number: usize, by: Option<&str>) -> Result<()> {
-        let line = format!("{number}\t{}\n", by.unwrap_or_default());
+        let line = line(number, by);
         (&self.file).write_all(line.as_bytes()).with_context(|| format!("write {}", self.path.display()))
     }
+}
+
+fn line(number: usize, by: Option<&str>) -> String {
+    format!("{number}\t{}\n", by.unwrap_or_default())
 }
 
 fn read_line(line: &str) -> Option<(usize, Option<String>)> {
@@ -307,8 +321,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_results_is_read_back() {
-        assert_eq!(read_line("7\ta::b"), Some((7, Some("a::b".to_owned()))));
-        assert_eq!(read_line("7\t"), Some((7, None)));
+        for by in [Some("a::b"), None] {
+            let line = line(7, by);
+            assert_eq!(read_line(line.trim_end_matches('\n')), Some((7, by.map(str::to_owned))));
+        }
         assert_eq!(read_line("cut of"), None);
     }
 
