@@ -1,12 +1,16 @@
 //! Answers, counters and exit codes in which Oxkeeper once differed from the reference, each beside it.
 
-use anyhow::{Result, ensure};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
 use compat_tests::artifacts;
-use compat_tests::compare::{on_both, side_by_side};
+use compat_tests::compare::{judged, on_both, side_by_side};
 use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, Started};
 use compat_tests::wire::{Body, Client, Reply, op};
 
+const QUOTA_EXCEEDED: i32 = -125;
 const CLASSES: &str = "org.apache.zookeeper.server.auth";
 
 fn case(name: &str, what: &str) -> Case {
@@ -43,6 +47,62 @@ fn start(kind: Kind, options: &Options) -> Result<(String, String)> {
     Ok(match Server::try_start(kind, options)? {
         Started::Serves(_) => ("serves".to_owned(), String::new()),
         Started::Ended(code, log) => (format!("ended with {code:?}"), log),
+    })
+}
+
+/// E1. `quota_exceeded_error_per_namespace` was declared and never counted.
+#[test]
+fn refused_writes_are_counted_by_namespace() -> Result<()> {
+    if !runs()? {
+        return Ok(());
+    }
+    let options = Options::default().property("zookeeper.enforceQuota", "true");
+    side_by_side(&case("quota", "quota errors counted by namespace"), &options, |server| {
+        let mut client = connect(server)?;
+        for (path, data) in [
+            ("/ns", "x"),
+            ("/ns/deep", "x"),
+            ("/zookeeper/quota/ns", ""),
+            ("/zookeeper/quota/ns/zookeeper_limits", "count=-1,bytes=-1=;byteHardLimit=20;countHardLimit=3"),
+            ("/zookeeper/quota/ns/zookeeper_stats", "count=2,bytes=2"),
+            ("/ns/a", "x"),
+        ] {
+            let created = client.call(1, op::CREATE, &Body::create(path, data.as_bytes(), 0))?;
+            ensure!(created.err == 0, "{path}: {created:?}");
+        }
+        let mut transcript = String::new();
+        for (code, body) in [
+            (op::CREATE, Body::create("/ns/b", b"x", 0)),
+            (op::CREATE, Body::create("/ns/deep/b", b"x", 0)),
+            (op::SET_DATA, Body::set_data("/ns/a", &[b'x'; 100], -1)),
+        ] {
+            let refused = client.call(2, code, &body)?;
+            ensure!(refused.err == QUOTA_EXCEEDED, "{refused:?}");
+            transcript.push_str(&mntr(server, &["zk_ns_quota", "zk_quota"])?);
+        }
+        Ok(transcript)
+    })
+}
+
+/// E2. A log was replayed whatever `jute.maxbuffer` said, into a snapshot that was then refused.
+#[test]
+fn a_log_is_read_with_the_limits_of_the_configuration() -> Result<()> {
+    if !runs()? {
+        return Ok(());
+    }
+    on_both(&case("maxbuffer", "a log with a record above jute.maxbuffer"), |kind| {
+        let home = tempfile::tempdir().context("a directory")?;
+        let options = Options::default().data_dir(home.path());
+        let mut server = Server::start(kind, &options)?;
+        let created = connect(&server)?.call(1, op::CREATE, &Body::create("/big", &[b'x'; 5000], 0))?;
+        ensure!(created.err == 0, "{created:?}");
+        server.kill()?;
+        let (small, log) = start(kind, &options.clone().property("jute.maxbuffer", "100"))?;
+        if kind == Kind::Oxkeeper {
+            ensure!(log.contains("jute.maxbuffer"), "the message does not name the setting:\n{log}");
+        }
+        let (enough, _) = start(kind, &options.property("jute.maxbuffer", "5000"))?;
+        Ok(format!("with 100: {small}\nwith 5000: {enough}\n"))
     })
 }
 
@@ -168,4 +228,117 @@ fn a_required_scheme_without_a_provider_ends_the_start() -> Result<()> {
         let provided = required.clone().property("zookeeper.authProvider.1", &class);
         Ok(format!("without: {}\nwith: {}\n", start(kind, &required)?.0, start(kind, &provided)?.0))
     })
+}
+
+/// E5. Settings without effect were named when they stood in `zoo.cfg`, and not when they came as flags.
+#[test]
+fn settings_without_effect_are_named_where_they_come_as_flags() -> Result<()> {
+    if judged() != Kind::Oxkeeper {
+        return Ok(());
+    }
+    let flags =
+        "-Xmx1g -Dzookeeper.ssl.clientAuth=need -Dzookeeper.nio.numWorkerThreads=4 -Dfile.encoding=UTF-8";
+    let environment = vec![("JVMFLAGS".to_owned(), flags.to_owned())];
+    let server = Server::start(Kind::Oxkeeper, &Options { environment, ..Options::default() })?;
+    let log = server.log();
+    for name in ["ssl.clientAuth", "nio.numWorkerThreads"] {
+        ensure!(log.contains(name), "{name} is not named:\n{log}");
+    }
+    ensure!(!log.contains("file.encoding"), "a flag of Java's own is named:\n{log}");
+    Ok(())
+}
+
+/// E6. An address as Java prints it was not understood.
+#[test]
+fn an_address_with_a_scope_is_listened_on() -> Result<()> {
+    if !runs()? {
+        return Ok(());
+    }
+    if !fs::read_to_string("/proc/net/if_inet6").unwrap_or_default().contains(" lo\n") {
+        eprintln!("\n*** SKIPPED: this machine has no IPv6 loopback, so nothing was compared ***\n");
+        return Ok(());
+    }
+    let options = Options::default().client_port_address("0:0:0:0:0:0:0:1%lo");
+    side_by_side(&case("scope", "clientPortAddress with a scope"), &options, |server| {
+        let mut client = connect(server)?;
+        let created = client.call(1, op::CREATE, &Body::create("/x", b"", 0));
+        Ok(shown(&created))
+    })
+}
+
+/// E7. The counters of the response cache stood still.
+#[test]
+fn repeated_reads_are_counted_as_hits_of_the_response_cache() -> Result<()> {
+    if !runs()? {
+        return Ok(());
+    }
+    side_by_side(&case("cache", "counters of the response cache"), &Options::default(), |server| {
+        let mut client = connect(server)?;
+        let mut transcript = String::new();
+        let mut say = |server: &Server, label: &str| -> Result<()> {
+            let counters = mntr(server, &["zk_response_packet_"])?;
+            transcript.push_str(&format!("{label}:\n{counters}"));
+            Ok(())
+        };
+        say(server, "at first")?;
+        client.call(1, op::CREATE, &Body::create("/x", b"data", 0))?;
+        for n in 0..10 {
+            client.call(n, op::GET_DATA, &Body::path_and_watch("/x", false))?;
+        }
+        say(server, "ten reads")?;
+        client.call(1, op::SET_DATA, &Body::set_data("/x", b"more", -1))?;
+        for n in 0..3 {
+            client.call(n, op::GET_DATA, &Body::path_and_watch("/x", true))?;
+        }
+        client.call(1, op::GET_DATA, &Body::path_and_watch("/none", false))?;
+        say(server, "three more after a write, and one of nothing")?;
+        for n in 0..4 {
+            client.call(n, op::GET_CHILDREN, &Body::path_and_watch("/", false))?;
+        }
+        for n in 0..3 {
+            client.call(n, op::GET_CHILDREN2, &Body::path_and_watch("/", false))?;
+        }
+        say(server, "children")?;
+        client.call(1, op::CREATE, &Body::create("/y", b"", 0))?;
+        for n in 0..2 {
+            client.call(n, op::GET_CHILDREN2, &Body::path_and_watch("/", false))?;
+        }
+        say(server, "children after a write")?;
+        Ok(transcript)
+    })
+}
+
+/// E8. After a clean stop a log directory held files without a transaction: 64 MiB in each backup.
+#[test]
+fn a_clean_stop_leaves_only_what_holds_transactions() -> Result<()> {
+    if !runs()? {
+        return Ok(());
+    }
+    on_both(&case("directories", "files after a clean stop"), |kind| {
+        let home = tempfile::tempdir().context("a directory")?;
+        let (data, logs) = (home.path().join("data"), home.path().join("logs"));
+        let options = Options::default().data_dir(&data).line(&format!("dataLogDir={}", logs.display()));
+        let mut server = Server::start(kind, &options)?;
+        server.stop()?;
+        let before = files(&logs)?;
+        server.launch()?;
+        connect(&server)?.call(1, op::CREATE, &Body::create("/x", b"", 0))?;
+        server.stop()?;
+        let after = (files(&data)?, files(&logs)?);
+        Ok(format!("before the first transaction: {before}\nafter: {} {}\n", after.0, after.1))
+    })
+}
+
+/// What lies in `version-2` of a directory.
+fn files(directory: &Path) -> Result<String> {
+    let directory = directory.join("version-2");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))? {
+        match entry.context("list")?.file_name().into_string() {
+            Ok(name) => names.push(name),
+            Err(name) => bail!("a file named {name:?}"),
+        }
+    }
+    names.sort();
+    Ok(names.join(" "))
 }
