@@ -1,5 +1,10 @@
 //! From settings to the fields of [`Config`], and the rules between fields.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the configuration says where the files of the server are; it is read before there is a disk"
+)]
+
 mod members;
 
 use std::collections::HashSet;

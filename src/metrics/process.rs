@@ -1,5 +1,7 @@
 //! Figures of this process, from `/proc`. What cannot be read is 0, as in the reference's collector.
 
+#![expect(clippy::disallowed_methods, reason = "what the system tells of the process is no file")]
+
 use std::fs;
 
 /// Memory, in bytes.

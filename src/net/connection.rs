@@ -24,7 +24,6 @@ use super::meter::ReadMeter;
 use super::words;
 use crate::logging::shown;
 use crate::request::client::Socket;
-use crate::request::outbox::Outbox;
 use crate::request::read::Read;
 use crate::request::reply::short_name;
 use crate::request::stats::Tally;
@@ -97,6 +96,7 @@ impl Connection {
 
     /// Serves the client until either side ends it.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        #[expect(clippy::disallowed_methods, reason = "deadlines of sockets are the runtime's timers")]
         let deadline = tokio::time::Instant::now() + self.shared.limits.sessionless;
         let end = tokio::select! {
             () = stop.cancelled() => None,
@@ -480,7 +480,7 @@ fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u8]) -> Resu
 
 /// Replies with an error and closes.
 fn refuse(client: &Client, xid: i32, zxid: Zxid, code: Code) {
-    let mut outbox: std::sync::MutexGuard<'_, Outbox> = client.outbox();
+    let mut outbox = client.outbox();
     outbox.reply(xid, zxid, |_| Err(code));
     outbox.close_after();
 }

@@ -1,6 +1,7 @@
 //! The text of a four-letter word: it goes out in pieces, as fast as the client reads them. A client that
 //! reads too slowly is given up; what has not been made yet then never is.
 
+#![expect(clippy::disallowed_methods, reason = "deadlines of sockets are the runtime's timers")]
 #![cfg_attr(
     not(test),
     deny(

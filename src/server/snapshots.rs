@@ -185,6 +185,7 @@ impl Job {
         let mut buffer = Vec::new();
         let mut nodes = 0;
         loop {
+            #[expect(clippy::disallowed_methods, reason = "how long to rest, and nothing that is kept")]
             let slice_began = Instant::now();
             buffer.clear();
             let written = cursor.slice(&self.state.tree(), SLICE_NODES, &mut |path, data, acl, stat| {
