@@ -381,7 +381,12 @@ impl Reading<'_> {
             let effect = keys::find(key).or_else(|| keys::find_property(key))?.effect;
             (effect != Effect::Now).then(|| WithoutEffect { key: key.to_owned(), effect })
         };
-        self.entries.effective().filter_map(|entry| of(&entry.key)).collect()
+        let of_file = self.entries.effective().filter_map(|entry| of(&entry.key));
+        let of_flag = |name: &str| {
+            let effect = keys::find_property(name)?.effect;
+            (effect != Effect::Now).then(|| WithoutEffect { key: format!("-D{name}"), effect })
+        };
+        of_file.chain(self.source.flags().into_iter().filter_map(of_flag)).collect()
     }
 }
 
