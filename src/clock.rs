@@ -1,4 +1,7 @@
-//! Time: the only place that asks the system for it.
+//! Time: where the system is asked for it.
+//!
+//! Whoever else asks says why with `#[expect(clippy::disallowed_methods)]`: timers of the runtime under deadlines
+//! of sockets, and measurements that decide nothing. Times of log lines are the subscriber's.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

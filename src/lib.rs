@@ -16,6 +16,8 @@
 //! - [`tools`]: what operators do with the files of a server that is not running.
 //! - [`server`]: puts it all together; the only room that knows everybody.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod admin;
 pub mod auth;
 pub mod cli;

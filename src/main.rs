@@ -76,7 +76,7 @@ fn run(launch: &Launch, config: Config) -> Result<(), ServerError> {
     tracing::info!("Oxkeeper {}, data in {}", env!("CARGO_PKG_VERSION"), config.data_dir.display());
     let server = Server::new(config)?;
     if let Launch::CheckConfig(file) = launch {
-        tracing::info!("{}: a server can start with it", file.display());
+        tracing::info!("{}: this configuration is valid", file.display());
         return Ok(());
     }
     server.run()

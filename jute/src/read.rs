@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use byteorder::{BigEndian, ByteOrder};
+
 /// Why bytes could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
@@ -98,7 +100,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`].
     pub fn int(&mut self) -> Result<i32, DecodeError> {
-        self.array().map(i32::from_be_bytes)
+        self.array::<4>().map(|bytes| BigEndian::read_i32(&bytes))
     }
 
     /// An 8-byte big-endian integer.
@@ -106,7 +108,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`].
     pub fn long(&mut self) -> Result<i64, DecodeError> {
-        self.array().map(i64::from_be_bytes)
+        self.array::<8>().map(|bytes| BigEndian::read_i64(&bytes))
     }
 
     /// One byte; anything but zero is true.

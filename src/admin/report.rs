@@ -320,6 +320,7 @@ pub trait Source {
 
 /// The pairs of `envi` for this process. Names are those of a Java process, because tools expect
 /// them; what does not exist here is `<NA>`. Reference: `Environment.list`.
+#[expect(clippy::disallowed_methods, reason = "what the system tells of the machine is no file")]
 pub fn environment() -> Vec<(String, String)> {
     let variable = |name| std::env::var(name).unwrap_or_else(|_| "<NA>".to_owned());
     let first_line = |path| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());

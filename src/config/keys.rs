@@ -96,9 +96,11 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name).or_else(|| KEYS.iter().find(|key| key.is_named(name)))
 }
 
-/// The row of a system property.
+/// The row of a system property: the exact name before a pattern.
 pub fn find_property(property: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.properties.contains(&property))
+    let matches = |name: &&str| name.strip_suffix('*').is_some_and(|prefix| property.starts_with(prefix));
+    let exact = KEYS.iter().find(|key| key.properties.contains(&property));
+    exact.or_else(|| KEYS.iter().find(|key| key.properties.iter().any(matches)))
 }
 
 #[cfg(test)]

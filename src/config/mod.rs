@@ -220,7 +220,7 @@ impl Config {
 /// A key that was set and does nothing in this version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithoutEffect {
-    /// The key as written.
+    /// The key as written, with `-D` before it where it is a flag.
     pub key: String,
     /// Why: [`keys::Effect::Later`] or [`keys::Effect::Java`].
     pub effect: keys::Effect,

@@ -1,5 +1,10 @@
 //! From settings to the fields of [`Config`], and the rules between fields.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the configuration says where the files of the server are; it is read before there is a disk"
+)]
+
 mod members;
 
 use std::collections::HashSet;
@@ -424,7 +429,12 @@ impl Reading<'_> {
             let effect = keys::find(key).or_else(|| keys::find_property(key))?.effect;
             (effect != Effect::Now).then(|| WithoutEffect { key: key.to_owned(), effect })
         };
-        self.entries.effective().filter_map(|entry| of(&entry.key)).collect()
+        let of_file = self.entries.effective().filter_map(|entry| of(&entry.key));
+        let of_flag = |name: &str| {
+            let effect = keys::find_property(name)?.effect;
+            (effect != Effect::Now).then(|| WithoutEffect { key: format!("-D{name}"), effect })
+        };
+        of_file.chain(self.source.flags().into_iter().filter_map(of_flag)).collect()
     }
 }
 

@@ -88,6 +88,14 @@ impl<'a> Source<'a> {
         source
     }
 
+    /// The `-D` flags that count, by name: those that the file does not replace.
+    pub(super) fn flags(&self) -> Vec<&str> {
+        let of_flags = self.system.values().filter(|setting| setting.line.is_none());
+        let mut names: Vec<_> = of_flags.map(|setting| setting.key.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
     fn remark_on_oddities(&mut self) {
         for entry in self.entries.replaced() {
             let Entry { line, key, .. } = entry;
@@ -100,6 +108,9 @@ impl<'a> Source<'a> {
                 self.file
             ));
         }
+        let is_ours = |name: &&str| name.starts_with("zookeeper.") && keys::find_property(name).is_none();
+        let unknown: Vec<_> = self.flags().into_iter().filter(is_ours).map(str::to_owned).collect();
+        self.warnings.extend(unknown.into_iter().map(|name| format!("-D{name} is not a known property")));
     }
 
     /// An error about the file as a whole, or about a key it lacks.

@@ -144,6 +144,27 @@ fn unknown_and_ineffective_keys_are_listed() {
 }
 
 #[test]
+fn flags_without_effect_are_named_too() {
+    let environment = Environment {
+        jvmflags: "-Dzookeeper.ssl.clientAuth=need -Dzookeeper.watchManagerName=X -Dzookeeper.skipAcl=yes \
+                   -Djava.io.tmpdir=/x -Dzookeeper.skipACL=no -Dzookeeper.ssl.protocol=TLSv1.3"
+            .into(),
+        ..Environment::default()
+    };
+    let text = format!("{SMALLEST}ssl.protocol=TLSv1.2\n");
+    let config = Config::parse("zoo.cfg", text.as_bytes(), &environment).unwrap();
+    assert_eq!(
+        config.remarks(),
+        [
+            "-Dzookeeper.skipAcl is not a known property",
+            "ssl.protocol is read but has no effect in this version",
+            "-Dzookeeper.ssl.clientAuth is read but has no effect in this version",
+            "-Dzookeeper.watchManagerName tunes the Java server and has nothing to act on here",
+        ]
+    );
+}
+
+#[test]
 fn flags_of_the_environment_are_honoured() {
     let environment = Environment {
         jvmflags: "-Xmx512m -Djute.maxbuffer=2000000 -Dzookeeper.skipACL=yes -Dreadonlymode.enabled=true"

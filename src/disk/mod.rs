@@ -2,7 +2,8 @@
 //!
 //! [`Disk`] and [`DiskFile`] are small enough to fake in a page: a simulated disk keeps a written and
 //! a durable image of each file and directory, and decides at a crash which unsynced parts survive.
-//! Log, snapshots, epoch files and `myid` all go through here, so every error names its path.
+//! Log, snapshots and epoch files go through here, so every error names its path. The configuration and
+//! `myid` do not: they are read before there is a server. `clippy.toml` lists what goes around this door.
 //!
 //! What the trait promises: nothing is durable before a `sync` of it returned, and a name (created,
 //! renamed or removed) is durable only after [`Disk::sync_dir`] of its directory.

@@ -1,5 +1,7 @@
 //! The disk of the operating system.
 
+#![expect(clippy::disallowed_methods, reason = "this is the door")]
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::ops::Range;

@@ -82,7 +82,7 @@ impl Queue {
             let mut notes = Vec::new();
             if dropped > 0 {
                 let text = format!(
-                    "{} lines of this log were dropped here: its reader is too slow, or its disk full",
+                    "dropped {} log lines: standard output was not read in time, or could not be written",
                     grouped(dropped)
                 );
                 append(&mut notes, stamped(Level::WARN, &text).as_bytes());
@@ -250,7 +250,7 @@ mod tests {
         let kept = text.lines().filter(|line| line.starts_with('x')).count();
         let told: usize = text
             .lines()
-            .filter_map(|line| line.split_once(" WARN ")?.1.split_once(" lines of this log were dropped"))
+            .filter_map(|line| line.split_once(" WARN dropped ")?.1.split_once(" log lines: "))
             .map(|(count, _)| count.replace(',', "").parse::<usize>().unwrap())
             .sum();
         assert!(told > 0);
@@ -281,7 +281,7 @@ mod tests {
         });
         let text = rest_of(reader);
         assert!(text.starts_with("two\n"), "{text}");
-        assert!(text.contains(" WARN 1 lines of this log were dropped"), "{text}");
+        assert!(text.contains(" WARN dropped 1 log lines: "), "{text}");
     }
 
     #[test]

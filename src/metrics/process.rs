@@ -1,5 +1,7 @@
 //! Figures of this process, from `/proc`. What cannot be read is 0, as in the reference's collector.
 
+#![expect(clippy::disallowed_methods, reason = "what the system tells of the process is no file")]
+
 use std::fs;
 
 /// Memory, in bytes.
@@ -26,18 +28,23 @@ impl Memory {
         let group =
             fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
         Self {
-            resident_bytes: resident * PAGE_BYTES,
-            virtual_bytes: all * PAGE_BYTES,
+            resident_bytes: resident * page_bytes(),
+            virtual_bytes: all * page_bytes(),
             limit_bytes: group.unwrap_or(u64::MAX).min(machine("MemTotal:")),
             available_bytes: machine("MemAvailable:"),
         }
     }
 }
 
-/// Size of a page on the platforms we run on.
-const PAGE_BYTES: u64 = 4096;
-/// Ticks of `/proc` times per second: constant on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Size of a page: 4 KiB, or 16 or 64 on some arm64 systems.
+fn page_bytes() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// Ticks in a second of the times in `/proc`.
+fn ticks_per_second() -> f64 {
+    rustix::param::clock_ticks_per_second() as f64
+}
 
 fn kib_field(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -59,7 +66,7 @@ pub fn max_file_descriptors() -> i64 {
 /// Processor time used, in seconds.
 pub fn cpu_seconds() -> f64 {
     // After the closing parenthesis of the name, user and system time are fields 12 and 13.
-    (stat_field(11) + stat_field(12)) / TICKS_PER_SECOND
+    (stat_field(11) + stat_field(12)) / ticks_per_second()
 }
 
 /// When the process started, in seconds since 1970.
@@ -67,7 +74,7 @@ pub fn start_time_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let boot =
         stat.lines().find_map(|line| line.strip_prefix("btime ")).and_then(|text| text.trim().parse().ok());
-    boot.unwrap_or(0.0) + stat_field(19) / TICKS_PER_SECOND
+    boot.unwrap_or(0.0) + stat_field(19) / ticks_per_second()
 }
 
 /// Threads there are.
@@ -119,5 +126,15 @@ mod tests {
         assert!(open_file_descriptors() > 0 && open_file_descriptors() <= max_file_descriptors());
         assert!(threads() > 0);
         assert!(start_time_seconds() > 1_500_000_000.0);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_counted_in_the_pages_of_this_machine() {
+        // The same figure, which this file gives in KiB.
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let expected = kib_field(&status, "VmSize:") * 1024;
+        let found = Memory::of_this_process().virtual_bytes;
+        assert!(found > expected / 2 && found < expected * 2, "{found} bytes, and {expected} in status");
     }
 }

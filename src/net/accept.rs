@@ -123,9 +123,16 @@ impl Acceptor {
         let over_total = self.limits.total > 0 && self.shared.state.client_count() >= self.limits.total;
         if over_total || !self.enter(address) {
             self.shared.metrics.connection_rejected.increment();
-            let limit = if over_total { "maxCnxns" } else { "maxClientCnxns" };
-            let most = if over_total { self.limits.total } else { self.limits.per_address };
-            tracing::warn!(%peer, "connection refused: there are {most} already, and {limit} allows no more");
+            if over_total {
+                let most = self.limits.total;
+                tracing::warn!(%peer, "connection refused: the server has {most} connections, the most that maxCnxns allows");
+            } else {
+                let most = self.limits.per_address;
+                tracing::warn!(
+                    %peer,
+                    "connection refused: this address has {most} connections, the most that maxClientCnxns allows"
+                );
+            }
             return;
         }
         let tuned = stream.set_nodelay(true);

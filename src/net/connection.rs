@@ -39,6 +39,7 @@ impl Connection {
 
     /// Serves the client until either side ends it.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        #[expect(clippy::disallowed_methods, reason = "deadlines of sockets are the runtime's timers")]
         let deadline = tokio::time::Instant::now() + self.shared.limits.sessionless;
         let end = tokio::select! {
             () = stop.cancelled() => None,

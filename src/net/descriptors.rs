@@ -37,7 +37,9 @@ impl Descriptors {
         match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
             Ok(()) => Self { limit: maximum },
             Err(error) => {
-                tracing::warn!(%error, "cannot raise the limit of open files (ulimit -n)");
+                tracing::warn!(
+                    "cannot raise the soft limit of open files (ulimit -n) to the hard one: {error}"
+                );
                 Self { limit: current }
             }
         }

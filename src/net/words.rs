@@ -1,6 +1,7 @@
 //! The text of a four-letter word: it goes out in pieces, as fast as the client reads them. A client that
 //! reads too slowly is given up; what has not been made yet then never is.
 
+#![expect(clippy::disallowed_methods, reason = "deadlines of sockets are the runtime's timers")]
 #![cfg_attr(
     not(test),
     deny(
@@ -82,7 +83,9 @@ pub(super) async fn answer(
             Ok(permit) => turn = permit.ok(),
             Err(_) => {
                 let name = String::from_utf8_lossy(&word);
-                let text = format!("{name} is not executed because {HEAVY_MAX} like it are; ask again.\n");
+                let text = format!(
+                    "{name} is not executed because {HEAVY_MAX} such commands are running; try again.\n"
+                );
                 write_all(text.as_bytes(), &mut poll_write).await?;
                 return Ok(text.len());
             }

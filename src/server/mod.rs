@@ -1,6 +1,7 @@
 //! Assembly: builds the rooms from a configuration, connects them, starts and stops them. The only
 //! place that knows everybody.
 
+mod address;
 mod error;
 #[cfg(test)]
 mod fuzzy_snapshot_test;
@@ -9,7 +10,7 @@ mod report;
 mod walks;
 
 use std::mem::ManuallyDrop;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::error::ServerError;
 pub use self::loading::store_options;
 
+use self::address::resolve;
 use self::report::{Reporter, Words};
 use crate::admin::metrics_http;
 use crate::auth::{self, Auth, digest};
@@ -238,15 +240,6 @@ async fn listen(config: &Config) -> Result<Listeners, ServerError> {
         listeners.metrics = Some(bound);
     }
     Ok(listeners)
-}
-
-/// The address to bind to: without a host, every interface of both families.
-fn resolve(host: Option<&str>, port: u16) -> std::io::Result<SocketAddr> {
-    let Some(host) = host else { return Ok(SocketAddr::from(([0; 16], port))) };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    (host, port).to_socket_addrs()?.next().ok_or_else(|| {
-        std::io::Error::new(std::io::ErrorKind::AddrNotAvailable, format!("{host} has no address"))
-    })
 }
 
 /// Serves until told to stop.

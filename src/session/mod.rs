@@ -336,7 +336,7 @@ mod tests {
         let mut sessions = Sessions::new(2000, 1, 0);
         sessions.restore(SessionId(7), 4000, 1);
         sessions.track(SessionId(8), 4000, 1);
-        assert_eq!(sessions.committed(), [(SessionId(7), 4000)]);
+        assert_eq!(sessions.committed(), [SessionId(7)]);
         assert_eq!(expire(&mut sessions, 6000), [SessionId(7), SessionId(8)]);
     }
 

@@ -1,6 +1,8 @@
 //! The part of reading that is about ensembles: server lines, the dynamic file, `myid`, and the rules
 //! that tie them to the rest.
 
+#![expect(clippy::disallowed_methods, reason = "as in read.rs")]
+
 use std::path::Path;
 
 use super::{Reading, Result, syntax};
