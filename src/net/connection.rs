@@ -19,8 +19,8 @@ use crate::runtime::outbox::Closing;
 
 /// Time between two looks whether the server has memory again.
 const MEMORY_RETRY: Duration = Duration::from_millis(20);
-/// How long a connection waits for the server to have memory.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection waits for the server to have memory, in milliseconds.
+const MEMORY_PATIENCE_MS: i64 = 10_000;
 
 /// A connection's task.
 pub(super) struct Connection {
@@ -82,22 +82,22 @@ impl Connection {
 
     /// Serves until the phase is `done`, or the connection has ended; waits where the server lacks memory.
     async fn serve_until(&mut self, done: impl Fn(Phase) -> bool) -> Result<Pause, End> {
-        let mut lacks_since: Option<tokio::time::Instant> = None;
+        // Since when it waits, and how many frames had been served then.
+        let mut waits: Option<(i64, u64)> = None;
         loop {
             let pause = poll_fn(|cx| self.pump.poll_until(cx, &done)).await?;
             if pause != Pause::NoMemory {
                 return Ok(pause);
             }
-            let now = tokio::time::Instant::now();
-            // Whoever was served in between begins to wait anew.
-            let since = *lacks_since.get_or_insert(now);
-            if now - since > MEMORY_PATIENCE * 2 {
-                lacks_since = None;
-            } else if now - since > MEMORY_PATIENCE {
+            let now_ms = self.shared.clock.now_ms();
+            let served = self.pump.protocol.served();
+            let (since_ms, _) = *waits.take_if(|(_, then)| *then == served).get_or_insert((now_ms, served));
+            waits = Some((since_ms, served));
+            if now_ms - since_ms > MEMORY_PATIENCE_MS {
                 return Err(End::Refused(
-                    "the server holds as much for its clients as oxkeeper.clientMemoryBytes allows, for a long \
-                     time"
-                    .into(),
+                    "the server holds as much for its clients as oxkeeper.clientMemoryBytes allows, and has for \
+                     10 s"
+                        .into(),
                 ));
             }
             tokio::time::sleep(MEMORY_RETRY).await;

@@ -82,6 +82,8 @@ pub struct Protocol {
     is_blocked: bool,
     /// What the budget knows of it, in bytes.
     held_bytes: usize,
+    /// Frames that were served.
+    served: u64,
 }
 
 impl Protocol {
@@ -99,6 +101,7 @@ impl Protocol {
             knows_read_only: true,
             is_blocked: false,
             held_bytes: 0,
+            served: 0,
         }
     }
 
@@ -117,6 +120,12 @@ impl Protocol {
     /// Where bytes that come in go.
     pub const fn input(&mut self) -> &mut Input {
         &mut self.input
+    }
+
+    /// How many frames were served so far.
+    #[must_use]
+    pub const fn served(&self) -> u64 {
+        self.served
     }
 
     /// Where it stands.
@@ -289,6 +298,7 @@ impl Protocol {
         let mut turn = Turn::new(&self.shared, unsent);
         let outcome = self.serve_frames(&mut turn);
         let Turn { received, immediate, received_bytes, tally, .. } = turn;
+        self.served += u64::from(received);
         if received > 0 {
             self.count_received(received.into(), received_bytes);
             self.shared.state.stats.count_replies(tally);

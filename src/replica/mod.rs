@@ -171,7 +171,7 @@ impl Replica {
     /// Whether a further batch is waiting.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
-        !self.is_full && !(self.arrived.is_empty() && self.ending.is_empty())
+        !self.is_full && self.backlog() > 0
     }
 
     /// Requests that wait to be prepared.

@@ -3,14 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 
+use jute::OpCode;
 use jute::txn::TxnEntry;
-use jute::{OpCode, SessionId, Zxid};
 
 use crate::request::read::{Read, WatchAccess};
 use crate::request::replies::Replies;
 use crate::sim::server::history::{History, Item};
 use crate::sim::server::machine::REQUEST_OPTIONS;
-use crate::sim::server::requests::Asked;
 use crate::tree::{Identities, OwnerRules, Tree};
 use crate::watch::Watches;
 
@@ -31,13 +30,13 @@ impl WatchAccess for Unheard {
 }
 
 pub(super) fn check(history: &History, logged: &[TxnEntry]) {
-    let mut reads: Vec<(Zxid, SessionId, i32, &Asked, i32, &[u8])> = Vec::new();
+    let mut reads = Vec::new();
     for stream in &history.streams {
         for item in &stream.items {
             if let Item::Reply { xid, asked, zxid, err, body } = item
                 && is_judged(asked.op)
             {
-                reads.push((*zxid, stream.session, *xid, asked, *err, body));
+                reads.push((*zxid, stream.session, *xid, asked, *err, body.as_slice()));
             }
         }
     }
