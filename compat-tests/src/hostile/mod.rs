@@ -27,6 +27,8 @@ use crate::wire::{Body, Client, op, request};
 
 /// Memory an attack may cost while it lasts, in bytes.
 pub const MEMORY_MAX: u64 = 64 << 20;
+/// Memory that any number of hostile clients may cost together, in bytes: half of a small machine.
+pub const MEMORY_OF_ALL_MAX: u64 = 256 << 20;
 /// Memory above idle that may be left of it. Allocators keep some.
 const LEFT_MAX: u64 = 32 << 20;
 /// Time in which the memory comes back.

@@ -123,7 +123,11 @@ impl Polite {
 }
 
 impl Drop for Polite {
+    /// Where an attack itself fails, it tells what the polite client saw of it.
     fn drop(&mut self) {
+        if self.thread.is_some() && !self.stop.load(Ordering::Relaxed) {
+            super::say(&format!("hostile: the attack failed; polite: {}", self.figures()));
+        }
         self.stop.store(true, Ordering::Relaxed);
     }
 }

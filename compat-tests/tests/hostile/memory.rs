@@ -6,7 +6,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use compat_tests::hostile::{Arena, MEMORY_MAX, Trial, eventually, mntr, raise_descriptors, scale};
+use compat_tests::hostile::{
+    Arena, MEMORY_MAX, MEMORY_OF_ALL_MAX, Trial, eventually, mntr, raise_descriptors, scale,
+};
 use compat_tests::server::Options;
 use compat_tests::wire::{Body, Client, framed, op, request};
 
@@ -85,7 +87,7 @@ fn many_clients_that_do_not_read_share_one_bound() -> Result<()> {
     ensure!(back.call(1, op::CLOSE_SESSION, &Body::new())?.err == 0, "a session could not end");
     std::thread::sleep(STAYS);
     drop(clients);
-    trial.end_within(3 * MEMORY_MAX).map(drop)
+    trial.end_within(MEMORY_OF_ALL_MAX).map(drop)
 }
 
 /// Large writes of many clients, all on their way at once.
@@ -102,7 +104,7 @@ fn waiting_requests_share_one_bound() -> Result<()> {
     });
     std::thread::sleep(STAYS);
     drop(clients);
-    trial.end_within(3 * MEMORY_MAX).map(drop)
+    trial.end_within(MEMORY_OF_ALL_MAX).map(drop)
 }
 
 /// Frames of which the last byte never comes, from clients that nobody knows yet.
@@ -121,7 +123,7 @@ fn half_sent_frames_share_one_bound() -> Result<()> {
     }
     std::thread::sleep(STAYS);
     drop(streams);
-    trial.end_within(3 * MEMORY_MAX).map(drop)
+    trial.end_within(MEMORY_OF_ALL_MAX).map(drop)
 }
 
 /// F1: 60 multiReads with 64 such reads each took 1.7 GiB.
