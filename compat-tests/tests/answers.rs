@@ -266,48 +266,6 @@ fn an_address_with_a_scope_is_listened_on() -> Result<()> {
     })
 }
 
-/// E7. The counters of the response cache stood still.
-#[test]
-fn repeated_reads_are_counted_as_hits_of_the_response_cache() -> Result<()> {
-    if !runs()? {
-        return Ok(());
-    }
-    side_by_side(&case("cache", "counters of the response cache"), &Options::default(), |server| {
-        let mut client = connect(server)?;
-        let mut transcript = String::new();
-        let mut say = |server: &Server, label: &str| -> Result<()> {
-            let counters = mntr(server, &["zk_response_packet_"])?;
-            transcript.push_str(&format!("{label}:\n{counters}"));
-            Ok(())
-        };
-        say(server, "at first")?;
-        client.call(1, op::CREATE, &Body::create("/x", b"data", 0))?;
-        for n in 0..10 {
-            client.call(n, op::GET_DATA, &Body::path_and_watch("/x", false))?;
-        }
-        say(server, "ten reads")?;
-        client.call(1, op::SET_DATA, &Body::set_data("/x", b"more", -1))?;
-        for n in 0..3 {
-            client.call(n, op::GET_DATA, &Body::path_and_watch("/x", true))?;
-        }
-        client.call(1, op::GET_DATA, &Body::path_and_watch("/none", false))?;
-        say(server, "three more after a write, and one of nothing")?;
-        for n in 0..4 {
-            client.call(n, op::GET_CHILDREN, &Body::path_and_watch("/", false))?;
-        }
-        for n in 0..3 {
-            client.call(n, op::GET_CHILDREN2, &Body::path_and_watch("/", false))?;
-        }
-        say(server, "children")?;
-        client.call(1, op::CREATE, &Body::create("/y", b"", 0))?;
-        for n in 0..2 {
-            client.call(n, op::GET_CHILDREN2, &Body::path_and_watch("/", false))?;
-        }
-        say(server, "children after a write")?;
-        Ok(transcript)
-    })
-}
-
 /// E8. After a clean stop a log directory held files without a transaction: 64 MiB in each backup.
 #[test]
 fn a_clean_stop_leaves_only_what_holds_transactions() -> Result<()> {

@@ -320,6 +320,7 @@ impl Protocol {
         let limits = &shared.limits;
         let mut tree = None;
         let meter = ReadMeter::default();
+        self.is_blocked = false;
         while !self.is_busy() && !client.is_ended() && turn.has_room(&client, limits.unsent_bytes_max) {
             let frame = match self.input.peek_frame(limits.frame_bytes_max) {
                 Frame::Partial => break,
