@@ -58,6 +58,13 @@ create, set_data = lambda path: [6 << 2, 18, 5, 0, path, 1, 0, 0], [6 << 2, 18, 
 quota = [0] + create(7) + create(8) + create(9) + create(1) + set_data + [2 << 2] + create(2)
 write("frames", "usage_at_the_largest_number", bytes(quota))
 
+# A reply that waits for the client, and a second one that the writer could send when there is room again.
+unread, turn = 0x80, 2 << 2
+stuck = [0, 6 << 2 | unread, 18, 5, 0, 1, 1, 0, 0, turn | unread, 6 << 2 | unread, 42, 5, 0, 2, 1, 0, 0, turn]
+write("frames", "reply_behind_one_that_is_stuck", bytes(stuck))
+tight = [0x80, 6 << 2 | unread] + stuck[2:10] + [6 << 2 | unread, 1, 1, 6 << 2 | unread, 25, 1] + stuck[10:]
+write("frames", "reply_behind_one_that_is_stuck_and_tight_bounds", bytes(tight))
+
 # Logs: every captured transaction, alone and all in one file.
 everything = b""
 for name, data in captures("txns.txt"):

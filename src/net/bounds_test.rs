@@ -5,7 +5,7 @@ use std::time::Duration;
 use jute::{Code, SessionId};
 
 use super::Limits;
-use super::testing::{Peer, Server, Setup, ask, first_frame};
+use super::testing::{Ask, Peer, Server, Setup, ask, first_frame};
 use crate::request::Options;
 use crate::request::read::WATCH_BYTES_MAX;
 use crate::request::testing::OPTIONS;
@@ -31,14 +31,14 @@ fn server() -> Server {
     server_with(Budget::unlimited())
 }
 
-fn send_all(peer: &mut Peer, asked: impl IntoIterator<Item = super::testing::Ask>) {
+fn send_all(peer: &mut Peer, asked: impl IntoIterator<Item = Ask>) {
     for asked in asked {
         peer.send(asked);
     }
     peer.serve();
 }
 
-fn creations(count: usize, data_bytes: usize) -> impl Iterator<Item = super::testing::Ask> {
+fn creations(count: usize, data_bytes: usize) -> impl Iterator<Item = Ask> {
     (0..count).map(move |number| ask::create(&format!("/{number}"), &vec![b'x'; data_bytes]))
 }
 

@@ -79,7 +79,7 @@ impl Replica {
             tracing::warn!(peer = %host.peer(connection), session = %id, "wrong password for session");
         }
         let timeout = self.grant(request.time_out);
-        let handle = sessions.reopen(id, timeout, now.monotonic_ms).filter(|_| knows_password);
+        let handle = if knows_password { sessions.reopen(id, timeout, now.monotonic_ms) } else { None };
         match handle {
             Some(handle) => {
                 host.bind(connection, handle);

@@ -164,10 +164,10 @@ impl Server {
         self.serve(who);
     }
 
-    /// Whether the client reads what it is sent from now on.
-    pub(crate) fn set_reads(&mut self, who: usize, reads: bool) {
+    /// Whether the client reads what it is sent from now on. The connection has not noticed yet: the writer may be
+    /// the first to use the room.
+    pub(crate) fn set_reads(&self, who: usize, reads: bool) {
         self.connections[who].set_reads(reads);
-        self.serve(who);
     }
 
     /// The connection has its turn; the writer has one if a session is waited for, or much else.
@@ -238,6 +238,7 @@ impl Server {
     pub(crate) fn check_end(mut self) {
         let state = self.shared.state.clone();
         (0..CONNECTIONS).for_each(|who| self.set_reads(who, true));
+        self.turn();
         let mut turns = 0;
         while state.budget.waiting() > 0 || self.connections.iter().any(Connection::may_go_on) {
             self.turn();
