@@ -25,7 +25,11 @@ fn a_wrong_password_reopens_nothing_and_the_connection_ends() {
     let session = owner.session();
     let mut thief = server.dial();
     let passwd = Some(vec![0; 16]);
-    server.greet(&mut thief, ConnectRequest { passwd, ..first_frame(session) });
+    let handle = owner.client.session().unwrap().clone();
+    let before = (handle.timeout_ms(), handle.deadline_ms());
+    server.pass(100, &mut []);
+    server.greet(&mut thief, ConnectRequest { passwd, time_out: i32::MAX, ..first_frame(session) });
+    assert_eq!((handle.timeout_ms(), handle.deadline_ms()), before, "it renews nothing");
     let greeting = thief.greeting.clone().unwrap();
     assert_eq!((greeting.session_id, greeting.time_out), (SessionId::NONE, 0));
     assert_eq!(greeting.passwd, Some(vec![0; 16]));
