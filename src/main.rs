@@ -1,7 +1,8 @@
 //! The server's binary: arguments, configuration, server, exit code.
 
 use std::io::{BufWriter, Write};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use oxkeeper::cli::{Cli, Launch};
@@ -10,16 +11,12 @@ use oxkeeper::logging;
 use oxkeeper::server::{Server, ServerError, store_options};
 use oxkeeper::tools::{ToolError, doctor};
 
-/// The system's allocator keeps what a burst of large replies took; this one gives it back within seconds.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let launch = Cli::parse().launch().unwrap_or_else(|error| error.exit());
     match &launch {
         Launch::Tool(tool) => return run_tool(|out| tool.run(out)),
         Launch::Doctor { .. } => return run_tool(|out| examine(&launch, out)),
-        _ => {}
+        _ => give_memory_back(),
     }
     // Until the last line: dropped, it waits for what was logged.
     let _log = match logging::start() {
@@ -46,6 +43,22 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Starts the program anew, in the same process, with settings under which glibc gives freed memory back to the
+/// system: it reads them when a process starts, and otherwise keeps tens of megabytes of what one burst of large
+/// replies took. Where that does not work the server runs without.
+fn give_memory_back() {
+    const SETTINGS: [(&str, &str); 2] =
+        [("MALLOC_MMAP_THRESHOLD_", "131072"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
+    let is_set = |(name, _): &(&str, &str)| std::env::var_os(name).is_some();
+    let mut arguments = std::env::args_os();
+    let (false, Some(name), Ok(program)) =
+        (SETTINGS.iter().any(is_set), arguments.next(), std::env::current_exe())
+    else {
+        return;
+    };
+    let _only_if_it_failed = Command::new(program).arg0(name).args(arguments).envs(SETTINGS).exec();
 }
 
 /// What it finds goes to standard output, what keeps it from its work to standard error.
