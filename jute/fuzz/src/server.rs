@@ -69,9 +69,10 @@ impl Commands for NoWords {
     fn extra_bytes(&self, _word: [u8; 4]) -> usize {
         0
     }
-    fn answer(&self, _word: [u8; 4], _extra: &[u8]) -> Vec<u8> {
-        Vec::new()
+    fn is_heavy(&self, _word: [u8; 4]) -> bool {
+        false
     }
+    fn answer(&self, _word: [u8; 4], _extra: &[u8], _send: &mut dyn FnMut(Vec<u8>) -> bool) {}
 }
 
 struct NoSnapshots;
