@@ -1,11 +1,14 @@
 //! What a connection can make the server hold: one test for each bound in the table of `net`.
 
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jute::{Code, SessionId};
 
 use super::Limits;
+use super::pump::{Pause, Pump};
 use super::testing::{Ask, Peer, Server, Setup, ask, first_frame};
+use super::transport::Stream;
 use crate::request::Options;
 use crate::request::read::WATCH_BYTES_MAX;
 use crate::request::testing::OPTIONS;
@@ -316,4 +319,39 @@ fn what_connections_held_is_given_back_when_they_go() {
     peers.iter_mut().for_each(Peer::hang_up);
     server.turn();
     assert_eq!((server.state().budget.bytes(), server.state().budget.waiting()), (0, 0));
+}
+
+/// What a client has sent and nobody has read.
+struct Sent(Vec<u8>);
+
+impl Stream for Sent {
+    fn poll_read(&mut self, _cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<std::io::Result<usize>> {
+        let count = self.0.len();
+        buffer.append(&mut self.0);
+        if count > 0 { Poll::Ready(Ok(count)) } else { Poll::Pending }
+    }
+    fn try_write(&self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+    fn poll_write_ready(&self, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn has_unread(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+/// It was not read any more, and nobody looked at it again when there was memory.
+#[test]
+fn a_large_frame_that_waits_for_memory_is_looked_at_again() {
+    let mut server = server_with(Budget::new(BUDGET, None));
+    let mut beginning = 100_000_u32.to_be_bytes().to_vec();
+    beginning.resize(20_000, 0);
+    let mut pump = Pump::new(server.connect().protocol, Sent(beginning));
+    let mut poll = || pump.poll_until(&mut Context::from_waker(Waker::noop()), &|_| false);
+    server.state().budget.hold(BUDGET as i64);
+    assert!(matches!(poll(), Poll::Ready(Ok(Pause::NoMemory))));
+    assert!(matches!(poll(), Poll::Ready(Ok(Pause::NoMemory))), "as often as it is asked");
+    server.state().budget.hold(-(BUDGET as i64));
+    assert!(poll().is_pending());
 }

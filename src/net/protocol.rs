@@ -142,10 +142,25 @@ impl Protocol {
     /// Whether more input is wanted, while so many bytes of output are unsent.
     #[must_use]
     pub fn may_read(&self, unsent: usize) -> bool {
+        self.wants_input(unsent) && !self.lacks_memory_for_input()
+    }
+
+    /// Whether more input would be wanted, did the server not hold as much for its clients as it may.
+    #[must_use]
+    pub fn waits_for_memory(&self, unsent: usize) -> bool {
+        self.wants_input(unsent) && self.lacks_memory_for_input()
+    }
+
+    fn wants_input(&self, unsent: usize) -> bool {
         matches!(self.phase, Phase::New | Phase::Open)
             && !self.is_busy()
             && unsent < self.shared.limits.unsent_bytes_max
-            && (self.input.unread().len() <= SMALL_BYTES || !self.lacks_memory(self.input.unread().len()))
+    }
+
+    /// A large frame of which a part is there waits for memory; small ones come in whole.
+    fn lacks_memory_for_input(&self) -> bool {
+        let held = self.input.unread().len();
+        held > SMALL_BYTES && self.lacks_memory(held)
     }
 
     /// Whether it waits for answers of the writer, and not for its socket.

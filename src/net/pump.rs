@@ -94,6 +94,9 @@ impl<S: Stream> Pump<S> {
             if self.protocol.client().is_asked_to_listen() {
                 self.listen();
             }
+            if self.protocol.waits_for_memory(self.unsent()) {
+                return Poll::Ready(Ok(Pause::NoMemory));
+            }
             if self.protocol.awaits_writer(self.unsent()) {
                 // Looked at again after asking to be woken: what it waits for may have come in between.
                 self.protocol.client().outbox().require_wake();
