@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Where time comes from. The pure rooms are told; only drivers ask.
+/// Where time comes from. Pure modules are told the time; only drivers ask.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Milliseconds of a clock that never goes back. What it counts from is the machine's start, so that
     /// session ids of a restarted server differ (reference: `Time.currentElapsedTime`).

@@ -14,7 +14,7 @@
 //! - [`net`]: clients' connections. [`admin`]: operators' questions.
 //! - [`config`], [`cli`]: what was asked for.
 //! - [`tools`]: what operators do with the files of a server that is not running.
-//! - [`server`]: puts it all together; the only room that knows everybody.
+//! - [`server`]: puts it all together; the only module that knows all of them.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -1,6 +1,6 @@
 //! Every metric name, once.
 //!
-//! [`Metrics`] holds the counters and summaries of the reference as typed handles: a room that
+//! [`Metrics`] holds the counters and summaries of the reference as typed handles: a module that
 //! measures something names the field, and a counter is one relaxed atomic addition.
 //! [`Gauges`] are read from the server at the moment somebody asks. Both go out twice:
 //! [`Metrics::mntr_entries`] for `mntr`, and [`prometheus`] for a scrape.

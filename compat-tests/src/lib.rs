@@ -1,4 +1,4 @@
-//! The jury: Apache ZooKeeper and Oxkeeper run side by side and are asked the same questions.
+//! The compatibility suites: Apache ZooKeeper and Oxkeeper run side by side and are asked the same questions.
 //!
 //! A test starts both servers on loopback, runs one client program against each, and compares
 //! what the program printed. Nothing here is shared with the server's own code: the small wire

@@ -2,7 +2,7 @@
 //!
 //! `zoo.cfg`, `-D` flags and the environment become one immutable [`Config`]; a bad value becomes one
 //! [`ConfigError`] that names file, line and key. Nothing here acts on a setting: `server.rs` copies
-//! the fields into each room's own options.
+//! the fields into each module's own options.
 //!
 //! - [`properties`]: the syntax, with line numbers.
 //! - [`keys`]: every key, one row each.

@@ -1,5 +1,5 @@
-//! Assembly: builds the rooms from a configuration, connects them, starts and stops them. The only
-//! place that knows everybody.
+//! Assembly: builds the modules from a configuration, connects them, starts and stops them. The only
+//! place that knows all of them.
 
 mod address;
 mod error;

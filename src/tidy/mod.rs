@@ -1,4 +1,4 @@
-//! Style as a test: the arrows between rooms, where unsafe may be, leftovers, and the length of files.
+//! Style as a test: the arrows between modules, where unsafe may be, leftovers, and the length of files.
 
 mod imports;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which rooms each room may use besides `jute`: rooms above it. `docs/ARCHITECTURE.md` draws this table.
+/// Which modules each module may use besides `jute`: modules above it. `docs/ARCHITECTURE.md` draws this table.
 const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("disk", &[]),
@@ -84,7 +84,7 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
-fn room_of(file: &str) -> &str {
+fn module_of(file: &str) -> &str {
     file.split(['/', '.']).next().unwrap_or_default()
 }
 
@@ -100,31 +100,31 @@ fn uses() -> Vec<(String, BTreeSet<Vec<String>>)> {
 }
 
 #[test]
-fn rooms_use_only_the_rooms_they_may() {
-    let rooms: Vec<_> = ARROWS.iter().map(|(room, _)| *room).collect();
+fn modules_use_only_the_modules_they_may() {
+    let modules: Vec<_> = ARROWS.iter().map(|(module, _)| *module).collect();
     for (file, used) in uses() {
-        let room = room_of(&file);
-        if matches!(room, "lib" | "main" | "tidy") {
+        let module = module_of(&file);
+        if matches!(module, "lib" | "main" | "tidy") {
             continue;
         }
-        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
-            panic!("src/{file}: the room {room} is not in the table of arrows; add it");
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == module) else {
+            panic!("src/{file}: the module {module} is not in the table of arrows; add it");
         };
         for path in &used {
             let [root, other, ..] = &path[..] else { continue };
-            let fits = other == room || allowed.contains(&other.as_str());
-            let is_room = root == "crate" && rooms.contains(&other.as_str());
-            assert!(fits || !is_room, "src/{file}: {room} may not use {}", path[1..].join("::"));
+            let fits = other == module || allowed.contains(&other.as_str());
+            let is_room = root == "crate" && modules.contains(&other.as_str());
+            assert!(fits || !is_room, "src/{file}: {module} may not use {}", path[1..].join("::"));
         }
     }
 }
 
 #[test]
 fn arrows_point_only_upwards() {
-    for (index, (room, allowed)) in ARROWS.iter().enumerate() {
+    for (index, (module, allowed)) in ARROWS.iter().enumerate() {
         for other in *allowed {
             let above = ARROWS[..index].iter().any(|(name, _)| name == other);
-            assert!(above, "{room} may not use {other}, which does not stand above it");
+            assert!(above, "{module} may not use {other}, which does not stand above it");
         }
     }
 }
@@ -133,8 +133,12 @@ fn arrows_point_only_upwards() {
 fn foreign_crates_stay_where_they_belong() {
     for (file, used) in uses() {
         for path in &used {
-            let Some((name, rooms)) = CRATES.iter().find(|(name, _)| *name == path[0]) else { continue };
-            assert!(rooms.contains(&room_of(&file)), "src/{file}: {name} belongs into {}", rooms.join(", "));
+            let Some((name, modules)) = CRATES.iter().find(|(name, _)| *name == path[0]) else { continue };
+            assert!(
+                modules.contains(&module_of(&file)),
+                "src/{file}: {name} belongs into {}",
+                modules.join(", ")
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs the whole jury and writes `docs/compatibility.md`.
+//! Runs every compatibility suite and writes `docs/compatibility.md`.
 //!
 //! `report [short|both|long]` says how much of Kafka, HBase and Solr is run; without it `long`. Fails,
 //! after writing, if a test failed.
