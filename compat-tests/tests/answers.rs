@@ -287,13 +287,17 @@ fn a_clean_stop_leaves_only_what_holds_transactions() -> Result<()> {
     })
 }
 
-/// What lies in `version-2` of a directory, but for the lock, which is no burden to a backup.
+/// What lies in `version-2` of a directory, but for the lock and the mark of how far the log is durable: they are
+/// ours, a few bytes, and no burden to a backup.
 fn files(directory: &Path) -> Result<String> {
     let directory = directory.join("version-2");
     let mut names = Vec::new();
     for entry in fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))? {
         match entry.context("list")?.file_name().into_string() {
-            Ok(name) if name == "oxkeeper.lock" => {}
+            Ok(name) if ["oxkeeper.lock", "oxkeeper.durable"].contains(&name.as_str()) => {
+                let bytes = fs::metadata(directory.join(&name)).context("its size")?.len();
+                ensure!(bytes <= 4096, "{name} has {bytes} bytes");
+            }
             Ok(name) => names.push(name),
             Err(name) => bail!("a file named {name:?}"),
         }
