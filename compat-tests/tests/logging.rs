@@ -92,7 +92,7 @@ fn what_a_client_sends_is_not_logged_whole() -> Result<()> {
         ensure!(reply.err == -115, "code {}", reply.err);
     }
     let log = server.log();
-    ensure!(log.contains("authentication with scheme \"sss"), "{log}");
+    ensure!(log.contains("authentication refused: no scheme \"sss"), "{log}");
     ensure!(log.len() < 20_000, "{} bytes of log", log.len());
     Ok(())
 }

@@ -48,7 +48,9 @@ fn check(name: &str, what: &str, script: impl Fn(&Server) -> Result<String> + Sy
 fn every_op_code_with_an_empty_body() -> Result<()> {
     check("wire-empty", "every op code with an empty body", |server| {
         let mut transcript = String::new();
-        for code in (-12..=23).chain(99..=108).chain([-100, 255, 1000, i32::MIN, i32::MAX]) {
+        let codes = (-12..=23).chain(99..=108).chain([-100, 255, 1000, i32::MIN, i32::MAX]);
+        // A client's deleteContainer is refused on purpose: see exceptions.toml.
+        for code in codes.filter(|code| *code != op::DELETE_CONTAINER) {
             transcript.push_str(&outcome(server, &format!("op {code}"), code, &Body::new())?);
         }
         Ok(transcript)
