@@ -217,7 +217,7 @@ impl Writer {
                 "the server did not run for {deaf_ms} ms (stopped, or out of processor time); every session's \
                  timeout is extended by that"
             );
-            sessions.postpone(deaf_ms);
+            sessions.postpone(deaf_ms, now.monotonic_ms);
         }
         if now.monotonic_ms < replica.deadline(&sessions) {
             return;

@@ -199,10 +199,12 @@ impl Sessions {
         expired
     }
 
-    /// Moves every deadline, for a time in which the server did not listen to anybody.
-    pub fn postpone(&self, by_ms: i64) {
+    /// Moves deadlines, for a time until `now_ms` in which the server did not listen to anybody. Nobody counts as
+    /// heard from later than now: whoever was heard from since gets no more than a whole timeout.
+    pub fn postpone(&self, by_ms: i64, now_ms: i64) {
         for tracked in self.by_id.values() {
-            tracked.handle.last_heard_ms.fetch_add(by_ms, Ordering::Relaxed);
+            let heard_ms = tracked.handle.last_heard_ms.load(Ordering::Relaxed);
+            tracked.handle.touch((heard_ms + by_ms).min(now_ms));
         }
     }
 
@@ -301,8 +303,12 @@ mod tests {
     fn time_in_which_the_server_was_deaf_does_not_count() {
         let mut sessions = Sessions::new(2000, 1, 0);
         let id = sessions.allocate_id();
-        sessions.track(id, 4000, 1);
-        sessions.postpone(5000);
+        let handle = sessions.track(id, 4000, 1);
+        sessions.postpone(5000, 5001);
+        assert_eq!(handle.deadline_ms(), 9001);
+        // It was heard from since: twice the pause would be too much.
+        sessions.postpone(5000, 5001);
+        assert_eq!(handle.deadline_ms(), 9001);
         assert!(expire(&mut sessions, 8000).is_empty());
         assert_eq!(expire(&mut sessions, 10_000), [id]);
     }
