@@ -44,13 +44,14 @@ pub(super) struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(state: &'a State, metrics: &'a Metrics, clock: &'a dyn Clock) -> Self {
+        let now_us = clock.now_us();
         Self {
             state,
             metrics,
             clock,
             clients: state.registry(),
-            now_ms: clock.now_ms(),
-            until_us: clock.now_us() + SLICE_US,
+            now_ms: now_us / 1000,
+            until_us: now_us + SLICE_US,
             asked: 0,
             tally: Tally::default(),
             done: (0, 0),
@@ -75,21 +76,12 @@ impl<'a> Delivery<'a> {
             });
         }
     }
-
-    fn client_of(&self, head: &Head) -> Option<&Arc<Client>> {
-        match head.origin {
-            Origin::Client(connection) => self.clients.get(&connection),
-            Origin::Internal => None,
-        }
-    }
 }
 
 impl Host for Delivery<'_> {
     fn answer(&mut self, head: &Head, outcome: Outcome, write: impl FnOnce(&mut Replies)) {
-        if let Origin::Client(_) = head.origin {
-            self.done = (self.done.0 + 1, self.done.1 + head.bytes);
-        }
         let Origin::Client(connection) = head.origin else { return };
+        self.done = (self.done.0 + 1, self.done.1 + head.bytes);
         let Some(client) = self.clients.get(&connection) else { return };
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
@@ -118,10 +110,9 @@ impl Host for Delivery<'_> {
     }
 
     fn drop_request(&mut self, head: &Head) {
-        if let Origin::Client(_) = head.origin {
-            self.done = (self.done.0 + 1, self.done.1 + head.bytes);
-        }
-        if let Some(client) = self.client_of(head) {
+        let Origin::Client(connection) = head.origin else { return };
+        self.done = (self.done.0 + 1, self.done.1 + head.bytes);
+        if let Some(client) = self.clients.get(&connection) {
             client.leave(head.bytes);
         }
     }
