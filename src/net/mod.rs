@@ -90,6 +90,24 @@ pub trait Commands: Send + Sync {
     fn answer(&self, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool);
 }
 
+/// No four-letter words: for servers that are driven without operators.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct NoWords;
+
+impl Commands for NoWords {
+    fn is_word(&self, _word: [u8; 4]) -> bool {
+        false
+    }
+    fn extra_bytes(&self, _word: [u8; 4]) -> usize {
+        0
+    }
+    fn is_heavy(&self, _word: [u8; 4]) -> bool {
+        false
+    }
+    fn answer(&self, _word: [u8; 4], _extra: &[u8], _send: &mut dyn FnMut(Vec<u8>) -> bool) {}
+}
+
 /// What every connection shares.
 pub struct Shared {
     /// The tree and who watches it.

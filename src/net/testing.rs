@@ -11,7 +11,7 @@ use jute::records::proto::{ConnectRequest, ConnectResponse, ReplyHeader, Request
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 
 use super::protocol::{Consumed, End, Protocol};
-use super::{Commands, Limits, Shared};
+use super::{Limits, NoWords, Shared};
 use crate::auth::{self, Auth};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::RealDisk;
@@ -20,7 +20,7 @@ use crate::replica::{Options, SweepOptions};
 use crate::request::testing::OPTIONS;
 use crate::runtime::budget::Budget;
 use crate::runtime::outbox::Closing;
-use crate::runtime::{Client, Inbox, Parts, Snapshots, State, Writer};
+use crate::runtime::{Client, Inbox, NoSnapshots, Parts, State, Writer};
 use crate::session::{Sessions, password_for};
 use crate::tree::{OwnerRules, Tree};
 use crate::txnlog::{self, Io, Log};
@@ -62,31 +62,6 @@ pub(super) struct Server {
     pub(super) writer: Writer,
     clients: u64,
     _directory: tempfile::TempDir,
-}
-
-/// No word is one.
-struct NoWords;
-
-impl Commands for NoWords {
-    fn is_word(&self, _word: [u8; 4]) -> bool {
-        false
-    }
-    fn extra_bytes(&self, _word: [u8; 4]) -> usize {
-        0
-    }
-    fn is_heavy(&self, _word: [u8; 4]) -> bool {
-        false
-    }
-    fn answer(&self, _word: [u8; 4], _extra: &[u8], _send: &mut dyn FnMut(Vec<u8>) -> bool) {}
-}
-
-struct NoSnapshots;
-
-impl Snapshots for NoSnapshots {
-    fn is_due(&mut self, _txns: u64, _log_bytes: u64) -> bool {
-        false
-    }
-    fn start(&mut self) {}
 }
 
 impl Server {

@@ -9,7 +9,7 @@ use jute::txn::TxnBody;
 use jute::{OpCode, SessionId, Zxid};
 
 use super::budget::Budget;
-use super::{Client, Inbox, Parts, Snapshots, State, Turn, Writer};
+use super::{Client, Inbox, NoSnapshots, Parts, State, Turn, Writer};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::faulty::FaultyDisk;
 use crate::metrics::Metrics;
@@ -19,15 +19,6 @@ use crate::request::{Body, Head, Origin, Request};
 use crate::session::{Sessions, password_for};
 use crate::tree::{OwnerRules, Tree};
 use crate::txnlog::{self, Gaps, Io, Log};
-
-struct NoSnapshots;
-
-impl Snapshots for NoSnapshots {
-    fn is_due(&mut self, _txns: u64, _log_bytes: u64) -> bool {
-        false
-    }
-    fn start(&mut self) {}
-}
 
 struct World {
     disk: FaultyDisk,

@@ -21,4 +21,4 @@ mod writer;
 pub use self::client::Client;
 pub use self::inbox::Inbox;
 pub use self::state::State;
-pub use self::writer::{Parts, Snapshots, Turn, Writer};
+pub use self::writer::{NoSnapshots, Parts, Snapshots, Turn, Writer};

@@ -31,6 +31,18 @@ pub trait Snapshots: Send {
     fn start(&mut self);
 }
 
+/// No snapshots: for writers that are driven without them.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct NoSnapshots;
+
+impl Snapshots for NoSnapshots {
+    fn is_due(&mut self, _txns: u64, _log_bytes: u64) -> bool {
+        false
+    }
+    fn start(&mut self) {}
+}
+
 /// What the writer starts with.
 pub struct Parts {
     /// The recovered tree and sessions.

@@ -11,11 +11,11 @@ use jute::{SessionId, Zxid};
 use oxkeeper::auth::{self, Auth};
 use oxkeeper::clock::{Clock, ManualClock};
 use oxkeeper::metrics::Metrics;
-use oxkeeper::net::{Commands, Limits, Shared};
+use oxkeeper::net::{Limits, NoWords, Shared};
 use oxkeeper::replica::{self, SweepOptions};
 use oxkeeper::request::Options;
 use oxkeeper::runtime::budget::Budget;
-use oxkeeper::runtime::{Inbox, Parts, Snapshots, State, Writer};
+use oxkeeper::runtime::{Inbox, NoSnapshots, Parts, State, Writer};
 use oxkeeper::session::{Sessions, password_for};
 use oxkeeper::tree::{AclRules, OwnerRules, Tree};
 use oxkeeper::txnlog::{self, Io, Log};
@@ -57,31 +57,6 @@ pub(crate) struct Server {
     writer: Writer,
     connections: Vec<Connection>,
     clients: u64,
-}
-
-/// No word is one: `four_letter` looks for those.
-struct NoWords;
-
-impl Commands for NoWords {
-    fn is_word(&self, _word: [u8; 4]) -> bool {
-        false
-    }
-    fn extra_bytes(&self, _word: [u8; 4]) -> usize {
-        0
-    }
-    fn is_heavy(&self, _word: [u8; 4]) -> bool {
-        false
-    }
-    fn answer(&self, _word: [u8; 4], _extra: &[u8], _send: &mut dyn FnMut(Vec<u8>) -> bool) {}
-}
-
-struct NoSnapshots;
-
-impl Snapshots for NoSnapshots {
-    fn is_due(&mut self, _txns: u64, _log_bytes: u64) -> bool {
-        false
-    }
-    fn start(&mut self) {}
 }
 
 impl Server {

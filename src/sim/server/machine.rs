@@ -16,7 +16,7 @@ use crate::disk::Disk;
 use crate::metrics::Metrics;
 use crate::net::protocol::Protocol;
 use crate::net::pump::Pump;
-use crate::net::{Commands, Limits, Shared};
+use crate::net::{Limits, NoWords, Shared};
 use crate::replica::{Options, SweepOptions};
 use crate::request::Options as RequestOptions;
 use crate::runtime::budget::Budget;
@@ -218,20 +218,4 @@ impl Snapshots for Taker {
             assert!(error.is_full() || error.to_string().contains("power is off"), "{error}");
         }
     }
-}
-
-/// No four-letter words here.
-struct NoWords;
-
-impl Commands for NoWords {
-    fn is_word(&self, _word: [u8; 4]) -> bool {
-        false
-    }
-    fn extra_bytes(&self, _word: [u8; 4]) -> usize {
-        0
-    }
-    fn is_heavy(&self, _word: [u8; 4]) -> bool {
-        false
-    }
-    fn answer(&self, _word: [u8; 4], _extra: &[u8], _send: &mut dyn FnMut(Vec<u8>) -> bool) {}
 }
