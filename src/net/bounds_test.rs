@@ -3,6 +3,8 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use jute::records::Record;
+use jute::records::proto::RequestHeader;
 use jute::{Code, SessionId};
 
 use super::Limits;
@@ -321,7 +323,7 @@ fn what_connections_held_is_given_back_when_they_go() {
     assert_eq!((server.state().budget.bytes(), server.state().budget.waiting()), (0, 0));
 }
 
-/// What a client has sent and nobody has read.
+/// What a client has sent and nobody has read. It reads nothing itself.
 struct Sent(Vec<u8>);
 
 impl Stream for Sent {
@@ -330,11 +332,11 @@ impl Stream for Sent {
         buffer.append(&mut self.0);
         if count > 0 { Poll::Ready(Ok(count)) } else { Poll::Pending }
     }
-    fn try_write(&self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(bytes.len())
+    fn try_write(&self, _bytes: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::WouldBlock.into())
     }
     fn poll_write_ready(&self, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
+        Poll::Pending
     }
     fn has_unread(&self) -> bool {
         !self.0.is_empty()
@@ -353,5 +355,32 @@ fn a_large_frame_that_waits_for_memory_is_looked_at_again() {
     assert!(matches!(poll(), Poll::Ready(Ok(Pause::NoMemory))));
     assert!(matches!(poll(), Poll::Ready(Ok(Pause::NoMemory))), "as often as it is asked");
     server.state().budget.hold(-(BUDGET as i64));
+    assert!(poll().is_pending());
+}
+
+fn frames(asked: impl IntoIterator<Item = Ask>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (op, body) in asked {
+        let frame = [RequestHeader { xid: 1, r#type: op.0 }.to_bytes(), body].concat();
+        bytes.extend((frame.len() as u32).to_be_bytes());
+        bytes.extend(frame);
+    }
+    bytes
+}
+
+/// Waiting for the writer first and then for its client, a connection went round for ever.
+#[test]
+fn a_connection_whose_client_reads_nothing_rests_when_the_writer_has_answered() {
+    let mut server = server_with(Budget::unlimited());
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::create("/large", &[0; 300_000]));
+    let reads = (0..20).map(|_| ask::get_data("/large", false));
+    let sent = frames([ask::create("/a", b"")].into_iter().chain(reads));
+    let client = peer.client.clone();
+    let mut pump = Pump::new(peer.protocol, Sent(sent));
+    let mut poll = || pump.poll_until(&mut Context::from_waker(Waker::noop()), &|_| false);
+    assert!(poll().is_pending() && client.in_flight() > 0);
+    server.turn();
+    assert_eq!(client.in_flight(), 0);
     assert!(poll().is_pending());
 }
