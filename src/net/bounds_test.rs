@@ -371,7 +371,8 @@ fn frames(asked: impl IntoIterator<Item = Ask>) -> Vec<u8> {
 /// Waiting for the writer first and then for its client, a connection went round for ever.
 #[test]
 fn a_connection_whose_client_reads_nothing_rests_when_the_writer_has_answered() {
-    let mut server = server_with(Budget::unlimited());
+    let limits = Limits { requests_max: 1024, request_bytes_max: 1 << 20, ..LIMITS };
+    let mut server = Server::with(Setup { limits, ..Setup::default() });
     let mut peer = server.connect();
     server.succeed(&mut peer, ask::create("/large", &[0; 300_000]));
     let reads = (0..20).map(|_| ask::get_data("/large", false));
