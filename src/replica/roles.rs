@@ -43,20 +43,20 @@ impl Role {
     /// The log has taken these, not yet durably.
     pub(super) fn appended(&mut self, first: Zxid, last: Zxid) -> Option<Ticket> {
         let Self::Alone { zab, .. } = self;
-        zab.input(Input::Appended { first, last });
+        zab.input(0, Input::Appended { first, last });
         match zab.poll() {
             Some(Output::Persist(ticket)) => Some(ticket),
-            Some(Output::Commit { .. }) | None => None,
+            _ => None,
         }
     }
 
     /// What is committed now that the ticket is done, if that is more than before.
     pub(super) fn done(&mut self, ticket: Ticket) -> Option<Zxid> {
         let Self::Alone { zab, .. } = self;
-        zab.input(Input::Done(ticket));
+        zab.input(0, Input::Done(ticket));
         match zab.poll() {
             Some(Output::Commit { up_to }) => Some(up_to),
-            Some(Output::Persist(_)) | None => None,
+            _ => None,
         }
     }
 }

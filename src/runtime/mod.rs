@@ -12,6 +12,7 @@ mod disk_full_test;
 mod inbox;
 pub mod listening;
 pub mod outbox;
+pub mod peers;
 pub mod snapshots;
 pub mod stage_metrics;
 pub mod state;

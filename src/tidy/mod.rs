@@ -24,26 +24,36 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("replica", &["request", "session", "tree", "watch", "zab"]),
     (
         "runtime",
-        &["clock", "disk", "metrics", "replica", "request", "session", "snapshot", "tree", "txnlog", "watch"],
+        &[
+            "clock", "disk", "metrics", "replica", "request", "session", "snapshot", "store", "tree",
+            "txnlog", "watch", "zab",
+        ],
     ),
     ("admin", &["metrics"]),
     ("net", &["auth", "clock", "logging", "metrics", "replica", "request", "runtime", "tree", "watch"]),
+    (
+        "quorum",
+        &[
+            "clock", "disk", "logging", "metrics", "runtime", "session", "snapshot", "store", "tree",
+            "txnlog", "zab",
+        ],
+    ),
     ("config", &[]),
     ("tools", &["auth", "clock", "disk", "snapshot", "store", "tree", "txnlog"]),
     ("cli", &["config", "tools"]),
     (
         "server",
         &[
-            "admin", "auth", "clock", "config", "disk", "logging", "metrics", "net", "replica", "request",
-            "runtime", "session", "snapshot", "store", "tree", "txnlog", "watch",
+            "admin", "auth", "clock", "config", "disk", "logging", "metrics", "net", "quorum", "replica",
+            "request", "runtime", "session", "snapshot", "store", "tree", "txnlog", "watch", "zab",
         ],
     ),
     // Only in tests.
     (
         "sim",
         &[
-            "auth", "clock", "disk", "metrics", "net", "replica", "request", "runtime", "session",
-            "snapshot", "store", "tree", "txnlog", "watch",
+            "auth", "clock", "disk", "metrics", "net", "quorum", "replica", "request", "runtime", "session",
+            "snapshot", "store", "tree", "txnlog", "watch", "zab",
         ],
     ),
 ];
@@ -53,8 +63,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     ("memmap2", &["txnlog"]),
     ("nom", &["config"]),
-    ("tokio", &["admin", "net", "server"]),
-    ("tokio_util", &["net", "server"]),
+    ("tokio", &["admin", "net", "quorum", "server"]),
+    ("tokio_util", &["net", "quorum", "server"]),
 ];
 
 /// The only file with unsafe code.

@@ -1,0 +1,180 @@
+//! The newest transactions, committed or not, in memory: from here learners are brought up to date, and what was
+//! proposed is applied once it is committed. Positions in it are zxids.
+
+use std::collections::VecDeque;
+
+use jute::Zxid;
+
+use super::message::Proposal;
+
+/// Transactions kept at least (reference: `commitLogCount`).
+const KEPT_MIN: usize = 500;
+/// Bytes of transactions beyond which no more than [`KEPT_MIN`] are kept.
+const KEPT_BYTES: usize = 32 << 20;
+
+/// A run of transactions without a gap.
+#[derive(Debug)]
+pub(super) struct History {
+    /// The transaction before the first.
+    base: Zxid,
+    proposals: VecDeque<Proposal>,
+    bytes: usize,
+}
+
+impl History {
+    /// Ends with `tail`; `last` is the last transaction, also where the tail is empty.
+    pub(super) fn new(tail: Vec<Proposal>, last: Zxid) -> Self {
+        let mut history = Self { base: last, proposals: VecDeque::new(), bytes: 0 };
+        if let Some(first) = tail.first() {
+            // Nobody can have asked for what comes before, but nobody is right who says that he has it.
+            history.base = Zxid(first.zxid.0 - 1);
+        }
+        tail.into_iter().for_each(|proposal| history.push(proposal));
+        debug_assert_eq!(history.last(), last);
+        history
+    }
+
+    /// The last transaction.
+    pub(super) fn last(&self) -> Zxid {
+        self.proposals.back().map_or(self.base, |last| last.zxid)
+    }
+
+    /// The first transaction that is kept.
+    pub(super) fn first(&self) -> Option<Zxid> {
+        self.proposals.front().map(|first| first.zxid)
+    }
+
+    /// Adds one.
+    ///
+    /// # Panics
+    /// It does not follow the last one. What peers say is checked before.
+    pub(super) fn push(&mut self, proposal: Proposal) {
+        let last = self.last();
+        assert!(
+            self.proposals.is_empty() || last.is_followed_by(proposal.zxid),
+            "{} in a history that ends with {last}",
+            proposal.zxid
+        );
+        self.bytes += proposal.payload.len();
+        self.proposals.push_back(proposal);
+    }
+
+    /// Whether everything after this zxid is here.
+    pub(super) fn reaches_back_to(&self, zxid: Zxid) -> bool {
+        zxid >= self.base
+    }
+
+    /// The first one after this zxid; `None` too when that one is not here any more.
+    pub(super) fn after(&self, zxid: Zxid) -> Option<&Proposal> {
+        if !self.reaches_back_to(zxid) {
+            return None;
+        }
+        self.proposals.get(self.position_after(zxid))
+    }
+
+    /// The last one at or before this zxid.
+    pub(super) fn at_or_before(&self, zxid: Zxid) -> Option<Zxid> {
+        let position = self.position_after(zxid).checked_sub(1)?;
+        self.proposals.get(position).map(|proposal| proposal.zxid)
+    }
+
+    /// Those after one zxid up to another.
+    pub(super) fn between(&self, after: Zxid, up_to: Zxid) -> impl Iterator<Item = &Proposal> {
+        let proposals = self.proposals.iter().skip(self.position_after(after));
+        proposals.take_while(move |proposal| proposal.zxid <= up_to)
+    }
+
+    /// How many have a zxid at or below this one.
+    fn position_after(&self, zxid: Zxid) -> usize {
+        // Within an epoch positions follow from numbers; a binary search is right in any case.
+        match self.proposals.back() {
+            Some(last) if last.zxid <= zxid => self.proposals.len(),
+            Some(last) if last.zxid.epoch() == zxid.epoch() => {
+                let behind = usize::try_from(last.zxid.0 - zxid.0).unwrap_or(usize::MAX);
+                let at = self.proposals.len().saturating_sub(behind);
+                match at.checked_sub(1).and_then(|before| self.proposals.get(before)) {
+                    Some(found) if found.zxid == zxid => at,
+                    _ => self.proposals.partition_point(|proposal| proposal.zxid <= zxid),
+                }
+            }
+            _ => self.proposals.partition_point(|proposal| proposal.zxid <= zxid),
+        }
+    }
+
+    /// Forgets old ones, but none after `needed`.
+    pub(super) fn trim(&mut self, needed: Zxid) {
+        while self.proposals.len() > KEPT_MIN
+            && (self.proposals.len() > 2 * KEPT_MIN || self.bytes > KEPT_BYTES)
+            && self.proposals.front().is_some_and(|first| first.zxid <= needed)
+        {
+            let Some(first) = self.proposals.pop_front() else { break };
+            self.bytes -= first.payload.len();
+            self.base = first.zxid;
+        }
+    }
+
+    /// What comes after this zxid never was.
+    pub(super) fn cut(&mut self, zxid: Zxid) {
+        while self.proposals.back().is_some_and(|last| last.zxid > zxid) {
+            self.bytes -= self.proposals.pop_back().map_or(0, |last| last.payload.len());
+        }
+        if self.proposals.is_empty() {
+            self.base = zxid;
+        }
+    }
+
+    /// Goes on from a snapshot.
+    pub(super) fn restart(&mut self, zxid: Zxid) {
+        *self = Self::new(Vec::new(), zxid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(zxids: &[i64]) -> History {
+        let of = |zxid: &i64| Proposal { zxid: Zxid(*zxid), payload: vec![0; 10].into() };
+        History::new(zxids.iter().map(of).collect(), Zxid(zxids.last().copied().unwrap_or(0)))
+    }
+
+    const E: i64 = 1 << 32;
+
+    #[test]
+    fn positions_are_found_across_epochs() {
+        let history = history(&[5, 6, 7, E + 1, E + 2, 3 * E + 1]);
+        let after = |zxid| history.after(Zxid(zxid)).map(|found| found.zxid.0);
+        assert_eq!(after(3), None, "4 is not here");
+        assert_eq!(after(4), Some(5));
+        assert_eq!(after(6), Some(7));
+        assert_eq!(after(7), Some(E + 1));
+        assert_eq!(after(9), Some(E + 1));
+        assert_eq!(after(E), Some(E + 1));
+        assert_eq!(after(E + 2), Some(3 * E + 1));
+        assert_eq!(after(3 * E + 1), None);
+        assert_eq!(history.at_or_before(Zxid(9)), Some(Zxid(7)));
+        assert_eq!(history.at_or_before(Zxid(4)), None);
+        let between: Vec<_> = history.between(Zxid(6), Zxid(E + 1)).map(|found| found.zxid.0).collect();
+        assert_eq!(between, [7, E + 1]);
+    }
+
+    #[test]
+    fn what_is_cut_can_be_followed_by_another_epoch() {
+        let mut history = history(&[5, 6, 7]);
+        history.cut(Zxid(6));
+        assert_eq!(history.last(), Zxid(6));
+        history.push(Proposal { zxid: Zxid(E + 1), payload: bytes::Bytes::new() });
+        history.cut(Zxid(2));
+        assert_eq!((history.last(), history.first()), (Zxid(2), None));
+    }
+
+    #[test]
+    fn old_ones_are_forgotten_unless_they_are_needed() {
+        let mut history = history(&(1..=2000).collect::<Vec<_>>());
+        history.trim(Zxid(100));
+        assert_eq!(history.first(), Some(Zxid(101)));
+        assert!(!history.reaches_back_to(Zxid(99)));
+        history.trim(Zxid(2000));
+        assert_eq!(history.first(), Some(Zxid(1001)));
+    }
+}
