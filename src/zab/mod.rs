@@ -482,4 +482,6 @@ impl Zab {
 }
 
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod tests;
