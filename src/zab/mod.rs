@@ -484,4 +484,6 @@ impl Zab {
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod hostile_test;
+#[cfg(test)]
 mod tests;

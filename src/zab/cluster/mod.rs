@@ -20,6 +20,10 @@ use super::{Input, Link, Members, Ms, Notification, Options, Output, Packet, Pee
 pub(super) struct Random(u64);
 
 impl Random {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -28,11 +32,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
 
-    fn once_in(&mut self, chance: u64) -> bool {
+    pub(super) fn once_in(&mut self, chance: u64) -> bool {
         self.below(chance) == 0
     }
 }
@@ -106,7 +110,7 @@ pub(super) struct Seen {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let count = [3, 3, 3, 5][random.below(4) as usize];
         let mut members = voters(count);
         if random.once_in(2) {
