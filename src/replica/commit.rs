@@ -30,7 +30,9 @@ impl Replica {
                 break;
             }
         }
-        self.role.preparer_mut().applied(data.tree.last_zxid());
+        if let Some(preparer) = self.role.preparer_mut() {
+            preparer.applied(data.tree.last_zxid());
+        }
     }
 
     fn carry_out(&mut self, head: &Head, step: Step, data: &mut Data<'_>, host: &mut impl Host) {

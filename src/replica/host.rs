@@ -10,6 +10,7 @@ use crate::request::{ConnectionId, Head};
 use crate::session::SessionHandle;
 use crate::tree::Identities;
 use crate::watch::EventType;
+use crate::zab::Serving;
 
 /// Carries what a replica says to connections, and may count what it does. In the server this is
 /// `runtime::Delivery`; a test may keep everything in plain values.
@@ -98,6 +99,8 @@ pub enum Observation<'a> {
         /// Whether the transaction predicted another one.
         is_wrong: bool,
     },
+    /// From here on clients are served like this. Said before anybody is served so.
+    Serves(Serving),
     /// A client came back to a session, or tried to.
     Revalidated,
     /// A hard quota refused a request below this top-level node.

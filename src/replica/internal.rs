@@ -30,7 +30,10 @@ impl Replica {
     /// Prepares the end of a session, behind multis for what one transaction cannot list.
     pub(super) fn end_session(&mut self, end: Request, now: Now, tree: &Tree, sessions: &mut Sessions) {
         let session = end.head.session;
-        let removals = self.role.preparer().removals_before_end(tree, session);
+        let removals = self
+            .role
+            .preparer()
+            .map_or_else(Vec::new, |preparer| preparer.removals_before_end(tree, session));
         if !removals.is_empty() {
             tracing::warn!(
                 %session,
@@ -43,7 +46,7 @@ impl Replica {
         };
         for Request { head, identities, body } in removals.into_iter().map(removal).chain([end]) {
             let Body::Write(write) = body else { continue };
-            let preparer = self.role.preparer_mut();
+            let Some(preparer) = self.role.preparer_mut() else { return };
             let entry = preparer.prepare(tree, sessions, &head, write, &identities, now.wall_ms);
             self.proposals.push(Prepared { head, step: Step::Txn(entry) });
         }

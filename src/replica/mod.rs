@@ -16,6 +16,7 @@
 mod commit;
 mod host;
 mod internal;
+mod member;
 mod proposals;
 mod roles;
 mod sessions;
@@ -28,16 +29,19 @@ use jute::{OpCode, SessionId, Zxid};
 
 pub use self::commit::TOO_MANY_WATCHES;
 pub use self::host::{Close, Fired, Host, Observation, Outcome};
+pub use self::member::check_proposal;
 pub use self::sweep::Options as SweepOptions;
 pub use crate::zab::Ticket;
 
 use self::proposals::Proposals;
 use self::roles::Role;
 use self::sweep::Sweep;
+use crate::request::prepare::Preparer;
 use crate::request::{Body, ConnectionId, Head, Options as RequestOptions, Origin, Request};
 use crate::session::Sessions;
 use crate::tree::Tree;
 use crate::watch::Watches;
+use crate::zab::{Input, Output, Zab};
 
 /// Requests prepared before a sync is asked for.
 const BATCH_MAX: usize = 8192;
@@ -83,6 +87,8 @@ pub struct Data<'a> {
 pub struct Replica {
     options: Options,
     role: Role,
+    /// Says what is committed, and in an ensemble which role this is. It outlives roles.
+    zab: Zab,
     /// Not prepared yet.
     arrived: VecDeque<Request>,
     /// Ends of sessions, not prepared yet. Nothing more is accepted from these sessions.
@@ -102,7 +108,8 @@ impl Replica {
     #[must_use]
     pub fn alone(options: Options, recovered: Zxid, now_ms: i64) -> Self {
         Self {
-            role: Role::alone(options.request, recovered),
+            role: Role::Alone { preparer: Preparer::new(options.request, recovered) },
+            zab: Zab::leading_alone(recovered),
             proposals: Proposals::new(recovered),
             sweep: Sweep::new(options.sweep, now_ms),
             arrived: VecDeque::new(),
@@ -194,7 +201,7 @@ impl Replica {
     /// Changes of nodes that are prepared and not yet applied.
     #[must_use]
     pub fn outstanding_changes(&self) -> usize {
-        self.role.preparer().changes()
+        self.role.preparer().map_or(0, Preparer::changes)
     }
 
     /// The next transaction for the log.
@@ -211,12 +218,17 @@ impl Replica {
     pub fn persist(&mut self) -> Option<Ticket> {
         self.batch = (0, 0);
         let (first, last) = self.proposals.take_unsynced()?;
-        self.role.appended(first, last)
+        self.zab.input(0, Input::Appended { first, last });
+        match self.zab.poll() {
+            Some(Output::Persist(ticket)) => Some(ticket),
+            _ => None,
+        }
     }
 
     /// What the ticket asks for is durable.
     pub fn done(&mut self, ticket: Ticket) {
-        if let Some(up_to) = self.role.done(ticket) {
+        self.zab.input(0, Input::Done(ticket));
+        if let Some(Output::Commit { up_to }) = self.zab.poll() {
             self.proposals.commit(up_to);
         }
     }

@@ -2,16 +2,15 @@
 //!
 //! Prepared state lives inside the role and goes with it; the tree and the log stay.
 
-use jute::{Code, Zxid};
+use jute::Code;
 
 use super::host::{Close, Host, Observation};
 use super::proposals::{Prepared, Step};
 use super::{Now, Replica};
 use crate::request::prepare::Preparer;
-use crate::request::{Body, Options, Origin, Request};
+use crate::request::{Body, Origin, Request};
 use crate::session::Sessions;
 use crate::tree::Tree;
-use crate::zab::{Input, Output, Ticket, Zab};
 
 /// A role.
 #[derive(Debug)]
@@ -20,43 +19,25 @@ pub(super) enum Role {
     Alone {
         /// Gives out zxids.
         preparer: Preparer,
-        /// Says what is committed.
-        zab: Zab,
     },
+    /// A member that has no leader, or is not in sync with it: nobody is served.
+    Looking,
 }
 
 impl Role {
-    pub(super) fn alone(options: Options, recovered: Zxid) -> Self {
-        Self::Alone { preparer: Preparer::new(options, recovered), zab: Zab::leading_alone(recovered) }
-    }
-
-    pub(super) const fn preparer(&self) -> &Preparer {
-        let Self::Alone { preparer, .. } = self;
-        preparer
-    }
-
-    pub(super) const fn preparer_mut(&mut self) -> &mut Preparer {
-        let Self::Alone { preparer, .. } = self;
-        preparer
-    }
-
-    /// The log has taken these, not yet durably.
-    pub(super) fn appended(&mut self, first: Zxid, last: Zxid) -> Option<Ticket> {
-        let Self::Alone { zab, .. } = self;
-        zab.input(0, Input::Appended { first, last });
-        match zab.poll() {
-            Some(Output::Persist(ticket)) => Some(ticket),
-            _ => None,
+    /// Who gives out zxids, where that is here.
+    pub(super) const fn preparer(&self) -> Option<&Preparer> {
+        match self {
+            Self::Alone { preparer } => Some(preparer),
+            Self::Looking => None,
         }
     }
 
-    /// What is committed now that the ticket is done, if that is more than before.
-    pub(super) fn done(&mut self, ticket: Ticket) -> Option<Zxid> {
-        let Self::Alone { zab, .. } = self;
-        zab.input(0, Input::Done(ticket));
-        match zab.poll() {
-            Some(Output::Commit { up_to }) => Some(up_to),
-            _ => None,
+    /// Who gives out zxids, where that is here.
+    pub(super) const fn preparer_mut(&mut self) -> Option<&mut Preparer> {
+        match self {
+            Self::Alone { preparer } => Some(preparer),
+            Self::Looking => None,
         }
     }
 }
@@ -91,7 +72,7 @@ impl Replica {
                 return self.connect(connection, head, connect, now, tree, sessions, host);
             }
             (Body::Write(write), _) => {
-                let preparer = self.role.preparer_mut();
+                let Some(preparer) = self.role.preparer_mut() else { return };
                 let entry = preparer.prepare(tree, sessions, &head, write, &identities, now.wall_ms);
                 if let Some(namespace) = preparer.take_quota_exceeded() {
                     host.observe(Observation::QuotaExceeded(&namespace));

@@ -40,14 +40,8 @@ impl Replica {
         host.bind(connection, sessions.track(id, timeout, now.monotonic_ms));
         let head = Head { session: id, op: OpCode::CREATE_SESSION, ..head };
         let write = Write::CreateSession(CreateSessionTxn { time_out: timeout });
-        let entry = self.role.preparer_mut().prepare(
-            tree,
-            sessions,
-            &head,
-            write,
-            &Identities::default(),
-            now.wall_ms,
-        );
+        let Some(preparer) = self.role.preparer_mut() else { return };
+        let entry = preparer.prepare(tree, sessions, &head, write, &Identities::default(), now.wall_ms);
         self.connected.insert(id, connection);
         self.proposals.push(Prepared { head, step: Step::NewSession(entry) });
     }

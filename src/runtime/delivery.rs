@@ -187,6 +187,7 @@ impl Host for Delivery<'_> {
             Observation::QuotaExceeded(namespace) => {
                 metrics.quota_exceeded_error_per_namespace.add(namespace, 1);
             }
+            Observation::Serves(serving) => self.state.standing.set(serving),
             Observation::Revalidated => metrics.connection_revalidate_count.increment(),
             Observation::Expired(_) => metrics.stale_sessions_expired.increment(),
             Observation::Read { path, bytes } => stage_metrics::count_read(metrics, path, bytes),

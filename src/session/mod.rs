@@ -124,6 +124,18 @@ impl Sessions {
         self.commit(id);
     }
 
+    /// Puts the sessions of another database, with their timeouts in milliseconds, in the place of all that are
+    /// here. Ids go on.
+    pub fn replace(&mut self, sessions: &BTreeMap<SessionId, i32>, now_ms: i64) {
+        for (_, tracked) in self.by_id.drain() {
+            tracked.handle.closing.store(true, Ordering::Release);
+        }
+        self.buckets.clear();
+        for (id, timeout_ms) in sessions {
+            self.restore(*id, *timeout_ms, now_ms);
+        }
+    }
+
     /// Its creation was applied.
     pub fn commit(&mut self, id: SessionId) {
         if let Some(tracked) = self.by_id.get_mut(&id) {
