@@ -175,7 +175,9 @@ impl Host for Delivery<'_> {
         match what {
             Observation::Applying { body, received_ms } => {
                 stage_metrics::count_writes(metrics, body);
-                metrics.updatelatency.observe(self.now_ms - received_ms);
+                if let Some(received_ms) = received_ms {
+                    metrics.updatelatency.observe(self.now_ms - received_ms);
+                }
             }
             Observation::Fired(fired) => stage_metrics::count_watches(metrics, fired),
             Observation::Digest { zxid, digest, is_wrong } => {
@@ -187,6 +189,7 @@ impl Host for Delivery<'_> {
             Observation::QuotaExceeded(namespace) => {
                 metrics.quota_exceeded_error_per_namespace.add(namespace, 1);
             }
+            Observation::Serves(serving) => self.state.standing.set(serving),
             Observation::Revalidated => metrics.connection_revalidate_count.increment(),
             Observation::Expired(_) => metrics.stale_sessions_expired.increment(),
             Observation::Read { path, bytes } => stage_metrics::count_read(metrics, path, bytes),

@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod peers;
 pub mod snapshots;
 pub mod stage_metrics;
+pub mod standing;
 pub mod state;
 pub mod stats;
 mod writer;

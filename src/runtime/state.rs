@@ -14,6 +14,7 @@ use jute::Zxid;
 use super::budget::Budget;
 use super::client::Client;
 use super::listening::Listening;
+use super::standing::Published;
 use super::stats::ServerStats;
 use crate::request::{ConnectionId, Options};
 use crate::session::Sessions;
@@ -37,6 +38,8 @@ pub struct State {
     pub budget: Budget,
     /// Whether the server has been listening.
     pub listening: Listening,
+    /// How clients are served.
+    pub standing: Published,
     disk_full: AtomicBool,
     digests: Mutex<VecDeque<(Zxid, u64)>>,
 }
@@ -60,6 +63,7 @@ impl State {
             last_zxid: AtomicI64::new(tree.last_zxid().0),
             budget,
             listening: Listening::new(now_ms),
+            standing: Published::default(),
             disk_full: AtomicBool::new(false),
             tree: RwLock::new(tree),
             watches: Mutex::default(),
