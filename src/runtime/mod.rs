@@ -9,8 +9,12 @@ mod delivery;
 mod disk_full;
 #[cfg(test)]
 mod disk_full_test;
+mod driver;
 mod inbox;
 pub mod listening;
+mod log_keeper;
+pub mod log_port;
+mod log_thread;
 pub mod outbox;
 pub mod peers;
 pub mod snapshots;
@@ -22,5 +26,8 @@ mod writer;
 
 pub use self::client::Client;
 pub use self::inbox::Inbox;
+pub use self::log_keeper::LogKeeper;
+pub use self::log_port::LogPort;
+pub use self::log_thread::LogThread;
 pub use self::state::State;
 pub use self::writer::{NoSnapshots, Parts, Snapshots, Turn, Writer};
