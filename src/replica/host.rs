@@ -81,12 +81,12 @@ pub enum Close {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Observation<'a> {
-    /// A transaction is about to be applied; its request came at this moment.
+    /// A transaction is about to be applied.
     Applying {
         /// What it does.
         body: &'a TxnBody,
-        /// Milliseconds of the monotonic clock.
-        received_ms: i64,
+        /// When its request came, in milliseconds of the monotonic clock; `None` when nobody asked for it here.
+        received_ms: Option<i64>,
     },
     /// One change fired watches.
     Fired(Fired),

@@ -13,7 +13,7 @@ use crate::tree::Tree;
 impl Replica {
     /// Adds what is due by now.
     pub fn add_internal(&mut self, now: Now, tree: &Tree, sessions: &mut Sessions, host: &mut impl Host) {
-        if self.is_full {
+        if self.is_full || self.role.preparer().is_none() || !self.may_prepare() {
             return;
         }
         self.expire(now, sessions, host);
@@ -46,6 +46,9 @@ impl Replica {
         };
         for Request { head, identities, body } in removals.into_iter().map(removal).chain([end]) {
             let Body::Write(write) = body else { continue };
+            if !self.may_prepare() {
+                return;
+            }
             let Some(preparer) = self.role.preparer_mut() else { return };
             let entry = preparer.prepare(tree, sessions, &head, write, &identities, now.wall_ms);
             self.proposals.push(Prepared { head, step: Step::Txn(entry) });

@@ -180,7 +180,9 @@ impl Host for Delivery<'_> {
         match what {
             Observation::Applying { body, received_ms } => {
                 stage_metrics::count_writes(metrics, body);
-                metrics.updatelatency.observe(self.now_ms - received_ms);
+                if let Some(received_ms) = received_ms {
+                    metrics.updatelatency.observe(self.now_ms - received_ms);
+                }
             }
             Observation::Fired(fired) => stage_metrics::count_watches(metrics, fired),
             Observation::Digest { zxid, digest, is_wrong } => {
