@@ -17,6 +17,7 @@ pub mod snapshots;
 pub mod stage_metrics;
 pub mod state;
 pub mod stats;
+pub mod walk;
 mod writer;
 
 pub use self::client::Client;

@@ -5,6 +5,7 @@
 //! - [`read`]: the newest snapshot that can be loaded and the log after it, as a tree. Changes nothing.
 //! - [`recover`]: [`read`], then what a start changes on disk: leftovers go, a torn tail is cut, what was
 //!   read becomes durable.
+//! - [`receive`]: a snapshot that comes from a leader, as a tree and a file.
 //! - [`Epochs`]: the epoch files of a member of an ensemble.
 //! - [`remove_initialize`], [`remove_orphans`]: what only some roles may do afterwards.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
@@ -13,6 +14,7 @@ mod directories;
 mod epochs;
 mod error;
 mod loading;
+mod receive;
 mod recovery;
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ use std::path::PathBuf;
 pub use directories::{Directories, is_extra};
 pub use epochs::{Epoch, Epochs};
 pub use error::StoreError;
+pub use receive::{Received, Receiving, receive};
 pub use recovery::{Found, Health, Recovered, Step, read, recover, remove_initialize, remove_orphans};
 
 use crate::snapshot::FIELD_BYTES_MAX;
