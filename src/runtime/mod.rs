@@ -22,6 +22,7 @@ pub mod stage_metrics;
 pub mod standing;
 pub mod state;
 pub mod stats;
+pub mod walk;
 mod writer;
 
 pub use self::client::Client;

@@ -5,6 +5,7 @@
 //! - [`read`]: the newest snapshot that can be loaded and the log after it, as a tree. Changes nothing.
 //! - [`recover`]: [`read`], then what a start changes on disk: leftovers go, a torn tail is cut, what was
 //!   read becomes durable.
+//! - [`receive`]: a snapshot that comes from a leader, as a tree and a file.
 //! - [`Epochs`]: the epoch files of a member of an ensemble.
 //! - [`recover_member`]: [`recover`] for a member, which may start with nothing where a server alone may not.
 //! - [`truncate`], [`install`]: what a leader has a member do.
@@ -18,6 +19,7 @@ pub mod epochs;
 mod error;
 mod loading;
 mod member;
+mod receive;
 mod recovery;
 
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use effects::{install, truncate};
 pub use epochs::{Epoch, Epochs};
 pub use error::StoreError;
 pub use member::{Member, recover_member};
+pub use receive::{Received, Receiving, receive};
 pub use recovery::{Found, Health, Recovered, Step, read, recover, remove_initialize, remove_orphans};
 
 use crate::snapshot::FIELD_BYTES_MAX;
