@@ -22,6 +22,7 @@ pub struct Inbox {
 struct Inner {
     waiting: Taken,
     stopped: bool,
+    turns: u64,
 }
 
 /// What was taken out at once.
@@ -85,13 +86,6 @@ impl Inbox {
         self.put(self.inner(), |waiting| waiting.peers.push(from));
     }
 
-    /// Puts in several of these at once, in order.
-    pub fn push_peers(&self, from: &mut Vec<FromPeers>) {
-        if !from.is_empty() {
-            self.put(self.inner(), |waiting| waiting.peers.append(from));
-        }
-    }
-
     /// Puts in what the log's thread has done.
     pub fn push_disk(&self, report: Report) {
         self.put(self.inner(), |waiting| waiting.disk.push(report));
@@ -103,12 +97,24 @@ impl Inbox {
         if inner.waiting.is_quiet() && !inner.stopped && !timeout.is_zero() {
             (inner, _) = self.arrived.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
         }
+        inner.turns += 1;
         let Taken { requests, gone, peers, disk } = &mut inner.waiting;
         taken.requests.append(requests);
         taken.gone.append(gone);
         taken.peers.append(peers);
         taken.disk.append(disk);
         !(inner.stopped && taken.requests.is_empty())
+    }
+
+    /// Takes what peers brought, and nothing else.
+    pub(super) fn take_peers(&self) -> Vec<FromPeers> {
+        std::mem::take(&mut self.inner().waiting.peers)
+    }
+
+    /// How often everything was taken.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.inner().turns
     }
 
     /// Lets no more requests in; what is inside is still served.
@@ -155,7 +161,6 @@ mod tests {
     #[test]
     fn whatever_comes_into_any_lane_wakes_the_writer() {
         assert_eq!(woken_by(|inbox| inbox.push_peer(tick())).peers.len(), 1);
-        assert_eq!(woken_by(|inbox| inbox.push_peers(&mut vec![tick(), tick()])).peers.len(), 2);
         assert_eq!(woken_by(|inbox| inbox.push_disk(Report::Full(true))).disk.len(), 1);
         assert!(woken_by(Inbox::stop).is_quiet());
     }

@@ -102,6 +102,8 @@ impl LogKeeper {
                 self.settle(report)?;
                 self.log.roll()?;
             }
+            // If this fails, the next start does it.
+            Job::Discard(file) => drop(self.disk.remove(file)),
         }
         Ok(())
     }

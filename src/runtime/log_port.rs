@@ -49,6 +49,8 @@ pub(super) enum Job {
     },
     /// Begin a new log file.
     Roll,
+    /// Remove a file that was received and is of no use.
+    Discard(PathBuf),
 }
 
 impl Job {
@@ -56,7 +58,7 @@ impl Job {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append(proposal) => 64 + proposal.payload.len(),
-            Self::Persist { .. } | Self::Roll => 0,
+            Self::Persist { .. } | Self::Roll | Self::Discard(_) => 0,
         }
     }
 }
@@ -100,6 +102,11 @@ impl LogPort {
     /// Begins a new log file: a snapshot is about to be taken.
     pub fn roll(&mut self) {
         self.ask(Job::Roll);
+    }
+
+    /// Removes a received snapshot that is not to be installed.
+    pub fn discard(&mut self, file: PathBuf) {
+        self.ask(Job::Discard(file));
     }
 
     fn ask(&mut self, job: Job) {

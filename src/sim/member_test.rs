@@ -77,7 +77,8 @@ fn write_snapshot(disk: &SimDisk, tree: &Tree) -> PathBuf {
 /// A whole snapshot that was received, in its temporary file.
 fn receive(disk: &SimDisk, zxid: i64) -> PathBuf {
     let path = write_snapshot(disk, &tree(&up_to(&new(), zxid)));
-    let temporary = path.with_file_name(format!("tmp.{}", path.file_name().unwrap().to_str().unwrap()));
+    let temporary =
+        path.with_file_name(format!("tmp.received.{}", path.file_name().unwrap().to_str().unwrap()));
     disk.rename(&path, &temporary).unwrap();
     disk.sync_dir(Path::new(DATA)).unwrap();
     temporary
@@ -178,7 +179,7 @@ fn at_every_cut(
 }
 
 fn install(disk: &SimDisk, log: &mut Log, zxid: i64) -> Result<(), StoreError> {
-    let file = PathBuf::from(format!("{DATA}/tmp.snapshot.{zxid:x}"));
+    let file = PathBuf::from(format!("{DATA}/tmp.received.snapshot.{zxid:x}"));
     store::install(&disk_of(disk), &directories(), log, Zxid(zxid), &file)
 }
 

@@ -8,7 +8,7 @@ use jute::Zxid;
 use super::aside::{self, Aside};
 use super::{Directories, StoreError};
 use crate::disk::{Disk, DiskError};
-use crate::snapshot::{self, Compression, SnapshotError, retention};
+use crate::snapshot::{self, SnapshotError, retention};
 use crate::txnlog::{self, Log, LogError};
 
 /// Gives up everything after `to`: snapshots that may hold more go first, then the log is cut. False when the log
@@ -41,8 +41,8 @@ pub fn truncate(
     Ok(true)
 }
 
-/// Lets a snapshot that a leader sent take the place of everything that is here. It lies, whole and synced, in a
-/// temporary file of the snapshots' directory. The log goes on after it.
+/// Lets a snapshot that a leader sent, and [`receive`](super::receive) keeps in `file`, take the place of everything
+/// that is here. The log goes on after it.
 ///
 /// Interrupted anywhere, the next start finds what was there before, possibly cut back to a transaction that it
 /// had, or the new snapshot. What was there before keeps no name that counts: it may be of another history, and
@@ -64,21 +64,9 @@ pub fn install(
         other => drop(other?),
     }
     log.continue_after(zxid)?;
-    let name = name_of(zxid, file);
-    disk.rename(file, &directories.snapshots.join(&name))?;
-    disk.sync_dir(&directories.snapshots)?;
+    snapshot::name_received(disk.as_ref(), file)?;
     retire(disk, directories, zxid)?;
     Ok(())
-}
-
-/// The name that a received snapshot gets: that of the temporary file, if it says how it is compressed.
-fn name_of(zxid: Zxid, file: &Path) -> String {
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let own = name.strip_prefix("tmp.").unwrap_or(name);
-    match snapshot::format::parse_name(own) {
-        Some((of_name, _)) if of_name == zxid => own.to_owned(),
-        _ => snapshot::format::file_name(zxid, Compression::None),
-    }
 }
 
 /// Sets aside what is older than a leader's snapshot. What was set aside the last time goes.
