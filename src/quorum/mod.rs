@@ -146,6 +146,16 @@ pub trait Inbox: Send + Sync {
     fn turns(&self) -> u64;
 }
 
+impl Inbox for crate::runtime::Inbox {
+    fn put(&self, from: FromPeers) {
+        self.push_peer(from);
+    }
+
+    fn turns(&self) -> u64 {
+        Self::turns(self)
+    }
+}
+
 /// What the driver works with.
 pub struct Parts {
     /// How peers are reached.

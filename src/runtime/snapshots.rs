@@ -185,16 +185,21 @@ impl Snapshots for SnapshotTaker {
             }
         }
     }
-}
 
-impl Drop for SnapshotTaker {
-    /// A stopping server does not wait for the snapshot that is under way: the log has everything.
-    fn drop(&mut self) {
+    fn give_up(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             let _reported_by_itself = thread.join();
         }
+        self.stopping.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for SnapshotTaker {
+    /// A stopping server does not wait for the snapshot that is under way: the log has everything.
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 

@@ -338,6 +338,7 @@ fn request_options(config: &Config) -> RequestOptions {
             .raw
             .iter()
             .any(|(key, value)| key == "reconfigEnabled" && value.eq_ignore_ascii_case("true")),
+        in_ensemble: config.is_distributed(),
         txn_bytes_max: config.read_bytes_max(),
     }
 }

@@ -41,6 +41,7 @@ pub(super) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
     enforce_quota: true,
     digest: true,
     close_session_lists: true,
+    in_ensemble: false,
     reconfig: false,
     txn_bytes_max: 2 << 20,
 };
