@@ -28,6 +28,7 @@ pub mod artifacts;
 pub mod bundles;
 pub mod compare;
 pub mod differential;
+pub mod ensemble;
 pub mod four_letter;
 pub mod golden;
 pub mod host;
