@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::sync::{self, Sync};
 use super::{Plan, Role};
 use crate::artifacts;
 use crate::programs::{JVM, tail};
 use crate::server::{Kind, free_port};
 
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// What a server says that takes a snapshot from its leader: the reference, and Oxkeeper.
-const SNAPSHOT_TAKEN: [&str; 2] = ["Getting a snapshot from leader", "snapshot from the leader"];
 /// Sessions time out between 1 and 60 seconds; a dead peer is noticed within 5, a sync may take 30.
 const TIMES: &str = "tickTime=500\ninitLimit=60\nsyncLimit=10\nmaxSessionTimeout=60000\n";
 
@@ -116,6 +115,12 @@ impl Member {
         self.kind
     }
 
+    /// Whether it runs the reference.
+    #[must_use]
+    pub fn is_reference(&self) -> bool {
+        matches!(self.kind, Kind::Apache(_))
+    }
+
     /// Whether it votes.
     #[must_use]
     pub fn role(&self) -> Role {
@@ -166,11 +171,17 @@ impl Member {
         log.get(self.log_start..).unwrap_or_default().to_owned()
     }
 
-    /// Whether the process took a snapshot from a leader.
+    /// The synchronizations that the process took from its leaders, in order.
     #[must_use]
-    pub fn has_taken_snapshot(&self) -> bool {
-        let log = self.log_of_this_life();
-        SNAPSHOT_TAKEN.iter().any(|words| log.contains(words))
+    pub fn syncs(&self) -> Vec<Sync> {
+        sync::taken(self.kind, &self.log_of_this_life())
+    }
+
+    /// Removes its logs, snapshots and epochs. It must not run.
+    pub fn wipe(&self) -> Result<()> {
+        ensure!(self.child.is_none(), "{self} runs");
+        let dir = self.version_dir();
+        fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))
     }
 
     /// The process's id.

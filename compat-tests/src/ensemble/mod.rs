@@ -23,12 +23,14 @@ mod load;
 mod member;
 mod mix;
 mod status;
+mod sync;
 
 pub use agree::{Picture, assert_no_mismatches, assert_same, mismatches, pictures};
 pub use load::{Load, Summary};
 pub use member::Member;
 pub use mix::{Mix, mixes};
 pub use status::{Mode, Status, mntr};
+pub use sync::Sync;
 
 /// For whatever servers must come to by themselves: elections, syncs, starts. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
