@@ -537,7 +537,7 @@ impl World {
             | Output::Touch(_)
             | Output::Revalidate { .. }
             | Output::Revalidated { .. }
-            | Output::Synced
+            | Output::Synced { .. }
             | Output::LearnerGone { .. } => {}
         }
     }
