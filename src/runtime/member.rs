@@ -51,6 +51,8 @@ pub struct MemberParts {
     pub zab: Zab,
     /// What `/zookeeper/config` shows, and since which reconfiguration.
     pub config: (Bytes, Zxid),
+    /// Whether clients are served while this server leads (`leaderServes`).
+    pub leader_serves: bool,
 }
 
 /// The writer's state.
@@ -61,6 +63,7 @@ pub struct MemberWriter {
     snapshots: Box<dyn Snapshots>,
     peers: Box<dyn Peers>,
     config: (Bytes, Zxid),
+    leader_serves: bool,
     taken: Taken,
     /// What the leader said and what waits for the disk before it may be heard.
     master: FromMaster,
@@ -79,7 +82,7 @@ impl MemberWriter {
     /// Continues from what recovery left in the state.
     #[must_use]
     pub fn new(parts: MemberParts) -> Self {
-        let MemberParts { state, inbox, clock, metrics, log, snapshots, peers, options, zab, config } = parts;
+        let MemberParts { state, inbox, clock, metrics, log, snapshots, peers, options, zab, .. } = parts;
         let replica = Replica::member(options, zab, state.tree().last_zxid(), clock.now_ms());
         state.standing.set(Serving::No);
         let writer = Self {
@@ -88,7 +91,8 @@ impl MemberWriter {
             log,
             snapshots,
             peers,
-            config,
+            config: parts.config,
+            leader_serves: parts.leader_serves,
             taken: Taken::default(),
             master: FromMaster::default(),
             staged: None,
@@ -168,8 +172,7 @@ impl MemberWriter {
         let now = self.driver.now();
         if self.driver.replica.zab_deadline().is_some_and(|due| due <= now.monotonic_ms) {
             self.driver.replica.peer(now, Input::Tick);
-            let standing = self.driver.replica.standing();
-            self.driver.state.standing.tell(standing);
+            self.driver.state.standing.tell(self.driver.replica.standing());
         }
         if !self.is_full {
             self.driver.add_internal();
@@ -200,11 +203,17 @@ impl MemberWriter {
         {
             self.begins = None;
             self.show_members();
-            self.driver.state.standing.set(serving);
-            let standing = self.driver.replica.standing();
-            self.driver.state.standing.tell(standing);
+            self.set_serving(serving);
         }
         has_moved
+    }
+
+    /// From here on clients are served like this.
+    fn set_serving(&self, serving: Serving) {
+        let is_idle_leader = matches!(serving, Serving::Leading { .. }) && !self.leader_serves;
+        let standing = &self.driver.state.standing;
+        standing.tell(self.driver.replica.standing());
+        standing.set(if is_idle_leader { Serving::No } else { serving });
     }
 
     fn hear_disk(&mut self, report: Report) {

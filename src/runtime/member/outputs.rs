@@ -12,9 +12,7 @@ impl MemberWriter {
         for serving in serves {
             self.begins = None;
             if serving == Serving::No {
-                self.driver.state.standing.set(serving);
-                let standing = self.driver.replica.standing();
-                self.driver.state.standing.tell(standing);
+                self.set_serving(serving);
             } else {
                 self.begins = Some(serving);
             }
