@@ -10,7 +10,7 @@ use jute::{Code, OpCode, SessionId, Zxid};
 use super::testing::{Client, Ensemble, Said, TIMEOUT_MS};
 use super::{Close, check_proposal};
 use crate::request::testing::{creation, multi_body};
-use crate::zab::{Forwarded, FromLearner, Proposal, Serving, Sid};
+use crate::zab::{Forwarded, FromLearner, Input, Proposal, Serving, Sid};
 
 const LEADER: Sid = 3;
 const FOLLOWER: Sid = 1;
@@ -272,17 +272,16 @@ fn a_transaction_of_the_same_number_and_another_operation_is_not_taken_for_ones_
     let mut ensemble = Ensemble::serving();
     let client = ensemble.connect(FOLLOWER);
     let link = ensemble.link_of(FOLLOWER);
-    ensemble.send(client, 7, OpCode::SET_DATA, &set("/a"));
+    ensemble.send(client, 7, OpCode::SET_DATA, &set("/b"));
     ensemble.turn(FOLLOWER);
     let (session, body) = (client.session, create("/a").into());
     let other = Forwarded { session, cxid: 7, op: OpCode::CREATE, body, identities: Vec::new() };
     // It was on its way before.
-    let held: Vec<_> = std::mem::take(&mut ensemble.member(LEADER).inputs).into_iter().collect();
-    ensemble.tell(LEADER, crate::zab::Input::LearnerSaid { link, said: FromLearner::Request(other) });
-    ensemble.member(LEADER).inputs.extend(held);
+    let said = FromLearner::Request(other);
+    ensemble.member(LEADER).inputs.push_front(Input::LearnerSaid { link, said });
     ensemble.settle();
-    assert_eq!(ensemble.said(client), [ok(7)]);
-    assert_eq!(ensemble.member(FOLLOWER).tree.get("/a").unwrap().persisted().version, 1);
+    assert_eq!(ensemble.said(client), [Said::Reply(7, Code::NO_NODE)]);
+    assert!(ensemble.member(FOLLOWER).tree.get("/a").is_some());
 }
 
 #[test]

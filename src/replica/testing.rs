@@ -222,7 +222,7 @@ impl Ensemble {
         let mut did = !member.requests.is_empty();
         let Member { replica, tree, sessions, host, watches, requests, .. } = member;
         replica.push(requests);
-        if let Some(input) = member.inputs.pop_front() {
+        for input in member.inputs.drain(..) {
             did = true;
             replica.peer(now, input);
         }
