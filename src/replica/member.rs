@@ -13,7 +13,7 @@ use super::sweep::Sweep;
 use super::{Data, Now, Options, Replica};
 use crate::request::{Head, Request};
 use crate::session::Sessions;
-use crate::zab::{Input, Output, Proposal, Serving, Zab};
+use crate::zab::{Input, Output, Proposal, Serving, Standing, Zab};
 
 impl Replica {
     /// A member of an ensemble that starts, after recovery up to `recovered`. Nobody is served until it has found
@@ -158,6 +158,18 @@ impl Replica {
         }
         data.sessions.renew_all(self.now_ms);
         self.sweep = Sweep::new(self.options.sweep, self.now_ms);
+    }
+
+    /// Whether a role has begun and the tree does not yet hold all that was committed before: nobody is served.
+    #[must_use]
+    pub const fn is_catching_up(&self) -> bool {
+        self.is_catching_up
+    }
+
+    /// What others may be told of this member.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.zab.standing()
     }
 
     /// When [`Input::Tick`] is due if nothing happens before, in milliseconds of the monotonic clock.

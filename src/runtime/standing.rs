@@ -1,10 +1,9 @@
 //! How this server serves, for whoever must not ask the writer: connections, operators, metrics.
 
-use std::sync::PoisonError;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::zab::Serving;
+use crate::zab::{self, Serving};
 
 /// How this server serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +20,7 @@ pub struct Published {
     /// What connections look at with each turn.
     flags: AtomicU8,
     whole: RwLock<Standing>,
+    told: RwLock<Option<Arc<zab::Standing>>>,
 }
 
 /// Clients are served.
@@ -31,7 +31,7 @@ const FORWARDS: u8 = 2;
 impl Default for Published {
     /// Alone.
     fn default() -> Self {
-        Self { flags: AtomicU8::new(SERVES), whole: RwLock::new(Standing::Alone) }
+        Self { flags: AtomicU8::new(SERVES), whole: RwLock::new(Standing::Alone), told: RwLock::new(None) }
     }
 }
 
@@ -52,6 +52,17 @@ impl Published {
     #[must_use]
     pub fn get(&self) -> Standing {
         *self.whole.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What operators may be told of a member, its learners included. Published from time to time.
+    pub fn tell(&self, standing: zab::Standing) {
+        *self.told.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(standing));
+    }
+
+    /// What operators may be told; nothing of a server that is alone.
+    #[must_use]
+    pub fn told(&self) -> Option<Arc<zab::Standing>> {
+        self.told.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether clients are served.

@@ -52,6 +52,7 @@ pub use reader::{Entries, Frame, Gaps};
 pub use recovery::{Progress, Recovered, ReplayOptions, Replayed, recover, repair, replay};
 pub use spare::{Keeper, SPARE_NAME, Spare};
 pub use tail::TornTail;
+pub use truncate::holds;
 
 /// How records reach the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
