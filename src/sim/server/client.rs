@@ -42,6 +42,9 @@ pub(in crate::sim) struct SimClient {
     pub(in crate::sim) connection: Option<Connection>,
     /// The one before, which the session left.
     pub(in crate::sim) abandoned: Option<Connection>,
+    /// In an ensemble: which servers these two are to.
+    pub(in crate::sim) server: Option<i64>,
+    pub(in crate::sim) abandoned_server: Option<i64>,
     /// Whether it takes what the server sends.
     pub(in crate::sim) is_reading: bool,
     /// When it is heard of again, after it vanished.
@@ -62,6 +65,8 @@ impl SimClient {
             session: None,
             connection: None,
             abandoned: None,
+            server: None,
+            abandoned_server: None,
             is_reading: true,
             absent_until_ms: 0,
             well_since_ms: None,
