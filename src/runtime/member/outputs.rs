@@ -62,7 +62,7 @@ impl MemberWriter {
             | Output::Touch(_)
             | Output::Revalidate { .. }
             | Output::Revalidated { .. }
-            | Output::Synced
+            | Output::Synced { .. }
             | Output::LearnerGone { .. } => {}
         }
     }
