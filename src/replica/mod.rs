@@ -24,6 +24,8 @@ mod learning;
 mod member;
 mod proposals;
 #[cfg(test)]
+mod random_test;
+#[cfg(test)]
 mod replica_test;
 mod roles;
 mod sessions;

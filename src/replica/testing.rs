@@ -109,6 +109,13 @@ pub(super) struct Member {
     requests: Vec<Request>,
 }
 
+impl Member {
+    /// What the disk was asked is done.
+    pub(super) fn do_tickets(&mut self) {
+        self.inputs.extend(self.tickets.drain(..).map(Input::Done));
+    }
+}
+
 /// Servers 1, 2, … that can all talk to each other.
 pub(super) struct Ensemble {
     pub(super) members: BTreeMap<Sid, Member>,
@@ -336,7 +343,7 @@ impl Ensemble {
     pub(super) fn let_disk_go(&mut self, sid: Sid) {
         let member = self.member(sid);
         member.is_disk_slow = false;
-        member.inputs.extend(member.tickets.drain(..).map(Input::Done));
+        member.do_tickets();
         self.settle();
     }
 
