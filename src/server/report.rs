@@ -20,10 +20,12 @@ use crate::disk::Disk;
 use crate::metrics::prometheus::Exporter;
 use crate::metrics::{Gauges, Metrics, QuotaGauges, java, process};
 use crate::net::Commands;
+use crate::runtime::standing::Standing;
 use crate::runtime::{Client, State};
 use crate::store;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
 use crate::tree::{Tree, path};
+use crate::zab::Serving;
 
 /// What a [`Reporter`] looks at.
 pub(super) struct Facts {
@@ -102,6 +104,16 @@ impl Reporter {
     }
 }
 
+/// What the server calls its role; while it serves nobody, nobody is told.
+const fn mode(standing: Standing) -> Mode {
+    match standing {
+        Standing::Alone | Standing::Member(Serving::No) => Mode::Standalone,
+        Standing::Member(Serving::Leading { .. }) => Mode::Leader,
+        Standing::Member(Serving::Following { .. }) => Mode::Follower,
+        Standing::Member(Serving::Observing { .. }) => Mode::Observer,
+    }
+}
+
 /// Limits and usage of every quota, summed by the first component of its path.
 fn quota_gauges(tree: &Tree) -> std::collections::BTreeMap<String, QuotaGauges> {
     let mut gauges = std::collections::BTreeMap::<String, QuotaGauges>::new();
@@ -125,7 +137,7 @@ fn quota_gauges(tree: &Tree) -> std::collections::BTreeMap<String, QuotaGauges> 
 
 impl Source for Reporter {
     fn is_serving(&self) -> bool {
-        true
+        self.facts.state.standing.serves()
     }
 
     fn is_read_only(&self) -> bool {
@@ -146,7 +158,7 @@ impl Source for Reporter {
             connections: state.client_count(),
             outstanding: state.budget.waiting() as u64,
             zxid: tree.last_zxid().0,
-            mode: Mode::Standalone,
+            mode: mode(state.standing.get()),
             node_count: tree.node_count() as u64,
             proposal_sizes: None,
         }

@@ -49,6 +49,12 @@ impl SessionHandle {
         self.closing.load(Ordering::Acquire)
     }
 
+    /// Whether its client was heard from at or after `since_ms`.
+    #[must_use]
+    pub fn was_heard_since(&self, since_ms: i64) -> bool {
+        self.last_heard_ms.load(Ordering::Relaxed) >= since_ms
+    }
+
     /// When it expires unless it is heard from.
     #[must_use]
     pub fn deadline_ms(&self) -> i64 {
@@ -124,6 +130,18 @@ impl Sessions {
         self.commit(id);
     }
 
+    /// Puts the sessions of another database, with their timeouts in milliseconds, in the place of all that are
+    /// here. Ids go on.
+    pub fn replace(&mut self, sessions: &BTreeMap<SessionId, i32>, now_ms: i64) {
+        for (_, tracked) in self.by_id.drain() {
+            tracked.handle.closing.store(true, Ordering::Release);
+        }
+        self.buckets.clear();
+        for (id, timeout_ms) in sessions {
+            self.restore(*id, *timeout_ms, now_ms);
+        }
+    }
+
     /// Its creation was applied.
     pub fn commit(&mut self, id: SessionId) {
         if let Some(tracked) = self.by_id.get_mut(&id) {
@@ -141,6 +159,32 @@ impl Sessions {
         // A shorter timeout can bring the deadline forward: put it where it belongs now.
         self.rebucket(id);
         Some(handle)
+    }
+
+    /// Another server heard from a client, whose session has this timeout now. False when the session does not
+    /// exist or is ending.
+    pub fn touch(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
+        match self.by_id.get(&id) {
+            Some(tracked) if tracked.handle.timeout_ms() == i64::from(timeout_ms) => {
+                tracked.handle.touch(now_ms)
+            }
+            Some(_) => self.reopen(id, timeout_ms, now_ms).is_some(),
+            None => false,
+        }
+    }
+
+    /// Forgets what was begun and is not committed: sessions whose creation was not applied, and ends that were
+    /// decided. Whether they come to be is for the next leader to say.
+    pub fn forget_uncommitted(&mut self) {
+        let uncommitted: Vec<_> =
+            self.by_id.iter().filter(|(_, tracked)| !tracked.committed).map(|(id, _)| *id).collect();
+        uncommitted.into_iter().for_each(|id| self.remove(id));
+        for (id, tracked) in &self.by_id {
+            if tracked.handle.closing.swap(false, Ordering::AcqRel) {
+                // When it was found to have expired it left its bucket.
+                self.buckets.entry(tracked.bucket).or_default().insert(*id);
+            }
+        }
     }
 
     /// The session, if it exists.

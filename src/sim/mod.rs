@@ -19,4 +19,5 @@ mod corruption_test;
 mod crash_test;
 mod fault_test;
 mod leftover_test;
+mod member_test;
 mod mutant_test;

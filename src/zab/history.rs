@@ -9,7 +9,7 @@ use super::message::Proposal;
 
 /// Transactions kept at least (reference: `commitLogCount`).
 const KEPT_MIN: usize = 500;
-/// Bytes of transactions beyond which no more than [`KEPT_MIN`] are kept.
+/// Bytes of transactions beyond which none is kept for a learner's sake.
 const KEPT_BYTES: usize = 32 << 20;
 
 /// A run of transactions without a gap.
@@ -101,12 +101,14 @@ impl History {
         }
     }
 
-    /// Forgets old ones, but none after `needed`.
-    pub(super) fn trim(&mut self, needed: Zxid) {
-        while self.proposals.len() > KEPT_MIN
-            && (self.proposals.len() > 2 * KEPT_MIN || self.bytes > KEPT_BYTES)
-            && self.proposals.front().is_some_and(|first| first.zxid <= needed)
-        {
+    /// Forgets old ones: what is applied and nobody needs, and, where they take too much, what is applied.
+    pub(super) fn trim(&mut self, needed: Zxid, applied: Zxid) {
+        while let Some(first) = self.proposals.front().filter(|_| self.proposals.len() > KEPT_MIN) {
+            let is_idle = self.proposals.len() > 2 * KEPT_MIN && first.zxid <= needed;
+            let is_too_much = self.bytes > KEPT_BYTES && first.zxid <= applied;
+            if !is_idle && !is_too_much {
+                break;
+            }
             let Some(first) = self.proposals.pop_front() else { break };
             self.bytes -= first.payload.len();
             self.base = first.zxid;
@@ -171,10 +173,10 @@ mod tests {
     #[test]
     fn old_ones_are_forgotten_unless_they_are_needed() {
         let mut history = history(&(1..=2000).collect::<Vec<_>>());
-        history.trim(Zxid(100));
+        history.trim(Zxid(100), Zxid(2000));
         assert_eq!(history.first(), Some(Zxid(101)));
         assert!(!history.reaches_back_to(Zxid(99)));
-        history.trim(Zxid(2000));
+        history.trim(Zxid(2000), Zxid(2000));
         assert_eq!(history.first(), Some(Zxid(1001)));
     }
 }

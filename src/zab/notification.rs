@@ -40,7 +40,7 @@ pub struct Notification {
 }
 
 /// The form that is sent.
-pub const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 2;
 
 impl Notification {
     /// Appends the message, without its length.

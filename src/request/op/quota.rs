@@ -5,7 +5,7 @@ use jute::Code;
 use crate::logging::shown;
 use crate::request::context::Context;
 use crate::tree::path;
-use crate::tree::quota::{StatsTrack, limits_path, stats_path};
+use crate::tree::quota::{LIMITS, ROOT, STATS, StatsTrack, is_readable, limits_path, stats_path};
 
 /// Whether `nodes` and `bytes` more fit under the quota that governs `path`. Usage is what is applied;
 /// soft limits only warn. What is refused is counted for the first component of the path.
@@ -39,6 +39,36 @@ fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -
     let path = shown(path);
     tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
     if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
+}
+
+/// Refuses to create what a server of the reference would not survive to apply.
+pub(super) fn check_creation(context: &Context<'_>, path: &str, data: Option<&[u8]>) -> Result<(), Code> {
+    check_place(context, path)?;
+    match path::split(path) {
+        // Whatever a usage node is created with is overwritten at once.
+        Some((_, STATS)) => Ok(()),
+        _ => check_text(context, path, data),
+    }
+}
+
+/// Refuses a limits node where a server of the reference ends when it comes or goes: it cuts the length of
+/// `/zookeeper/quota` off its parent's path and keeps the rest, which must not be empty (reference:
+/// `DataTree.createNode`, `deleteNode`, `PathTrie`).
+pub(super) fn check_place(context: &Context<'_>, path: &str) -> Result<(), Code> {
+    let Some((parent, LIMITS)) = path::split(path) else { return Ok(()) };
+    let is_fatal = parent.starts_with("/zookeeper") && parent.encode_utf16().count() <= ROOT.len();
+    if context.options.in_ensemble && is_fatal { Err(Code::BAD_ARGUMENTS) } else { Ok(()) }
+}
+
+/// Refuses text in a limits or usage node that ends a server of the reference when it next looks at the quota
+/// (reference: `StatsTrack`).
+pub(super) fn check_text(context: &Context<'_>, path: &str, data: Option<&[u8]>) -> Result<(), Code> {
+    let is_its = path.starts_with(ROOT) && matches!(path::split(path), Some((_, LIMITS | STATS)));
+    if context.options.in_ensemble && is_its && !is_readable(data) {
+        Err(Code::BAD_ARGUMENTS)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ struct Bytes {
 
 /// One end; both share the bytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SimStream {
+pub(in crate::sim) struct SimStream {
     bytes: Arc<Mutex<Bytes>>,
 }
 
@@ -31,17 +31,17 @@ impl SimStream {
     }
 
     /// The client sends.
-    pub(super) fn send(&self, bytes: &[u8]) {
+    pub(in crate::sim) fn send(&self, bytes: &[u8]) {
         self.bytes().to_server.extend_from_slice(bytes);
     }
 
     /// The client reads all there is.
-    pub(super) fn receive(&self) -> Vec<u8> {
+    pub(in crate::sim) fn receive(&self) -> Vec<u8> {
         std::mem::take(&mut self.bytes().to_client)
     }
 
     /// Either side goes.
-    pub(super) fn close(&self) {
+    pub(in crate::sim) fn close(&self) {
         self.bytes().is_down = true;
     }
 }
