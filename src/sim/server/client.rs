@@ -7,9 +7,9 @@ use jute::records::proto::{ConnectRequest, ConnectResponse, RequestHeader, SetWa
 use jute::{OpCode, Reader, SessionId, Zxid};
 
 use super::history::{History, Item, Stream};
-use super::machine::{Link, TIMEOUTS_MS};
+use super::machine::TIMEOUTS_MS;
 use super::requests::{Asked, Watch, WatchKind, any};
-use super::stream::SimStream;
+use crate::net::in_memory::{Link, MemoryStream};
 use crate::request::is_write;
 use crate::session::password_for;
 use crate::sim::crash::Random;
@@ -27,7 +27,7 @@ struct Pending {
 
 /// A connection as a client has it.
 pub(super) struct Connection {
-    pub(super) stream: SimStream,
+    pub(super) stream: MemoryStream,
     pub(super) link: Link,
     received: Vec<u8>,
     /// Where its items are in the history, once it has a session.
@@ -74,7 +74,7 @@ impl SimClient {
     }
 
     /// Asks for its session, or a new one, on a new connection.
-    pub(super) fn connect(&mut self, stream: SimStream, link: Link, now_ms: i64) {
+    pub(super) fn connect(&mut self, stream: MemoryStream, link: Link, now_ms: i64) {
         let id = self.session.unwrap_or(SessionId::NONE);
         let request = ConnectRequest {
             protocol_version: 0,
@@ -274,7 +274,7 @@ impl SimClient {
         self.well_since_ms = None;
         if let Some(mut connection) = self.connection.take() {
             connection.stream.close();
-            connection.link.end();
+            connection.link.hang_up();
         }
     }
 
@@ -282,7 +282,7 @@ impl SimClient {
     pub(super) fn disconnect(&mut self) {
         for mut connection in self.connection.take().into_iter().chain(self.abandoned.take()) {
             connection.stream.close();
-            connection.link.end();
+            connection.link.hang_up();
         }
     }
 }

@@ -3,19 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
-use super::stream::SimStream;
 use crate::auth::Auth;
 use crate::clock::{Clock, ManualClock};
 use crate::disk::Disk;
 use crate::metrics::Metrics;
-use crate::net::protocol::Protocol;
-use crate::net::pump::Pump;
+use crate::net::in_memory::{Link, MemoryStream};
 use crate::net::{Limits, NoWords, Shared};
 use crate::replica::{Options, SweepOptions};
 use crate::request::Options as RequestOptions;
@@ -59,12 +56,6 @@ pub(super) struct Machine {
     pub(super) disk: SimDisk,
     writer: Writer,
     next_connection: u64,
-}
-
-/// A connection as the server has it.
-pub(super) struct Link {
-    pump: Pump<SimStream>,
-    is_over: bool,
 }
 
 impl Machine {
@@ -133,13 +124,12 @@ impl Machine {
     }
 
     /// A client connects.
-    pub(super) fn accept(&mut self, stream: &SimStream) -> Link {
+    pub(super) fn accept(&mut self, stream: MemoryStream) -> Link {
         let id = self.next_connection;
         self.next_connection += 1;
         let client = Arc::new(Client::new(id, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0));
         client.set_socket(Arc::new(stream.clone()));
-        self.shared.state.register(client.clone());
-        Link { pump: Pump::new(Protocol::new(self.shared.clone(), client), stream.clone()), is_over: false }
+        Link::new(&self.shared, &client, stream)
     }
 
     /// The writer takes a turn. False when the disk has lost its power.
@@ -168,31 +158,6 @@ impl Machine {
         )
         .expect("the log can be read");
         entries
-    }
-}
-
-impl Link {
-    /// The connection's task takes a turn. False when it has ended.
-    pub(super) fn poll(&mut self) -> bool {
-        if self.is_over {
-            return false;
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.pump.poll_until(&mut cx, &|_| false) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(crate::net::pump::Pause::NoMemory)) => {}
-            Poll::Ready(_) => self.end(),
-        }
-        !self.is_over
-    }
-
-    /// The connection is gone.
-    pub(super) fn end(&mut self) {
-        if !self.is_over {
-            self.is_over = true;
-            self.pump.protocol.hang_up();
-            self.pump.stream.close();
-        }
     }
 }
 
