@@ -1,5 +1,6 @@
 //! A member on its simulated disk.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,17 +12,17 @@ use crate::auth::Auth;
 use crate::clock::{Clock, ManualClock};
 use crate::disk::Disk;
 use crate::metrics::Metrics;
+use crate::net::in_memory::{Link as ClientLink, MemoryStream};
 use crate::net::{NoWords, Shared};
 use crate::replica::{Options, SweepOptions};
 use crate::request::Options as RequestOptions;
 use crate::runtime::budget::Budget;
 use crate::runtime::peers::{FromPeers, Staged};
 use crate::runtime::snapshots::{self, Job, Pace};
-use crate::runtime::{Inbox, LogKeeper, LogPort, MemberParts, MemberWriter, Snapshots, State, Turn};
+use crate::runtime::{Client, Inbox, LogKeeper, LogPort, MemberParts, MemberWriter, Snapshots, State, Turn};
 use crate::session::Sessions;
 use crate::sim::disk::SimDisk;
-use crate::sim::server::machine::{LIMITS, Link as ClientLink, MEMORY_BYTES, REQUEST_OPTIONS, TIMEOUTS_MS};
-use crate::sim::server::stream::SimStream;
+use crate::sim::server::machine::{LIMITS, MEMORY_BYTES, REQUEST_OPTIONS, TIMEOUTS_MS};
 use crate::snapshot::Compression;
 use crate::store::{self, Directories, Receiving};
 use crate::tree::Cursor;
@@ -142,9 +143,12 @@ impl Process {
     }
 
     /// A client connects.
-    pub(super) fn accept(&mut self, stream: &SimStream) -> ClientLink {
+    pub(super) fn accept(&mut self, stream: MemoryStream) -> ClientLink {
         self.next_connection += 1;
-        ClientLink::new(&self.shared, self.next_connection, stream)
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let client = Arc::new(Client::new(self.next_connection, address, 0));
+        client.set_socket(Arc::new(stream.clone()));
+        ClientLink::new(&self.shared, &client, stream)
     }
 
     /// Something comes from a peer.

@@ -14,16 +14,18 @@ use super::network::Network;
 use super::node::{PeerLink, Process, Setup};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::Disk;
+use crate::net::in_memory::MemoryStream;
 use crate::sim::crash::{Choice, Fresh, Random, after};
 use crate::sim::disk::SimDisk;
 use crate::sim::server::client::SimClient;
 use crate::sim::server::history::{History, Item};
 use crate::sim::server::invariants;
-use crate::sim::server::stream::SimStream;
 use crate::txnlog::{Entries, Gaps, Io};
 use crate::zab::{Input, Members, Notification, Packet, PeerState, Quorum, Sid};
 
 const CLIENTS: usize = 5;
+/// What a system buffers of what a client does not read.
+const SOCKET_BYTES: usize = 16 << 10;
 /// When the simulated machines were started, in microseconds.
 const START_US: i64 = 1_000_000_000;
 
@@ -515,11 +517,11 @@ impl World {
         if runs(client.server)
             && let Some(connection) = &mut client.connection
         {
-            has_ended = !connection.link.poll();
+            has_ended = !connection.link.run();
         }
         if runs(client.abandoned_server)
             && let Some(abandoned) = &mut client.abandoned
-            && !abandoned.link.poll()
+            && !abandoned.link.run()
         {
             client.abandoned = None;
         }
@@ -536,9 +538,9 @@ impl World {
         let sids = self.sids();
         let sid = sids[self.random.below(sids.len() as u64) as usize];
         let now = self.now_ms();
-        let stream = SimStream::default();
+        let stream = MemoryStream::new(SOCKET_BYTES);
         let Some(process) = &mut self.node(sid).process else { return };
-        let link = process.accept(&stream);
+        let link = process.accept(stream.clone());
         let client = &mut self.clients[who];
         if !client.is_connected() {
             client.disconnect();

@@ -7,9 +7,9 @@ use jute::records::proto::{ConnectRequest, ConnectResponse, RequestHeader, SetWa
 use jute::{OpCode, Reader, SessionId, Zxid};
 
 use super::history::{History, Item, Stream};
-use super::machine::{Link, TIMEOUTS_MS};
+use super::machine::TIMEOUTS_MS;
 use super::requests::{Asked, Watch, WatchKind, any};
-use super::stream::SimStream;
+use crate::net::in_memory::{Link, MemoryStream};
 use crate::request::is_write;
 use crate::session::password_for;
 use crate::sim::crash::Random;
@@ -27,7 +27,7 @@ struct Pending {
 
 /// A connection as a client has it.
 pub(in crate::sim) struct Connection {
-    pub(in crate::sim) stream: SimStream,
+    pub(in crate::sim) stream: MemoryStream,
     pub(in crate::sim) link: Link,
     received: Vec<u8>,
     /// Where its items are in the history, once it has a session.
@@ -79,7 +79,7 @@ impl SimClient {
     }
 
     /// Asks for its session, or a new one, on a new connection.
-    pub(in crate::sim) fn connect(&mut self, stream: SimStream, link: Link, now_ms: i64) {
+    pub(in crate::sim) fn connect(&mut self, stream: MemoryStream, link: Link, now_ms: i64) {
         let id = self.session.unwrap_or(SessionId::NONE);
         let request = ConnectRequest {
             protocol_version: 0,
@@ -279,7 +279,7 @@ impl SimClient {
         self.well_since_ms = None;
         if let Some(mut connection) = self.connection.take() {
             connection.stream.close();
-            connection.link.end();
+            connection.link.hang_up();
         }
     }
 
@@ -287,7 +287,7 @@ impl SimClient {
     pub(in crate::sim) fn disconnect(&mut self) {
         for mut connection in self.connection.take().into_iter().chain(self.abandoned.take()) {
             connection.stream.close();
-            connection.link.end();
+            connection.link.hang_up();
         }
     }
 }
