@@ -154,9 +154,9 @@ async fn learner_and_leader(members: &BTreeMap<Sid, Member>) -> (Node, Raw) {
     let listener = TcpListener::bind(("127.0.0.1", members[&2].quorum[0].port)).await.unwrap();
     let mut node = Node::start(1, members).await;
     node.driver.dial_master(2);
-    let (stream, _) = listener.accept().await.unwrap();
+    let leader = Raw::accept(&listener).await;
     node.lane.input(|input| matches!(input, Input::MasterCame).then_some(())).await;
-    (node, Raw(stream))
+    (node, leader)
 }
 
 async fn master_left(node: &Node) -> String {
