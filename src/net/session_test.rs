@@ -1,10 +1,12 @@
 //! Sessions that begin, move, end and expire, as connections see it.
 
+use jute::records::Record;
 use jute::records::proto::ConnectRequest;
-use jute::{Code, SessionId};
+use jute::{Code, OpCode, SessionId};
 
 use super::testing::{Peer, Server, TIMEOUT_MS, TIMEOUTS_MS, ask, first_frame};
 use crate::clock::Clock;
+use crate::zab::Serving;
 
 /// Ends of sessions that one batch of the writer carries out.
 const BATCH_ENDS_MAX: usize = 64;
@@ -33,12 +35,12 @@ fn a_wrong_password_reopens_nothing_and_the_connection_ends() {
     let greeting = thief.greeting.clone().unwrap();
     assert_eq!((greeting.session_id, greeting.time_out), (SessionId::NONE, 0));
     assert_eq!(greeting.passwd, Some(vec![0; 16]));
-    assert!(thief.end.is_some());
+    assert!(thief.end().is_some());
     assert!(thief.client.session().is_none());
     assert!(is_alive(&server, session));
     // It closes the owner's connection, as in the reference; the owner comes back.
     owner.serve();
-    assert!(owner.end.is_some());
+    assert!(owner.end().is_some());
     assert_eq!(server.reconnect(session).session(), session);
 }
 
@@ -46,7 +48,7 @@ fn a_wrong_password_reopens_nothing_and_the_connection_ends() {
 fn a_session_that_is_gone_is_answered_with_no_session() {
     let mut server = Server::new();
     let peer = server.reconnect(SessionId(0x77));
-    assert_eq!((peer.session(), peer.end.is_some()), (SessionId::NONE, true));
+    assert_eq!((peer.session(), peer.end().is_some()), (SessionId::NONE, true));
 }
 
 #[test]
@@ -78,7 +80,7 @@ fn a_client_that_has_seen_more_than_this_server_is_turned_away() {
     peer.serve();
     server.turn();
     peer.serve();
-    assert!(peer.end.is_some() && peer.greeting.is_none());
+    assert!(peer.end().is_some() && peer.greeting.is_none());
     assert_eq!(server.state().sessions().committed_count(), 0);
     assert_eq!(server.state().budget.waiting(), 0);
 }
@@ -105,8 +107,8 @@ fn the_earlier_connection_of_a_session_that_moved_is_closed_and_carries_nothing_
     earlier.send(ask::create("/later", b""));
     earlier.serve();
     server.turn();
-    assert!(earlier.end.is_some() && !server.has("/later"));
-    assert!(now.end.is_none());
+    assert!(earlier.end().is_some() && !server.has("/later"));
+    assert!(now.end().is_none());
     server.succeed(&mut now, ask::create("/now", b""));
 }
 
@@ -117,7 +119,7 @@ fn an_earlier_connection_that_ends_leaves_the_session_to_the_later_one() {
     let mut now = server.reconnect(earlier.session());
     server.succeed(&mut now, ask::ephemeral("/mine"));
     earlier.serve();
-    assert!(earlier.end.is_some());
+    assert!(earlier.end().is_some());
     server.turn();
     assert_eq!(server.succeed(&mut now, ask::get_data("/mine", false)).code, Code::OK);
 }
@@ -131,7 +133,7 @@ fn an_expired_session_loses_its_connection_its_watches_and_its_unread_replies() 
     server.succeed(&mut peer, ask::ephemeral("/mine"));
     server.succeed(&mut peer, ask::add_watch("/", 1));
     server.succeed(&mut other, ask::create("/large", &[0; 100_000]));
-    peer.reads = false;
+    peer.set_reads(false);
     for _ in 0..100 {
         peer.send(ask::get_data("/large", false));
     }
@@ -142,7 +144,7 @@ fn an_expired_session_loses_its_connection_its_watches_and_its_unread_replies() 
     server.succeed(&mut other, ask::ping());
     server.pass(i64::from(TIMEOUT_MS) / 2 + 2500, &mut [&mut peer]);
     assert!(!is_alive(&server, session) && !server.has("/mine"));
-    assert!(peer.end.is_some(), "its client does not read, and so cannot be told");
+    assert!(peer.end().is_some(), "its client does not read, and so cannot be told");
     assert_eq!((peer.unsent(), server.state().client_count()), (0, 1));
     assert!(server.state().watches().is_empty());
     other.serve();
@@ -164,7 +166,7 @@ fn nothing_behind_the_end_of_a_session_is_carried_out() {
     peer.serve();
     let replies = peer.take_replies();
     assert_eq!(replies.iter().map(|reply| reply.code).collect::<Vec<_>>(), [Code::OK]);
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
     server.turn();
     assert!(!server.has("/mine") && !server.has("/behind"));
     assert!(server.state().watches().is_empty());
@@ -250,7 +252,7 @@ fn a_session_whose_bytes_wait_unread_does_not_expire() {
     peer.serve();
     pass_timeout(&mut server, &mut []);
     assert!(is_alive(&server, session), "it was asked again");
-    assert!(peer.end.is_none());
+    assert!(peer.end().is_none());
 }
 
 #[test]
@@ -262,7 +264,7 @@ fn a_session_that_was_silent_expires() {
     assert!(is_alive(&server, session));
     server.pass(4000, &mut [&mut peer]);
     assert!(!is_alive(&server, session));
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
 }
 
 #[test]
@@ -285,7 +287,7 @@ fn a_session_that_is_heard_from_does_not_expire() {
         server.succeed(&mut pinging, ask::ping());
         server.succeed(&mut reading, ask::get_data("/", false));
     }
-    assert!(pinging.end.is_none() && reading.end.is_none());
+    assert!(pinging.end().is_none() && reading.end().is_none());
 }
 
 /// A server that was stopped for a minute expired everybody when it went on.
@@ -306,4 +308,30 @@ fn a_pause_of_the_server_expires_nobody() {
     assert!(is_alive(&server, session));
     server.pass(8000, &mut [&mut peer]);
     assert!(!is_alive(&server, session));
+}
+
+#[test]
+fn a_server_that_serves_nobody_closes_who_asks_for_a_session() {
+    let mut server = Server::new();
+    server.state().standing.set(Serving::No);
+    let mut peer = server.dial();
+    peer.send_frame(&first_frame(SessionId::NONE).to_bytes());
+    peer.serve();
+    assert!(peer.end().is_some_and(|why| why.contains("no leader")));
+    server.state().standing.set(Serving::Leading { epoch: 1 });
+    assert_ne!(server.connect().session(), SessionId::NONE);
+}
+
+/// Not so the leader: it answers a `sync` from its own tree.
+#[test]
+fn a_learners_connection_hands_over_every_sync() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    let following = Serving::Following { leader: 3, epoch: 1 };
+    for (serving, waits) in [(Serving::Leading { epoch: 1 }, false), (following, true)] {
+        server.state().standing.set(serving);
+        peer.send((OpCode::SYNC, vec![0, 0, 0, 1, b'/']));
+        peer.serve();
+        assert_eq!(peer.client.in_flight() > 0, waits);
+    }
 }

@@ -301,7 +301,9 @@ impl Replica {
             Role::Leading(leading) => zxid.epoch() < leading.epoch(),
             Role::Learning(_) | Role::Looking => true,
         };
-        self.zab.committed_after(self.applied).filter(|proposal| is_foreign(proposal.zxid))
+        let is_told = |zxid: Zxid| zxid <= self.proposals.committed();
+        let next = self.zab.committed_after(self.applied)?;
+        (is_told(next.zxid) && is_foreign(next.zxid)).then_some(next)
     }
 
     /// Everybody who waits for an answer, once each connection.

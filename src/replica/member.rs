@@ -76,7 +76,7 @@ impl Replica {
             (Output::Revalidated { session, is_valid }, Role::Learning(_)) => {
                 self.revalidated(session, is_valid, now, sessions, host);
             }
-            (Output::Synced, Role::Learning(learning)) => learning.synced(self.proposals.committed()),
+            (Output::Synced { after }, Role::Learning(learning)) => learning.synced(after),
             (Output::CollectTouched, Role::Learning(learning)) => {
                 let touched = learning.collect_touched(&self.connected, sessions, now.monotonic_ms);
                 self.zab.input(now.monotonic_ms, Input::Touched(touched));
@@ -89,7 +89,7 @@ impl Replica {
                 | Output::Revalidate { .. }
                 | Output::LearnerGone { .. }
                 | Output::Revalidated { .. }
-                | Output::Synced,
+                | Output::Synced { .. },
                 _,
             ) => {}
             (others, _) => return Some(others),

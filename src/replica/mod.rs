@@ -23,9 +23,15 @@ mod leading;
 mod learning;
 mod member;
 mod proposals;
+#[cfg(test)]
+mod random_test;
+#[cfg(test)]
+mod replica_test;
 mod roles;
 mod sessions;
 mod sweep;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{HashMap, VecDeque};
 

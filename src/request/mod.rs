@@ -305,4 +305,16 @@ mod tests {
         assert!(matches!(Body::decode(OpCode::DELETE_CONTAINER, &[0xFF; 4]), Body::Malformed));
         assert!(matches!(Body::decode(OpCode::CREATE, &[0, 0]), Body::Malformed));
     }
+
+    #[test]
+    fn what_goes_to_a_leader_stays_as_it_came_unless_a_leader_of_the_reference_would_be_stuck_with_it() {
+        let delete = [0, 0, 0, 2, b'/', b'a', 0xFF, 0xFF, 0xFF, 0xFF];
+        let is_raw = |op, bytes: &[u8]| matches!(Body::for_leader(op, bytes), Body::Raw(raw) if raw == bytes);
+        assert!(is_raw(OpCode::DELETE, &delete));
+        assert!(is_raw(OpCode::SYNC, &[]));
+        assert!(is_raw(OpCode::CLOSE_SESSION, &[]));
+        assert!(is_raw(OpCode::MULTI, &create_in_multi()));
+        assert!(matches!(Body::for_leader(OpCode::DELETE, &[0]), Body::Malformed));
+        assert!(matches!(Body::for_leader(OpCode::EXISTS, &[0]), Body::Ordered(_)));
+    }
 }

@@ -35,6 +35,8 @@ pub struct LogKeeper {
     tickets: Vec<Ticket>,
     /// Transactions appended since the last sync.
     unsynced: u64,
+    /// Whether transactions go into the log.
+    logs: bool,
 }
 
 impl LogKeeper {
@@ -48,7 +50,14 @@ impl LogKeeper {
         options: Options,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { log, disk, directories, options, metrics, tickets: Vec::new(), unsynced: 0 }
+        Self { log, disk, directories, options, metrics, tickets: Vec::new(), unsynced: 0, logs: true }
+    }
+
+    /// For an observer that keeps no log (`syncEnabled=false`): nobody counts on what it has, and after a restart the
+    /// leader sends it what came after its last snapshot. A cut goes on from a new one.
+    #[must_use]
+    pub fn without_log(self) -> Self {
+        Self { logs: false, ..self }
     }
 
     pub(super) fn bytes_since_roll(&self) -> u64 {
@@ -78,6 +87,7 @@ impl LogKeeper {
     /// Does a job. Syncs of the log are put off to [`LogKeeper::settle`], so that one serves many.
     fn act(&mut self, job: &mut Job, report: &mut dyn FnMut(Report)) -> Result<(), StoreError> {
         match job {
+            Job::Append(_) if !self.logs => {}
             Job::Append(proposal) => {
                 self.log.append_encoded(proposal.zxid, &proposal.payload)?;
                 self.unsynced += 1;
@@ -113,6 +123,10 @@ impl LogKeeper {
         if self.tickets.is_empty() {
             return Ok(());
         }
+        if !self.logs {
+            self.tickets.drain(..).for_each(|ticket| report(Report::Done(ticket)));
+            return Ok(());
+        }
         let synced = self.log.sync()?;
         let took_ms = i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX);
         self.metrics.fsynctime.observe(took_ms);
@@ -141,9 +155,10 @@ impl LogKeeper {
         file: Option<&Path>,
         report: &mut dyn FnMut(Report),
     ) -> Result<bool, StoreError> {
-        let Self { log, disk, directories, options, .. } = self;
+        let Self { log, disk, directories, options, logs, .. } = self;
         match effect {
             Effect::Log { .. } => {}
+            Effect::Truncate { .. } if !*logs => return Ok(false),
             Effect::Truncate { to } => {
                 if !store::truncate(disk, directories, log, to)? {
                     return Ok(false);

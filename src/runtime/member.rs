@@ -51,6 +51,8 @@ pub struct MemberParts {
     pub zab: Zab,
     /// What `/zookeeper/config` shows, and since which reconfiguration.
     pub config: (Bytes, Zxid),
+    /// Whether clients are served while this server leads (`leaderServes`).
+    pub leader_serves: bool,
 }
 
 /// The writer's state.
@@ -61,6 +63,7 @@ pub struct MemberWriter {
     snapshots: Box<dyn Snapshots>,
     peers: Box<dyn Peers>,
     config: (Bytes, Zxid),
+    leader_serves: bool,
     taken: Taken,
     /// What the leader said and what waits for the disk before it may be heard.
     master: FromMaster,
@@ -69,6 +72,8 @@ pub struct MemberWriter {
     /// How clients are to be served as soon as the tree has caught up.
     begins: Option<Serving>,
     outputs: Vec<Output>,
+    /// What is appended was made here.
+    leads: bool,
     /// Appended since it was last asked whether a snapshot is due.
     appended: u64,
     is_full: bool,
@@ -79,7 +84,7 @@ impl MemberWriter {
     /// Continues from what recovery left in the state.
     #[must_use]
     pub fn new(parts: MemberParts) -> Self {
-        let MemberParts { state, inbox, clock, metrics, log, snapshots, peers, options, zab, config } = parts;
+        let MemberParts { state, inbox, clock, metrics, log, snapshots, peers, options, zab, .. } = parts;
         let replica = Replica::member(options, zab, state.tree().last_zxid(), clock.now_ms());
         state.standing.set(Serving::No);
         let writer = Self {
@@ -88,12 +93,14 @@ impl MemberWriter {
             log,
             snapshots,
             peers,
-            config,
+            config: parts.config,
+            leader_serves: parts.leader_serves,
             taken: Taken::default(),
             master: FromMaster::default(),
             staged: None,
             begins: None,
             outputs: Vec::new(),
+            leads: false,
             appended: 0,
             is_full: false,
             has_failed: false,
@@ -168,8 +175,7 @@ impl MemberWriter {
         let now = self.driver.now();
         if self.driver.replica.zab_deadline().is_some_and(|due| due <= now.monotonic_ms) {
             self.driver.replica.peer(now, Input::Tick);
-            let standing = self.driver.replica.standing();
-            self.driver.state.standing.tell(standing);
+            self.driver.state.standing.tell(self.driver.replica.standing());
         }
         if !self.is_full {
             self.driver.add_internal();
@@ -200,11 +206,22 @@ impl MemberWriter {
         {
             self.begins = None;
             self.show_members();
-            self.driver.state.standing.set(serving);
-            let standing = self.driver.replica.standing();
-            self.driver.state.standing.tell(standing);
+            self.set_serving(serving);
         }
         has_moved
+    }
+
+    /// From here on clients are served like this.
+    fn set_serving(&mut self, serving: Serving) {
+        let leads = matches!(serving, Serving::Leading { .. });
+        let is_idle_leader = leads && !self.leader_serves;
+        let standing = &self.driver.state.standing;
+        if leads {
+            standing.begin_leading(self.driver.clock.now_ms());
+        }
+        self.leads = leads;
+        standing.tell(self.driver.replica.standing());
+        standing.set(if is_idle_leader { Serving::No } else { serving });
     }
 
     fn hear_disk(&mut self, report: Report) {

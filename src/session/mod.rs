@@ -391,6 +391,48 @@ mod tests {
     }
 
     #[test]
+    fn what_another_server_heard_counts_with_the_timeout_it_says() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let id = sessions.allocate_id();
+        sessions.track(id, 40_000, 0);
+        assert!(sessions.touch(id, 4000, 1000));
+        assert!(!sessions.touch(SessionId(99), 4000, 1000));
+        assert!(expire(&mut sessions, 4000).is_empty());
+        assert_eq!(expire(&mut sessions, 6000), [id]);
+        assert!(!sessions.touch(id, 4000, 6001));
+        assert!(!sessions.touch(id, 5000, 6001));
+    }
+
+    #[test]
+    fn what_is_not_committed_is_forgotten_with_the_role_that_began_it() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        sessions.restore(SessionId(7), 4000, 0);
+        sessions.restore(SessionId(8), 4000, 0);
+        let begun = sessions.track(SessionId(9), 4000, 0);
+        assert_eq!(expire(&mut sessions, 6000), [SessionId(7), SessionId(8), SessionId(9)]);
+        sessions.forget_uncommitted();
+        assert!(begun.is_closing());
+        let mut left = sessions.ids();
+        left.sort_unstable();
+        assert_eq!(left, [SessionId(7), SessionId(8)]);
+        sessions.renew_all(10_000);
+        assert!(expire(&mut sessions, 12_000).is_empty());
+        assert_eq!(expire(&mut sessions, 16_000), left);
+    }
+
+    #[test]
+    fn the_sessions_of_another_database_take_the_place_of_all() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let id = sessions.allocate_id();
+        let before = sessions.track(id, 4000, 0);
+        sessions.replace(&[(SessionId(7), 4000)].into(), 1000);
+        assert!(before.is_closing());
+        assert_eq!(sessions.committed(), [SessionId(7)]);
+        assert_ne!(sessions.allocate_id(), id);
+        assert_eq!(expire(&mut sessions, 6000), [SessionId(7)]);
+    }
+
+    #[test]
     fn ids_carry_the_server_and_the_time() {
         let mut sessions = Sessions::new(2000, 1, 0x1234);
         assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0000);

@@ -14,6 +14,9 @@ use super::vote::{Heard, Vote};
 /// How long a majority waits for a better vote (reference: `FastLeaderElection.finalizeWait`).
 const FINALIZE_MS: Ms = 200;
 
+/// Rounds that no ensemble gets to. Who speaks of a later one would leave the others none to go on with.
+const ROUND_MAX: i64 = 1 << 48;
+
 /// A server that looks for a leader.
 #[derive(Debug)]
 pub(super) struct Election {
@@ -94,6 +97,11 @@ impl Election {
                 leader = notification.leader,
                 "ignoring a vote for a server that is no voting member"
             );
+            return None;
+        }
+        if !(0..ROUND_MAX).contains(&notification.election_epoch) {
+            let round = notification.election_epoch;
+            tracing::warn!(from, round, "ignoring a vote of a round that cannot be");
             return None;
         }
         // Somebody is there: the wait for an answer begins anew, as it does for the reference.

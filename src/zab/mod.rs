@@ -482,4 +482,8 @@ impl Zab {
 }
 
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod hostile_test;
+#[cfg(test)]
 mod tests;

@@ -128,4 +128,48 @@ mod tests {
         assert_eq!(server.serve(&of(OpCode::SET_DATA, too_much.to_bytes())), namespace);
         assert_eq!(server.serve(&creation("/elsewhere", CreateMode::Persistent)), None);
     }
+
+    /// Each ends a server of the reference when it applies it, or when it next looks at the quota. With the server
+    /// alone they are harmless.
+    #[test]
+    fn in_an_ensemble_is_refused_what_would_end_a_server_of_the_reference() {
+        let of = |op, body| Asked { session: SESSIONS[0], op, body };
+        let set = |path: &str, data: &str| {
+            let data = Some(data.as_bytes().to_vec());
+            of(OpCode::SET_DATA, SetDataRequest { path: Some(path.into()), data, version: -1 }.to_bytes())
+        };
+        let refused = |in_ensemble, before: &[Asked], asked: &Asked| {
+            let mut sessions = Sessions::new(2000, 1, 0);
+            sessions.track(SESSIONS[0], 30_000, 0);
+            let mut tree = Tree::new(OwnerRules::default());
+            let mut alone = Preparer::new(OPTIONS, Zxid::ZERO);
+            for asked in before {
+                let entry = prepare(&mut alone, &tree, &mut sessions, asked.request(), 5).unwrap();
+                tree.replay(entry);
+                alone.applied(tree.last_zxid());
+            }
+            let options = Options { in_ensemble, ..OPTIONS };
+            let mut preparer = Preparer::new(options, tree.last_zxid());
+            prepare(&mut preparer, &tree, &mut sessions, asked.request(), 5).unwrap().body.op()
+                == OpCode::ERROR
+        };
+        let create = |path: &str| creation(path, CreateMode::Persistent);
+        let (limits, stats) = (limits_path("/a"), stats_path("/a"));
+        let quota = [create("/zookeeper/quota/a"), create(&stats)];
+        let root = create("/zookeeper/quota/zookeeper_limits");
+        let beside = [create("/zookeeperx"), create("/zookeeperx/zookeeper_limits")];
+        for (before, asked) in [
+            (&[][..], &root),
+            (&[root.clone()], &crate::request::testing::deletion("/zookeeper/quota/zookeeper_limits")),
+            (&beside[..1], &beside[1]),
+            (&beside, &crate::request::testing::deletion("/zookeeperx/zookeeper_limits")),
+            (&quota, &create(&limits)),
+            (&quota, &set(&stats, "count=one")),
+        ] {
+            assert!(refused(true, before, asked), "{asked:?}");
+            assert!(!refused(false, before, asked), "{asked:?}");
+        }
+        assert!(!refused(true, &quota, &set(&stats, "count=1,bytes=2")));
+        assert!(!refused(true, &quota[..1], &quota[1]));
+    }
 }

@@ -12,9 +12,7 @@ impl MemberWriter {
         for serving in serves {
             self.begins = None;
             if serving == Serving::No {
-                self.driver.state.standing.set(serving);
-                let standing = self.driver.replica.standing();
-                self.driver.state.standing.tell(standing);
+                self.set_serving(serving);
             } else {
                 self.begins = Some(serving);
             }
@@ -31,6 +29,10 @@ impl MemberWriter {
         match output {
             Output::Append(proposal) => {
                 self.appended += 1;
+                if self.leads {
+                    let bytes = i64::try_from(proposal.payload.len()).unwrap_or(i64::MAX);
+                    self.driver.state.standing.count_proposal(bytes);
+                }
                 self.log.append(proposal);
             }
             Output::Persist(ticket) => self.persist(ticket),
@@ -60,7 +62,7 @@ impl MemberWriter {
             | Output::Touch(_)
             | Output::Revalidate { .. }
             | Output::Revalidated { .. }
-            | Output::Synced
+            | Output::Synced { .. }
             | Output::LearnerGone { .. } => {}
         }
     }
