@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jute::records::Record;
 use jute::records::proto::{ConnectRequest, ConnectResponse, ReplyHeader};
+use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, Reader, SessionId, Zxid};
 
 use super::{Close, Data, Host, Now, Observation, Options, Outcome, Replica, SweepOptions};
@@ -16,7 +17,10 @@ use crate::request::{Body, ConnectionId, Head, Options as RequestOptions, Origin
 use crate::session::{SessionHandle, Sessions, password_for};
 use crate::tree::{Identities, Identity, OwnerRules, Tree};
 use crate::watch::{EventType, Watches};
-use crate::zab::{self, Input, Link, Members, Output, Packet, Quorum, Recovered, Serving, Sid, Ticket, Zab};
+use crate::zab::{
+    self, Effect, FromMaster, Input, Link, Members, Output, Packet, Proposal, Quorum, Recovered, Serving,
+    Sid, Ticket, Zab,
+};
 
 /// What clients ask for, in milliseconds.
 pub(super) const TIMEOUT_MS: i32 = 10_000;
@@ -105,6 +109,11 @@ pub(super) struct Member {
     pub(super) is_disk_slow: bool,
     tickets: VecDeque<Ticket>,
     master: Option<Link>,
+    /// Everything since zxid 0, as its log and snapshots have it.
+    log: Vec<Proposal>,
+    /// What a leader's snapshot holds, until it is installed.
+    staged: Vec<Proposal>,
+    has_installed: bool,
     pub(super) inputs: VecDeque<Input>,
     requests: Vec<Request>,
 }
@@ -112,7 +121,48 @@ pub(super) struct Member {
 impl Member {
     /// What the disk was asked is done.
     pub(super) fn do_tickets(&mut self) {
-        self.inputs.extend(self.tickets.drain(..).map(Input::Done));
+        for ticket in std::mem::take(&mut self.tickets) {
+            self.do_ticket(ticket);
+        }
+    }
+
+    fn do_ticket(&mut self, ticket: Ticket) {
+        match ticket.effect() {
+            Effect::Truncate { to } => self.log.retain(|proposal| proposal.zxid <= to),
+            Effect::Install { .. } => {
+                self.log = std::mem::take(&mut self.staged);
+                self.has_installed = true;
+            }
+            Effect::Log { .. } | Effect::Accepted { .. } | Effect::Current { .. } => {}
+        }
+        self.inputs.push_back(Input::Done(ticket));
+    }
+
+    /// What was received, or is left of the log, takes over where the tree holds anything else. A tree holds only
+    /// what is committed, so nothing is ever cut off it.
+    fn replace(&mut self, now: Now) {
+        let last = self.log.last().map_or(Zxid::ZERO, |last| last.zxid);
+        assert!(self.tree.last_zxid() <= last, "what was applied is never cut");
+        if !std::mem::take(&mut self.has_installed) {
+            return;
+        }
+        let mut sessions = BTreeMap::new();
+        self.tree = Tree::new(OwnerRules::default());
+        for proposal in &self.log {
+            let entry = TxnEntry::decode(&proposal.payload).unwrap();
+            match &entry.body {
+                TxnBody::CreateSession(txn) => {
+                    sessions.insert(entry.header.client_id, txn.time_out);
+                }
+                TxnBody::CloseSession(_) => {
+                    sessions.remove(&entry.header.client_id);
+                }
+                _ => {}
+            }
+            self.tree.replay(entry);
+        }
+        self.sessions.replace(&sessions, now.monotonic_ms);
+        self.replica.replaced(last);
     }
 }
 
@@ -170,6 +220,9 @@ impl Ensemble {
                 is_disk_slow: false,
                 tickets: VecDeque::new(),
                 master: None,
+                log: Vec::new(),
+                staged: Vec::new(),
+                has_installed: false,
                 inputs: VecDeque::new(),
                 requests: Vec::new(),
             };
@@ -195,6 +248,12 @@ impl Ensemble {
 
     /// Lets so many milliseconds pass, and everything happen that does.
     pub(super) fn pass(&mut self, ms: i64) {
+        self.let_pass(ms);
+        self.settle();
+    }
+
+    /// Lets so many milliseconds pass, and nothing happen yet.
+    pub(super) fn let_pass(&mut self, ms: i64) {
         self.now.monotonic_ms += ms;
         self.now.wall_ms += ms;
         let now = self.now;
@@ -207,7 +266,6 @@ impl Ensemble {
                 replica.add_internal(now, tree, sessions, host);
             }
         }
-        self.settle();
     }
 
     /// Lets everything happen that can without time.
@@ -254,10 +312,9 @@ impl Ensemble {
         match output {
             Output::Persist(ticket) => {
                 let member = self.member(sid);
-                if member.is_disk_slow {
-                    member.tickets.push_back(ticket);
-                } else {
-                    member.inputs.push_back(Input::Done(ticket));
+                member.tickets.push_back(ticket);
+                if !member.is_disk_slow {
+                    member.do_tickets();
                 }
             }
             Output::Notify { to, notification } => self.tell(to, Input::Notified { from: sid, notification }),
@@ -291,8 +348,39 @@ impl Ensemble {
                 }
             }
             Output::CloseLearner { link, .. } => self.cut(link, sid),
-            Output::Append(_) | Output::Dial | Output::Listen(_) => {}
-            other => panic!("not needed by these tests: {other:?}"),
+            Output::Append(proposal) => self.member(sid).log.push(proposal),
+            Output::Replace => {
+                let now = self.now;
+                self.member(sid).replace(now);
+            }
+            Output::StreamLog { link, diff, after, to } => {
+                let its = |proposal: &&Proposal| after < proposal.zxid && proposal.zxid <= to;
+                let log: Vec<_> = self.member(sid).log.iter().filter(its).cloned().collect();
+                let Some((_, learner)) = self.links.get(&link).copied() else { return };
+                if let Some(zxid) = diff {
+                    self.tell(learner, Input::MasterSaid(FromMaster::Diff(zxid)));
+                }
+                for proposal in log {
+                    let zxid = proposal.zxid;
+                    self.tell(learner, Input::MasterSaid(FromMaster::Proposal(proposal)));
+                    self.tell(learner, Input::MasterSaid(FromMaster::Commit(zxid)));
+                }
+                self.tell(sid, Input::Streamed { link });
+            }
+            Output::StreamSnapshot { link } => {
+                let now = self.now;
+                let leader = self.member(sid);
+                let zxid = leader.tree.last_zxid();
+                leader.replica.peer(now, Input::SnapshotBegan { link, zxid });
+                let its = |proposal: &&Proposal| proposal.zxid <= zxid;
+                let staged = leader.log.iter().filter(its).cloned().collect();
+                let Some((_, learner)) = self.links.get(&link).copied() else { return };
+                self.member(learner).staged = staged;
+                self.tell(learner, Input::SnapshotArrived { zxid });
+                self.tell(sid, Input::Streamed { link });
+            }
+            Output::Dial | Output::Listen(_) => {}
+            other => panic!("not for a driver: {other:?}"),
         }
     }
 
@@ -322,6 +410,16 @@ impl Ensemble {
     /// The connection of a learner to its leader.
     pub(super) fn link_of(&mut self, learner: Sid) -> Link {
         self.member(learner).master.expect("it has a leader")
+    }
+
+    /// One of the connections between members ends.
+    pub(super) fn cut_some(&mut self, which: usize) {
+        let links: Vec<_> = self.links.keys().copied().collect();
+        if let Some(link) = links.get(which % links.len().max(1)).copied() {
+            let Some((leader, learner)) = self.links.remove(&link) else { return };
+            self.tell(leader, Input::LearnerLeft { link });
+            self.tell(learner, Input::MasterLeft { why: "its connection was cut".into() });
+        }
     }
 
     /// The process of a member ends.
@@ -365,6 +463,19 @@ impl Ensemble {
         passwd: Vec<u8>,
         last_zxid_seen: Zxid,
     ) -> Client {
+        let client = self.dial(at, session, passwd, last_zxid_seen);
+        self.settle();
+        client
+    }
+
+    /// The same, and nothing happens yet.
+    pub(super) fn dial(
+        &mut self,
+        at: Sid,
+        session: SessionId,
+        passwd: Vec<u8>,
+        last_zxid_seen: Zxid,
+    ) -> Client {
         self.last_connection += 1;
         let connect = ConnectRequest {
             protocol_version: 0,
@@ -376,7 +487,6 @@ impl Ensemble {
         };
         let client = Client { at, connection: self.last_connection, session };
         self.push(client, 0, OpCode::CREATE_SESSION, Body::Connect(connect));
-        self.settle();
         client
     }
 
