@@ -166,6 +166,11 @@ impl LogPort {
 }
 
 impl Inline {
+    #[cfg(test)]
+    pub(super) fn into_keeper(self) -> LogKeeper {
+        self.keeper
+    }
+
     /// Does what is to be done, unless the disk is full: then the rest waits for the next call.
     fn run(&mut self) {
         let Self { keeper, jobs, reports, is_full, failed } = self;

@@ -72,6 +72,8 @@ pub struct MemberWriter {
     /// How clients are to be served as soon as the tree has caught up.
     begins: Option<Serving>,
     outputs: Vec<Output>,
+    /// What is appended was made here.
+    leads: bool,
     /// Appended since it was last asked whether a snapshot is due.
     appended: u64,
     is_full: bool,
@@ -98,6 +100,7 @@ impl MemberWriter {
             staged: None,
             begins: None,
             outputs: Vec::new(),
+            leads: false,
             appended: 0,
             is_full: false,
             has_failed: false,
@@ -209,9 +212,14 @@ impl MemberWriter {
     }
 
     /// From here on clients are served like this.
-    fn set_serving(&self, serving: Serving) {
-        let is_idle_leader = matches!(serving, Serving::Leading { .. }) && !self.leader_serves;
+    fn set_serving(&mut self, serving: Serving) {
+        let leads = matches!(serving, Serving::Leading { .. });
+        let is_idle_leader = leads && !self.leader_serves;
         let standing = &self.driver.state.standing;
+        if leads {
+            standing.begin_leading(self.driver.clock.now_ms());
+        }
+        self.leads = leads;
         standing.tell(self.driver.replica.standing());
         standing.set(if is_idle_leader { Serving::No } else { serving });
     }

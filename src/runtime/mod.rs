@@ -14,6 +14,8 @@ mod inbox;
 pub mod listening;
 mod log_keeper;
 pub mod log_port;
+#[cfg(test)]
+mod log_port_test;
 mod log_thread;
 mod member;
 pub mod outbox;

@@ -47,7 +47,7 @@ impl Reading<'_> {
         Ok(Ensemble {
             connect_limit_ticks: if connect_limit > 0 { connect_limit } else { init_limit },
             leader_serves: self.source.property("leaderServes") != Some("no"),
-            observer_logs: match self.source.property("observer.syncEnabled") {
+            observer_logs: match self.source.property("syncEnabled") {
                 Some(value) => value.eq_ignore_ascii_case("true"),
                 None => self.source.boolean("syncEnabled", true)?,
             },

@@ -29,6 +29,10 @@ impl MemberWriter {
         match output {
             Output::Append(proposal) => {
                 self.appended += 1;
+                if self.leads {
+                    let bytes = i64::try_from(proposal.payload.len()).unwrap_or(i64::MAX);
+                    self.driver.state.standing.count_proposal(bytes);
+                }
                 self.log.append(proposal);
             }
             Output::Persist(ticket) => self.persist(ticket),

@@ -3,19 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
-use super::stream::SimStream;
 use crate::auth::Auth;
 use crate::clock::{Clock, ManualClock};
 use crate::disk::Disk;
 use crate::metrics::Metrics;
-use crate::net::protocol::Protocol;
-use crate::net::pump::Pump;
+use crate::net::in_memory::{Link, MemoryStream};
 use crate::net::{Limits, NoWords, Shared};
 use crate::replica::{Options, SweepOptions};
 use crate::request::Options as RequestOptions;
@@ -29,13 +26,13 @@ use crate::store::testing::start;
 use crate::tree::{AclRules, Cursor};
 use crate::txnlog::{self, Gaps, Io, Log, ReplayOptions};
 
-pub(super) const DATA: &str = "/data/version-2";
+pub(in crate::sim) const DATA: &str = "/data/version-2";
 /// What the clients ask for at least and at most.
-pub(super) const TIMEOUTS_MS: (i32, i32) = (4000, 10_000);
+pub(in crate::sim) const TIMEOUTS_MS: (i32, i32) = (4000, 10_000);
 /// What all clients may make the server hold.
-pub(super) const MEMORY_BYTES: usize = 4 << 20;
+pub(in crate::sim) const MEMORY_BYTES: usize = 4 << 20;
 
-pub(super) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
+pub(in crate::sim) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
     acl: AclRules { skip: false, digest: true, key: false },
     extended_types: false,
     enforce_quota: true,
@@ -46,7 +43,7 @@ pub(super) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
     txn_bytes_max: 2 << 20,
 };
 
-pub(super) const LIMITS: Limits = Limits {
+pub(in crate::sim) const LIMITS: Limits = Limits {
     frame_bytes_max: 1 << 20,
     requests_max: 64,
     request_bytes_max: 64 << 10,
@@ -55,22 +52,16 @@ pub(super) const LIMITS: Limits = Limits {
 };
 
 /// A running process.
-pub(super) struct Machine {
-    pub(super) shared: Arc<Shared>,
-    pub(super) disk: SimDisk,
+pub(in crate::sim) struct Machine {
+    pub(in crate::sim) shared: Arc<Shared>,
+    pub(in crate::sim) disk: SimDisk,
     writer: Writer,
     next_connection: u64,
 }
 
-/// A connection as the server has it.
-pub(super) struct Link {
-    pump: Pump<SimStream>,
-    is_over: bool,
-}
-
 impl Machine {
     /// Recovers what is on the disk.
-    pub(super) fn start(disk: &SimDisk, clock: &Arc<ManualClock>, io: Io) -> Self {
+    pub(in crate::sim) fn start(disk: &SimDisk, clock: &Arc<ManualClock>, io: Io) -> Self {
         let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
         let (tree, recovered, snapshot) = start(&dynamic).expect("a start needs no human");
         let last = tree.last_zxid();
@@ -130,21 +121,20 @@ impl Machine {
             limits: LIMITS,
             auth: Auth::new(crate::auth::Options::default()),
         });
-        Self { shared, disk: disk.clone(), writer, next_connection: 1 }
+        Self { shared, disk: disk.clone(), writer, next_connection: 0 }
     }
 
     /// A client connects.
-    pub(super) fn accept(&mut self, stream: &SimStream) -> Link {
+    pub(in crate::sim) fn accept(&mut self, stream: MemoryStream) -> Link {
         let id = self.next_connection;
         self.next_connection += 1;
         let client = Arc::new(Client::new(id, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0));
         client.set_socket(Arc::new(stream.clone()));
-        self.shared.state.register(client.clone());
-        Link { pump: Pump::new(Protocol::new(self.shared.clone(), client), stream.clone()), is_over: false }
+        Link::new(&self.shared, &client, stream)
     }
 
     /// The writer takes a turn. False when the disk has lost its power.
-    pub(super) fn turn(&mut self) -> bool {
+    pub(in crate::sim) fn turn(&mut self) -> bool {
         match self.writer.turn() {
             Ok(turn) => turn == Turn::Continue,
             Err(error) => {
@@ -155,7 +145,7 @@ impl Machine {
     }
 
     /// Every transaction in the log, as a reader finds them.
-    pub(super) fn logged(disk: &SimDisk) -> Vec<TxnEntry> {
+    pub(in crate::sim) fn logged(disk: &SimDisk) -> Vec<TxnEntry> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut entries = Vec::new();
         let mut push = |entry| entries.push(entry);
@@ -169,31 +159,6 @@ impl Machine {
         )
         .expect("the log can be read");
         entries
-    }
-}
-
-impl Link {
-    /// The connection's task takes a turn. False when it has ended.
-    pub(super) fn poll(&mut self) -> bool {
-        if self.is_over {
-            return false;
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.pump.poll_until(&mut cx, &|_| false) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(crate::net::pump::Pause::NoMemory)) => {}
-            Poll::Ready(_) => self.end(),
-        }
-        !self.is_over
-    }
-
-    /// The connection is gone.
-    pub(super) fn end(&mut self) {
-        if !self.is_over {
-            self.is_over = true;
-            self.pump.protocol.hang_up();
-            self.pump.stream.close();
-        }
     }
 }
 

@@ -1,18 +1,16 @@
 //! A whole server in a test: the real replica, tree, sessions, watches, log, snapshots and connections, on a
 //! simulated disk, clock and network. Everything follows from one number.
 //!
-//! - [`machine`]: a process on its disk: recovery, writer, connections.
-//! - [`stream`]: a connection's bytes, with a client that may stop reading.
+//! - [`machine`]: a process on its disk: recovery, writer, connections (`net::in_memory`).
 //! - [`client`]: what one client does, expects and remembers.
 //! - [`world`]: who acts when; what fails when.
 //! - [`history`]: what clients saw, and what the log says happened.
 //! - [`invariants`]: what must hold, one property a file.
 
-mod client;
-mod history;
-mod invariants;
-mod machine;
-mod requests;
+pub(super) mod client;
+pub(super) mod history;
+pub(super) mod invariants;
+pub(super) mod machine;
+pub(super) mod requests;
 mod server_test;
-mod stream;
 mod world;
