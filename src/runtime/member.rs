@@ -4,6 +4,8 @@
 //! [`MemberWriter::run`] is a thread that takes turns for as long as the server lives; the simulator takes the same
 //! turns by itself. Nothing in a turn waits: the log has a thread of its own, and peers' connections have theirs.
 
+#[cfg(test)]
+mod member_test;
 mod outputs;
 mod peers;
 

@@ -72,8 +72,7 @@ pub fn install(
 /// Sets aside what is older than a leader's snapshot. What was set aside the last time goes.
 fn retire(disk: &Arc<dyn Disk>, directories: &Directories, zxid: Zxid) -> Result<(), DiskError> {
     let disk = disk.as_ref();
-    aside::forget(disk, &directories.snapshots, Aside::Replaced)?;
-    aside::forget(disk, &directories.logs, Aside::Replaced)?;
+    aside::forget_replaced(disk, &directories.snapshots, &directories.logs)?;
     let is_old = |name: &str| snapshot::format::parse_name(name).is_some_and(|(of_name, _)| of_name < zxid);
     aside::set_aside(disk, &directories.snapshots, Aside::Replaced, &is_old)?;
     let is_old = |name: &str| txnlog::format::zxid_of(name).is_some_and(|first| first <= zxid);
