@@ -99,7 +99,7 @@ fn nothing_behind_a_refused_authentication_is_carried_out() {
         peer.serve();
         let codes: Vec<_> = peer.take_replies().iter().map(|reply| reply.code).collect();
         assert_eq!(codes, [Code::AUTH_FAILED]);
-        assert!(peer.end.is_some());
+        assert!(peer.end().is_some());
         server.turn();
         assert!(!server.has("/behind") && server.state().watches().is_empty());
     }
@@ -117,7 +117,7 @@ fn without_a_scheme_that_is_required_nothing_is_carried_out() {
     let codes: Vec<_> = peer.take_replies().iter().map(|reply| reply.code).collect();
     assert_eq!(codes, [Code::SESSION_CLOSED_REQUIRE_SASL_AUTH]);
     server.turn();
-    assert!(peer.end.is_some() && !server.has("/a") && !server.has("/b"));
+    assert!(peer.end().is_some() && !server.has("/a") && !server.has("/b"));
     let mut proven = connect_as(&mut server, "u:secret");
     server.succeed(&mut proven, ask::create("/a", b""));
 }
@@ -148,5 +148,5 @@ fn a_malformed_authentication_closes_without_an_answer() {
     peer.send((OpCode::AUTH, vec![0, 0]));
     peer.serve();
     assert!(peer.take_replies().is_empty());
-    assert!(peer.end.as_deref().is_some_and(|why| why.contains("malformed credentials")), "{:?}", peer.end);
+    assert!(peer.end().is_some_and(|why| why.contains("malformed credentials")), "{:?}", peer.end());
 }

@@ -1,16 +1,11 @@
 //! What a connection can make the server hold: one test for each bound in the table of `net`.
 
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use jute::records::Record;
-use jute::records::proto::RequestHeader;
 use jute::{Code, SessionId};
 
 use super::Limits;
-use super::pump::{Pause, Pump};
 use super::testing::{Ask, Peer, Server, Setup, ask, first_frame};
-use super::transport::Stream;
 use crate::request::Options;
 use crate::request::read::WATCH_BYTES_MAX;
 use crate::request::testing::OPTIONS;
@@ -81,15 +76,16 @@ fn a_client_that_reads_nothing_leaves_so_many_bytes_unsent_and_one_reply() {
     let mut peer = server.connect();
     let node_bytes = 20_000;
     server.succeed(&mut peer, ask::create("/large", &vec![0; node_bytes]));
-    peer.reads = false;
+    peer.set_reads(false);
     let count = 4000;
     send_all(&mut peer, (0..count).map(|_| ask::get_data("/large", false)));
     let (least, reply) = (LIMITS.unsent_bytes_max, node_bytes + 200);
     assert!((least..least + reply).contains(&peer.unsent()), "{} bytes", peer.unsent());
     // It is not read either: what it sent is left in its socket, but for what one read takes.
-    assert!(peer.unserved() > 80_000 && peer.protocol.input().unread().len() <= 16 << 10);
-    assert!(peer.end.is_none(), "it may come back and read");
-    peer.reads = true;
+    let read = peer.link.protocol().input().unread().len();
+    assert!(peer.unserved() > 80_000 && read <= 64 << 10, "{} bytes, {read} of them read", peer.unserved());
+    assert!(peer.end().is_none(), "it may come back and read");
+    peer.set_reads(true);
     peer.serve();
     assert_eq!((peer.take_replies().len(), peer.unserved()), (count, 0));
 }
@@ -145,14 +141,14 @@ fn a_connection_that_leaves_the_replies_behind_its_writes_unread_is_closed() {
     let mut peer = server.connect();
     let node_bytes = 3 << 20;
     server.succeed(&mut peer, ask::create("/large", &vec![0; node_bytes]));
-    peer.reads = false;
+    peer.set_reads(false);
     send_all(&mut peer, [ask::get_data("/", false), ask::set_data("/", b"", -1)]);
     send_all(&mut peer, (0..100).map(|_| ask::get_data("/large", false)));
     assert_eq!(peer.client.in_flight(), 17);
     server.turn();
     assert!(peer.unsent() <= WAITING_BYTES_MAX + node_bytes + 1000);
     peer.serve();
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
     assert_eq!((peer.client.in_flight(), server.state().budget.bytes()), (0, 0));
 }
 
@@ -163,7 +159,7 @@ fn a_connection_that_leaves_its_events_unread_is_closed() {
     server.succeed(&mut writer, ask::create("/a", b""));
     server.succeed(&mut watcher, ask::add_watch("/a", 0));
     // What it did not read of a reply is on its way to the socket.
-    watcher.reads = false;
+    watcher.set_reads(false);
     send_all(&mut watcher, [ask::get_data("/", false)]);
     assert!(watcher.unsent() > 0);
     // As if it had left so many before.
@@ -173,7 +169,7 @@ fn a_connection_that_leaves_its_events_unread_is_closed() {
         assert_eq!(watcher.client.is_ended(), is_over);
     }
     watcher.serve();
-    assert!(watcher.end.is_some());
+    assert!(watcher.end().is_some());
     assert_eq!((watcher.unsent(), server.state().budget.bytes()), (0, 0));
 }
 
@@ -194,7 +190,7 @@ fn a_connection_whose_watches_take_too_much_is_closed() {
     leave_watches(&server, &peer);
     server.succeed(&mut peer, ask::add_watch("/a", 0));
     send_all(&mut peer, [ask::add_watch(&format!("/{}", "y".repeat(4 << 20)), 0)]);
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
     assert!(server.state().watches().is_empty());
 }
 
@@ -205,11 +201,11 @@ fn a_connection_whose_watches_take_too_much_is_closed_though_it_reads_nothing() 
     let mut server = server();
     let mut peer = server.connect();
     leave_watches(&server, &peer);
-    peer.reads = false;
+    peer.set_reads(false);
     send_all(&mut peer, [ask::get_data("/", false)]);
-    assert!(peer.unsent() > 0 && peer.end.is_none());
+    assert!(peer.unsent() > 0 && peer.end().is_none());
     send_all(&mut peer, [ask::add_watch(&format!("/{}", "y".repeat(4 << 20)), 0)]);
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
     assert!(server.state().watches().is_empty());
 }
 
@@ -222,7 +218,7 @@ fn a_connection_proves_so_many_identities_and_then_authentication_fails() {
         server.succeed(&mut peer, ask::auth("digest", credentials(number).as_bytes()));
     }
     let reply = server.ask(&mut peer, ask::auth("digest", credentials(99).as_bytes()));
-    assert_eq!((reply.code, peer.end.is_some()), (Code::AUTH_FAILED, true));
+    assert_eq!((reply.code, peer.end().is_some()), (Code::AUTH_FAILED, true));
 }
 
 /// What is proven stays for as long as the connection: thousands of them could hold a megabyte each.
@@ -281,7 +277,7 @@ fn who_holds_little_gets_through_for_longer_than_who_holds_much() {
     server.turn();
     assert!(!server.has("/large"));
     // Nor is more of it read.
-    assert!(!large.protocol.may_read(0) && small.protocol.may_read(0));
+    assert!(!large.link.protocol().may_read(0) && small.link.protocol().may_read(0));
     server.state().budget.hold(-(BUDGET as i64));
     large.serve();
     server.turn();
@@ -312,35 +308,15 @@ fn what_connections_held_is_given_back_when_they_go() {
     let mut server = server();
     let mut peers: Vec<_> = (0..3).map(|_| server.connect()).collect();
     server.succeed(&mut peers[0], ask::create("/large", &[0; 5000]));
-    peers[0].reads = false;
+    peers[0].set_reads(false);
     send_all(&mut peers[0], (0..500).map(|_| ask::get_data("/large", false)));
     send_all(&mut peers[1], creations(20, 1000));
-    peers[2].protocol.input().fill(|buffer| buffer.extend([0, 0, 9, 9, 1, 1, 1, 1]));
+    peers[2].stream.send(&[0, 0, 9, 9, 1, 1, 1, 1]);
     peers[2].serve();
     assert!(server.state().budget.bytes() > 1 << 20 && server.state().budget.waiting() > 0);
     peers.iter_mut().for_each(Peer::hang_up);
     server.turn();
     assert_eq!((server.state().budget.bytes(), server.state().budget.waiting()), (0, 0));
-}
-
-/// What a client has sent and nobody has read. It reads nothing itself.
-struct Sent(Vec<u8>);
-
-impl Stream for Sent {
-    fn poll_read(&mut self, _cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<std::io::Result<usize>> {
-        let count = self.0.len();
-        buffer.append(&mut self.0);
-        if count > 0 { Poll::Ready(Ok(count)) } else { Poll::Pending }
-    }
-    fn try_write(&self, _bytes: &[u8]) -> std::io::Result<usize> {
-        Err(std::io::ErrorKind::WouldBlock.into())
-    }
-    fn poll_write_ready(&self, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Pending
-    }
-    fn has_unread(&self) -> bool {
-        !self.0.is_empty()
-    }
 }
 
 /// It was not read any more, and nobody looked at it again when there was memory.
@@ -349,23 +325,16 @@ fn a_large_frame_that_waits_for_memory_is_looked_at_again() {
     let mut server = server_with(Budget::new(BUDGET, None));
     let mut beginning = 100_000_u32.to_be_bytes().to_vec();
     beginning.resize(20_000, 0);
-    let mut pump = Pump::new(server.connect().protocol, Sent(beginning));
-    let mut poll = || pump.poll_until(&mut Context::from_waker(Waker::noop()), &|_| false);
+    let mut peer = server.connect();
+    peer.stream.send(&beginning);
     server.state().budget.hold(BUDGET as i64);
-    assert!(matches!(poll(), Poll::Ready(Ok(Pause::NoMemory))));
-    assert!(matches!(poll(), Poll::Ready(Ok(Pause::NoMemory))), "as often as it is asked");
-    server.state().budget.hold(-(BUDGET as i64));
-    assert!(poll().is_pending());
-}
-
-fn frames(asked: impl IntoIterator<Item = Ask>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (op, body) in asked {
-        let frame = [RequestHeader { xid: 1, r#type: op.0 }.to_bytes(), body].concat();
-        bytes.extend((frame.len() as u32).to_be_bytes());
-        bytes.extend(frame);
+    for _ in 0..2 {
+        peer.serve();
+        assert!(peer.link.lacks_memory(), "as often as it is asked");
     }
-    bytes
+    server.state().budget.hold(-(BUDGET as i64));
+    peer.serve();
+    assert!(!peer.link.lacks_memory() && peer.end().is_none());
 }
 
 /// Waiting for the writer first and then for its client, a connection went round for ever.
@@ -375,13 +344,12 @@ fn a_connection_whose_client_reads_nothing_rests_when_the_writer_has_answered() 
     let mut server = Server::with(Setup { limits, ..Setup::default() });
     let mut peer = server.connect();
     server.succeed(&mut peer, ask::create("/large", &[0; 300_000]));
+    peer.set_reads(false);
     let reads = (0..20).map(|_| ask::get_data("/large", false));
-    let sent = frames([ask::create("/a", b"")].into_iter().chain(reads));
-    let client = peer.client.clone();
-    let mut pump = Pump::new(peer.protocol, Sent(sent));
-    let mut poll = || pump.poll_until(&mut Context::from_waker(Waker::noop()), &|_| false);
-    assert!(poll().is_pending() && client.in_flight() > 0);
+    send_all(&mut peer, [ask::create("/a", b"")].into_iter().chain(reads));
+    assert!(peer.client.in_flight() > 0);
     server.turn();
-    assert_eq!(client.in_flight(), 0);
-    assert!(poll().is_pending());
+    assert_eq!(peer.client.in_flight(), 0);
+    peer.serve();
+    assert!(peer.end().is_none() && peer.unsent() > limits.unsent_bytes_max);
 }

@@ -33,6 +33,8 @@ mod descriptors;
 mod first_frame;
 pub mod frame;
 mod identify;
+#[doc(hidden)]
+pub mod in_memory;
 mod meter;
 pub mod protocol;
 #[cfg(test)]

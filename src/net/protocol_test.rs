@@ -83,7 +83,7 @@ fn events_come_before_the_reply_to_the_write_that_caused_them() {
     let mut peer = server.connect();
     server.succeed(&mut peer, ask::create("/a", b""));
     server.succeed(&mut peer, ask::get_data("/a", true));
-    peer.reads = false;
+    peer.set_reads(false);
     peer.send(ask::set_data("/a", b"new", -1));
     peer.serve();
     server.turn();
@@ -124,7 +124,7 @@ fn a_delete_container_of_a_client_is_refused_and_ends_the_connection() {
     assert_eq!(reply.code, Code::UNIMPLEMENTED);
     server.turn();
     assert!(server.has("/a"));
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
     peer.serve();
     assert_eq!(peer.take_replies().first().map(|reply| reply.code), Some(Code::UNIMPLEMENTED));
     server.turn();
-    assert!(peer.end.is_some() && !server.has("/behind"));
+    assert!(peer.end().is_some() && !server.has("/behind"));
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn a_frame_longer_than_may_be_closes_the_connection_before_it_came() {
     let mut server = Server::new();
     let mut peer = server.connect();
     let announced = 1 + server.shared.limits.frame_bytes_max as i32;
-    peer.protocol.input().fill(|buffer| buffer.extend(announced.to_be_bytes()));
+    peer.stream.send(&announced.to_be_bytes());
     peer.serve();
-    assert!(peer.end.as_deref().is_some_and(|why| why.contains("jute.maxbuffer")), "{:?}", peer.end);
+    assert!(peer.end().is_some_and(|why| why.contains("jute.maxbuffer")), "{:?}", peer.end());
 }
 
 #[test]

@@ -108,7 +108,8 @@ impl<S: Stream> Pump<S> {
         }
     }
 
-    const fn unsent(&self) -> usize {
+    /// Bytes taken from the outbox that the stream has not taken.
+    pub const fn unsent(&self) -> usize {
         self.output.len() - self.sent
     }
 

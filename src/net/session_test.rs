@@ -35,12 +35,12 @@ fn a_wrong_password_reopens_nothing_and_the_connection_ends() {
     let greeting = thief.greeting.clone().unwrap();
     assert_eq!((greeting.session_id, greeting.time_out), (SessionId::NONE, 0));
     assert_eq!(greeting.passwd, Some(vec![0; 16]));
-    assert!(thief.end.is_some());
+    assert!(thief.end().is_some());
     assert!(thief.client.session().is_none());
     assert!(is_alive(&server, session));
     // It closes the owner's connection, as in the reference; the owner comes back.
     owner.serve();
-    assert!(owner.end.is_some());
+    assert!(owner.end().is_some());
     assert_eq!(server.reconnect(session).session(), session);
 }
 
@@ -48,7 +48,7 @@ fn a_wrong_password_reopens_nothing_and_the_connection_ends() {
 fn a_session_that_is_gone_is_answered_with_no_session() {
     let mut server = Server::new();
     let peer = server.reconnect(SessionId(0x77));
-    assert_eq!((peer.session(), peer.end.is_some()), (SessionId::NONE, true));
+    assert_eq!((peer.session(), peer.end().is_some()), (SessionId::NONE, true));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_client_that_has_seen_more_than_this_server_is_turned_away() {
     peer.serve();
     server.turn();
     peer.serve();
-    assert!(peer.end.is_some() && peer.greeting.is_none());
+    assert!(peer.end().is_some() && peer.greeting.is_none());
     assert_eq!(server.state().sessions().committed_count(), 0);
     assert_eq!(server.state().budget.waiting(), 0);
 }
@@ -107,8 +107,8 @@ fn the_earlier_connection_of_a_session_that_moved_is_closed_and_carries_nothing_
     earlier.send(ask::create("/later", b""));
     earlier.serve();
     server.turn();
-    assert!(earlier.end.is_some() && !server.has("/later"));
-    assert!(now.end.is_none());
+    assert!(earlier.end().is_some() && !server.has("/later"));
+    assert!(now.end().is_none());
     server.succeed(&mut now, ask::create("/now", b""));
 }
 
@@ -119,7 +119,7 @@ fn an_earlier_connection_that_ends_leaves_the_session_to_the_later_one() {
     let mut now = server.reconnect(earlier.session());
     server.succeed(&mut now, ask::ephemeral("/mine"));
     earlier.serve();
-    assert!(earlier.end.is_some());
+    assert!(earlier.end().is_some());
     server.turn();
     assert_eq!(server.succeed(&mut now, ask::get_data("/mine", false)).code, Code::OK);
 }
@@ -133,7 +133,7 @@ fn an_expired_session_loses_its_connection_its_watches_and_its_unread_replies() 
     server.succeed(&mut peer, ask::ephemeral("/mine"));
     server.succeed(&mut peer, ask::add_watch("/", 1));
     server.succeed(&mut other, ask::create("/large", &[0; 100_000]));
-    peer.reads = false;
+    peer.set_reads(false);
     for _ in 0..100 {
         peer.send(ask::get_data("/large", false));
     }
@@ -144,7 +144,7 @@ fn an_expired_session_loses_its_connection_its_watches_and_its_unread_replies() 
     server.succeed(&mut other, ask::ping());
     server.pass(i64::from(TIMEOUT_MS) / 2 + 2500, &mut [&mut peer]);
     assert!(!is_alive(&server, session) && !server.has("/mine"));
-    assert!(peer.end.is_some(), "its client does not read, and so cannot be told");
+    assert!(peer.end().is_some(), "its client does not read, and so cannot be told");
     assert_eq!((peer.unsent(), server.state().client_count()), (0, 1));
     assert!(server.state().watches().is_empty());
     other.serve();
@@ -166,7 +166,7 @@ fn nothing_behind_the_end_of_a_session_is_carried_out() {
     peer.serve();
     let replies = peer.take_replies();
     assert_eq!(replies.iter().map(|reply| reply.code).collect::<Vec<_>>(), [Code::OK]);
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
     server.turn();
     assert!(!server.has("/mine") && !server.has("/behind"));
     assert!(server.state().watches().is_empty());
@@ -252,7 +252,7 @@ fn a_session_whose_bytes_wait_unread_does_not_expire() {
     peer.serve();
     pass_timeout(&mut server, &mut []);
     assert!(is_alive(&server, session), "it was asked again");
-    assert!(peer.end.is_none());
+    assert!(peer.end().is_none());
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_session_that_was_silent_expires() {
     assert!(is_alive(&server, session));
     server.pass(4000, &mut [&mut peer]);
     assert!(!is_alive(&server, session));
-    assert!(peer.end.is_some());
+    assert!(peer.end().is_some());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_session_that_is_heard_from_does_not_expire() {
         server.succeed(&mut pinging, ask::ping());
         server.succeed(&mut reading, ask::get_data("/", false));
     }
-    assert!(pinging.end.is_none() && reading.end.is_none());
+    assert!(pinging.end().is_none() && reading.end().is_none());
 }
 
 /// A server that was stopped for a minute expired everybody when it went on.
@@ -317,7 +317,7 @@ fn a_server_that_serves_nobody_closes_who_asks_for_a_session() {
     let mut peer = server.dial();
     peer.send_frame(&first_frame(SessionId::NONE).to_bytes());
     peer.serve();
-    assert!(peer.end.as_deref().is_some_and(|why| why.contains("no leader")));
+    assert!(peer.end().is_some_and(|why| why.contains("no leader")));
     server.state().standing.set(Serving::Leading { epoch: 1 });
     assert_ne!(server.connect().session(), SessionId::NONE);
 }

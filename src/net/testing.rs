@@ -4,13 +4,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::Waker;
 
 use jute::records::Record;
 use jute::records::proto::{ConnectRequest, ConnectResponse, ReplyHeader, RequestHeader, WatcherEvent};
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 
-use super::protocol::{Consumed, End, Protocol};
+use super::in_memory::{Link, MemoryStream};
 use super::{Limits, NoWords, Shared};
 use crate::auth::{self, Auth};
 use crate::clock::{Clock, ManualClock};
@@ -19,14 +18,11 @@ use crate::metrics::Metrics;
 use crate::replica::{Options, SweepOptions};
 use crate::request::testing::OPTIONS;
 use crate::runtime::budget::Budget;
-use crate::runtime::outbox::Closing;
 use crate::runtime::{Client, Inbox, NoSnapshots, Parts, State, Writer};
 use crate::session::{Sessions, password_for};
 use crate::tree::{OwnerRules, Tree};
 use crate::txnlog::{self, Io, Log};
 
-/// Bytes of one read of a socket.
-const READ_BYTES: usize = 16 << 10;
 /// The clock at the start: not zero, so that nothing is right by chance.
 const START_US: i64 = 1_000_000_000;
 /// The timeout that [`Server::connect`] asks for, in milliseconds.
@@ -131,16 +127,12 @@ impl Server {
     pub(super) fn dial(&mut self) -> Peer {
         self.clients += 1;
         let client = Arc::new(Client::new(self.clients, ([127, 0, 0, 1], 1024).into(), 0));
-        self.shared.state.register(client.clone());
+        let stream = MemoryStream::new(usize::MAX);
         Peer {
-            protocol: Protocol::new(self.shared.clone(), client.clone()),
+            link: Link::new(&self.shared, &client, stream.clone()),
             client,
-            reads: true,
-            end: None,
+            stream,
             greeting: None,
-            wire: Vec::new(),
-            read: 0,
-            output: Vec::new(),
             replies: VecDeque::new(),
             events: Vec::new(),
             xid: 0,
@@ -168,7 +160,7 @@ impl Server {
         peer.serve();
         self.turn();
         peer.serve();
-        assert!(peer.greeting.is_some(), "no answer to a first frame: {:?}", peer.end);
+        assert!(peer.greeting.is_some(), "no answer to a first frame: {:?}", peer.end());
     }
 
     /// Sends a request and waits for the reply to it, after those to all before.
@@ -180,7 +172,7 @@ impl Server {
             peer.serve();
         }
         let reply = peer.take_replies().pop();
-        let reply = reply.unwrap_or_else(|| panic!("no reply to request {xid}: {:?}", peer.end));
+        let reply = reply.unwrap_or_else(|| panic!("no reply to request {xid}: {:?}", peer.end()));
         assert_eq!(reply.xid, xid);
         reply
     }
@@ -220,19 +212,11 @@ impl Reply {
 
 /// A connection from both of its ends.
 pub(super) struct Peer {
-    pub(super) protocol: Protocol,
+    pub(super) link: Link,
     pub(super) client: Arc<Client>,
-    /// Whether the client reads what it is sent.
-    pub(super) reads: bool,
-    /// Why the connection ended, if it did; empty when no reason is told.
-    pub(super) end: Option<String>,
+    pub(super) stream: MemoryStream,
     /// The answer to the first frame.
     pub(super) greeting: Option<ConnectResponse>,
-    /// Sent by the client; the server has read the first `read` bytes.
-    wire: Vec<u8>,
-    read: usize,
-    /// Sent by the server and not read by the client.
-    output: Vec<u8>,
     replies: VecDeque<Reply>,
     events: Vec<(i32, String)>,
     xid: i32,
@@ -242,6 +226,16 @@ impl Peer {
     /// The session it was told it has.
     pub(super) fn session(&self) -> SessionId {
         self.greeting.as_ref().map_or(SessionId::NONE, |greeting| greeting.session_id)
+    }
+
+    /// Why the connection ended, if it did; empty when no reason is told.
+    pub(super) fn end(&self) -> Option<&str> {
+        self.link.end()
+    }
+
+    /// Whether the client reads what it is sent from now on.
+    pub(super) fn set_reads(&self, reads: bool) {
+        self.stream.set_room(if reads { usize::MAX } else { 0 });
     }
 
     /// Sends a request, which the server does not look at yet. Returns its xid.
@@ -255,23 +249,20 @@ impl Peer {
     }
 
     /// Sends a frame.
-    pub(super) fn send_frame(&mut self, frame: &[u8]) {
-        write::buffer(&mut self.wire, Some(frame));
+    pub(super) fn send_frame(&self, frame: &[u8]) {
+        let mut bytes = Vec::new();
+        write::buffer(&mut bytes, Some(frame));
+        self.stream.send(&bytes);
     }
 
     /// What the server has read, or is still to read, of what was sent and not served.
     pub(super) fn unserved(&mut self) -> usize {
-        self.unread() + self.protocol.input().unread().len()
-    }
-
-    /// What is left in the socket.
-    const fn unread(&self) -> usize {
-        self.wire.len() - self.read
+        self.stream.unread() + self.link.protocol().input().unread().len()
     }
 
     /// Bytes that the server holds because the client does not read.
     pub(super) fn unsent(&self) -> usize {
-        self.output.len() + self.client.outbox().waiting()
+        self.link.unsent() + self.client.outbox().waiting()
     }
 
     /// The replies that came, oldest first.
@@ -286,87 +277,14 @@ impl Peer {
 
     /// The client closes its side.
     pub(super) fn hang_up(&mut self) {
-        self.finish(End::Closed);
+        self.link.hang_up();
     }
 
-    /// Runs the connection's task until it would wait.
+    /// Runs the connection's task until it would wait; then the client reads what it was sent.
     pub(super) fn serve(&mut self) {
-        while self.end.is_none() {
-            match self.step() {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(end) => self.finish(end),
-            }
-        }
-        if self.end.is_none() {
-            self.protocol.account(self.output.len());
-        }
-    }
-
-    /// Moves bytes once. False when there is nothing to do but wait.
-    fn step(&mut self) -> Result<bool, End> {
-        let wrote = self.write();
-        if self.end.is_some() {
-            return Ok(false);
-        }
-        match self.protocol.consume(self.output.len())? {
-            Consumed::Something | Consumed::SliceOver => return Ok(true),
-            Consumed::NoMemory => return Ok(false),
-            Consumed::Nothing => {}
-        }
-        let unsent = self.output.len();
-        if self.protocol.may_read(unsent) && self.unread() > 0 {
-            let came = &self.wire[self.read..][..READ_BYTES.min(self.unread())];
-            self.protocol.input().fill(|buffer| buffer.extend_from_slice(came));
-            self.read += came.len();
-            return Ok(true);
-        }
-        if self.client.is_asked_to_listen() && self.protocol.is_listening(unsent) && self.unread() == 0 {
-            self.client.set_silent(self.protocol.shared().clock.now_ms());
-        }
-        Ok(wrote || self.protocol.awaits_writer(unsent) && self.protocol.may_go_on(unsent))
-    }
-
-    /// Writes what there is to a socket that takes all, if the client reads. Whether it was anything.
-    fn write(&mut self) -> bool {
-        let mut wrote = false;
-        while self.end.is_none() {
-            if self.reads && !self.output.is_empty() {
-                let output = std::mem::take(&mut self.output);
-                self.receive(&output);
-            }
-            if !self.output.is_empty() {
-                if self.client.is_ended() {
-                    self.finish(End::Refused(String::new()));
-                }
-                break;
-            }
-            let mut outbox = self.client.outbox();
-            let has_more = outbox.collect(&mut self.output, Waker::noop());
-            let accounted = outbox.forget_accounted();
-            self.protocol.shared().state.budget.hold(-(accounted as i64));
-            let closing = outbox.closing();
-            drop(outbox);
-            wrote |= has_more;
-            match closing {
-                Some(Closing::Refused(why)) => self.finish(End::Refused(why.into())),
-                Some(Closing::AfterReplies) if has_more => self.protocol.set_ending(),
-                Some(Closing::Now | Closing::AfterReplies) => self.finish(End::Refused(String::new())),
-                None if !has_more => break,
-                None => {}
-            }
-        }
-        wrote
-    }
-
-    fn finish(&mut self, end: End) {
-        self.end = Some(match end {
-            End::Closed => String::new(),
-            End::Refused(why) => why,
-            End::Failed(error) => error.to_string(),
-        });
-        self.output.clear();
-        self.protocol.hang_up();
+        self.link.run();
+        let came = self.stream.receive();
+        self.receive(&came);
     }
 
     /// The client reads whole frames.

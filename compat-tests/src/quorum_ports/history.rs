@@ -17,7 +17,7 @@ const LONG_EVERY: u64 = 12;
 const TIMEOUT_MS: i32 = 60_000;
 
 /// A server's past.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     /// All transactions, the oldest first.
     pub txns: Vec<Txn>,
@@ -45,6 +45,18 @@ impl History {
     pub fn logged(&self) -> &[Txn] {
         let first = self.files.first().copied().unwrap_or(0);
         &self.txns[first..]
+    }
+
+    /// Takes the last transaction away.
+    pub fn lose_last(&mut self) {
+        if let Some(gone) = self.txns.pop() {
+            self.files.retain(|at| *at < self.txns.len());
+            self.snapshots.retain(|zxid, _| *zxid < gone.zxid);
+            if self.snapshots.is_empty() {
+                // The only one was taken after it, so nothing of the past is left.
+                *self = Self { snapshots: BTreeMap::from([(0, Tree::default())]), ..Self::default() };
+            }
+        }
     }
 
     /// From a seed.

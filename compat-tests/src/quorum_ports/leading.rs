@@ -66,7 +66,7 @@ impl Script {
 fn claim(random: &mut Random, voter: i64, history: &History, zxids: &[i64]) -> Claim {
     let last = history.last();
     let some = zxids[random.below(zxids.len() as u64) as usize];
-    let zxid = match random.below(12) {
+    let zxid = match random.below(16) {
         0 => -1,
         1 => 0,
         2 => last,

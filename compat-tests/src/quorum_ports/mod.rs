@@ -2,8 +2,7 @@
 //! peers say the same to both, and what the servers answer, and leave on disk, must be the same.
 //!
 //! A seed makes everything: the history on disk, the seat the server takes (leader, learner, voter), the
-//! configuration and what the peers claim. The ensemble's ports are the same for both, one after the other, so that
-//! nothing of what is said has to be replaced before it is compared, but for times.
+//! configuration and what the peers claim. Ports and times are all that is replaced before what was said is compared.
 
 pub mod directory;
 pub mod following;
@@ -13,6 +12,7 @@ pub mod run;
 pub mod seat;
 pub mod voting;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::host::Host;
@@ -24,6 +24,15 @@ pub enum Side {
     Reference(Host),
     /// The server under judgement.
     Oxkeeper,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reference(_) => "the reference",
+            Self::Oxkeeper => "Oxkeeper",
+        })
+    }
 }
 
 /// For what must come. The machine may be busy.

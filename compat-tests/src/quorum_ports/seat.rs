@@ -28,7 +28,7 @@ pub struct Ports {
     pub election: SocketAddr,
 }
 
-/// An ensemble on paper. Both kinds of servers get the same one, ports included, one after the other.
+/// An ensemble on paper. Both kinds of servers get the same one, but for its ports.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// The number of the server under test.
@@ -65,6 +65,17 @@ impl Layout {
     #[must_use]
     pub fn others(&self) -> Vec<i64> {
         (1..=VOTERS).filter(|sid| *sid != self.sid).collect()
+    }
+
+    /// A text with names for the ports, which have five digits each.
+    #[must_use]
+    pub fn without_ports(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (sid, ports) in (1..).zip(&self.members) {
+            text = text.replace(&format!(":{}", ports.quorum.port()), &format!(":quorum-{sid}"));
+            text = text.replace(&format!(":{}", ports.election.port()), &format!(":election-{sid}"));
+        }
+        text.replace(&format!(":{}", self.client.port()), ":client")
     }
 
     fn config(&self, data_dir: &std::path::Path) -> String {

@@ -2,19 +2,16 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Waker;
+use std::sync::Arc;
 
 use jute::records::Record;
 use jute::records::proto::{ReplyHeader, RequestHeader, WatcherEvent};
 use jute::{Code, OpCode, Reader, SessionId, Zxid};
 use oxkeeper::net::Shared;
 use oxkeeper::net::frame::{Frame, Input};
-use oxkeeper::net::protocol::{Consumed, Phase, Protocol};
+use oxkeeper::net::in_memory::{Link, MemoryStream};
+use oxkeeper::net::protocol::Phase;
 use oxkeeper::runtime::Client;
-use oxkeeper::runtime::client::Socket;
-use oxkeeper::runtime::outbox::Closing;
 
 use crate::script::framed;
 
@@ -25,36 +22,11 @@ const PING_XID: i32 = -2;
 /// Connect responses, without and with their last byte.
 const GREETING_BYTES: [usize; 2] = [36, 37];
 
-/// What is between both ends. It takes everything, or nothing while the client does not read.
-#[derive(Debug, Default)]
-struct Wire {
-    bytes: Mutex<Vec<u8>>,
-    is_stuck: AtomicBool,
-}
-
-impl Socket for Wire {
-    fn write_now(&self, bytes: &[u8]) -> usize {
-        if self.is_stuck.load(Ordering::Relaxed) {
-            return 0;
-        }
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        bytes.len()
-    }
-    fn shut_down(&self) {}
-}
-
 /// A connection.
 pub(crate) struct Connection {
-    protocol: Protocol,
+    link: Link,
     client: Arc<Client>,
-    wire: Arc<Wire>,
-    /// Sent by the client and not read by the server.
-    unread: Vec<u8>,
-    /// Being written by the server.
-    output: Vec<u8>,
-    /// The server has no memory for what came.
-    lacks_memory: bool,
-    is_over: bool,
+    stream: MemoryStream,
     told: Told,
 }
 
@@ -62,23 +34,18 @@ impl Connection {
     pub(crate) fn new(shared: &Arc<Shared>, id: u64) -> Self {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1024);
         let client = Arc::new(Client::new(id, address, 0));
-        shared.state.register(client.clone());
-        let wire = Arc::new(Wire::default());
-        client.set_socket(wire.clone());
+        let stream = MemoryStream::new(usize::MAX);
+        client.set_socket(Arc::new(stream.clone()));
         Self {
-            protocol: Protocol::new(shared.clone(), client.clone()),
+            link: Link::new(shared, &client, stream.clone()),
             client,
-            wire,
-            unread: Vec::new(),
-            output: Vec::new(),
-            lacks_memory: false,
-            is_over: false,
+            stream,
             told: Told { bytes_max: shared.limits.frame_bytes_max, ..Told::default() },
         }
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.unread.extend_from_slice(bytes);
+        self.stream.send(bytes);
         self.told.ask(bytes);
     }
 
@@ -86,17 +53,18 @@ impl Connection {
         self.send(&framed(frame));
     }
 
+    /// The stream takes everything, or nothing while the client does not read.
     pub(crate) fn set_reads(&self, reads: bool) {
-        self.wire.is_stuck.store(!reads, Ordering::Relaxed);
+        self.stream.set_room(if reads { usize::MAX } else { 0 });
     }
 
-    pub(crate) const fn is_over(&self) -> bool {
-        self.is_over
+    pub(crate) fn is_over(&self) -> bool {
+        self.link.end().is_some()
     }
 
     /// Whether a session was asked for.
-    pub(crate) fn is_connecting(&self) -> bool {
-        !self.is_over && self.protocol.phase() == Phase::Connecting
+    pub(crate) fn is_connecting(&mut self) -> bool {
+        !self.is_over() && self.link.protocol().phase() == Phase::Connecting
     }
 
     /// The session, if it has one.
@@ -106,103 +74,29 @@ impl Connection {
 
     /// Whether another turn may bring it further.
     pub(crate) fn may_go_on(&self) -> bool {
-        !self.is_over && !self.lacks_memory && (self.client.in_flight() > 0 || self.may_read())
-    }
-
-    fn may_read(&self) -> bool {
-        !self.unread.is_empty() && self.protocol.may_read(self.output.len())
+        !self.is_over() && !self.link.lacks_memory() && (self.client.in_flight() > 0 || self.link.may_read())
     }
 
     /// The connection's task runs until it would wait; then the client reads what it was sent.
     pub(crate) fn serve(&mut self) {
-        while !self.is_over && self.step() {}
-        if !self.is_over {
-            self.protocol.account(self.output.len());
-        }
-        let came = std::mem::take(&mut *self.wire.bytes.lock().unwrap_or_else(PoisonError::into_inner));
-        self.told.hear(&came);
-    }
-
-    /// Moves bytes once. False when there is nothing to do but wait.
-    fn step(&mut self) -> bool {
-        let wrote = self.write();
-        if self.is_over {
-            return false;
-        }
-        let unsent = self.output.len();
-        let consumed = self.protocol.consume(unsent);
-        self.lacks_memory = matches!(consumed, Ok(Consumed::NoMemory));
-        match consumed {
-            Ok(Consumed::Something | Consumed::SliceOver) => return true,
-            Ok(Consumed::NoMemory) => return false,
-            Ok(Consumed::Nothing) => {}
-            Err(_) => {
-                self.hang_up();
-                return false;
-            }
-        }
-        if self.may_read() {
-            let unread = std::mem::take(&mut self.unread);
-            self.protocol.input().fill(|buffer| buffer.extend(unread));
-            return true;
-        }
-        if self.client.is_asked_to_listen() && self.protocol.is_listening(unsent) && self.unread.is_empty() {
-            self.client.set_silent(self.protocol.shared().clock.now_ms());
-        }
-        if self.protocol.awaits_writer(unsent) {
-            self.client.outbox().require_wake();
-            return wrote || self.protocol.may_go_on(unsent);
-        }
-        wrote
-    }
-
-    /// Writes what the outbox holds. Whether there was anything.
-    fn write(&mut self) -> bool {
-        let mut wrote = false;
-        loop {
-            let sent = self.wire.write_now(&self.output);
-            self.output.drain(..sent);
-            if !self.output.is_empty() {
-                if self.client.is_ended() {
-                    self.hang_up();
-                }
-                return wrote;
-            }
-            let mut outbox = self.client.outbox();
-            let has_more = outbox.collect(&mut self.output, Waker::noop());
-            let accounted = outbox.forget_accounted();
-            self.protocol.shared().state.budget.hold(-(accounted as i64));
-            let closing = outbox.closing();
-            drop(outbox);
-            match closing {
-                Some(Closing::AfterReplies) if has_more => self.protocol.set_ending(),
-                Some(_) => self.hang_up(),
-                None => {}
-            }
-            if self.is_over || !has_more {
-                return wrote;
-            }
-            wrote = true;
-        }
+        self.link.run();
+        self.told.hear(&self.stream.receive());
     }
 
     /// The socket is gone.
     pub(crate) fn hang_up(&mut self) {
-        if !self.is_over {
-            self.is_over = true;
-            self.protocol.hang_up();
-        }
+        self.link.hang_up();
     }
 
     /// What the server holds for it, as the budget counts.
     pub(crate) fn held_bytes(&mut self) -> usize {
-        self.protocol.input().unread().len() + self.output.len() + self.client.identity_bytes()
+        self.link.protocol().input().unread().len() + self.link.unsent() + self.client.identity_bytes()
     }
 
     /// Every request that was taken has been answered, unless the connection ended.
     pub(crate) fn check_answered(&self) {
         assert_eq!((self.client.in_flight(), self.client.in_flight_bytes()), (0, 0));
-        if !self.is_over && !self.lacks_memory {
+        if !self.is_over() && !self.link.lacks_memory() {
             assert!(self.told.asked.is_empty(), "unanswered: {:?}", self.told.asked);
         }
     }

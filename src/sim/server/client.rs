@@ -7,9 +7,9 @@ use jute::records::proto::{ConnectRequest, ConnectResponse, RequestHeader, SetWa
 use jute::{OpCode, Reader, SessionId, Zxid};
 
 use super::history::{History, Item, Stream};
-use super::machine::{Link, TIMEOUTS_MS};
+use super::machine::TIMEOUTS_MS;
 use super::requests::{Asked, Watch, WatchKind, any};
-use super::stream::SimStream;
+use crate::net::in_memory::{Link, MemoryStream};
 use crate::request::is_write;
 use crate::session::password_for;
 use crate::sim::crash::Random;
@@ -27,7 +27,7 @@ struct Pending {
 
 /// A connection as a client has it.
 pub(in crate::sim) struct Connection {
-    pub(in crate::sim) stream: SimStream,
+    pub(in crate::sim) stream: MemoryStream,
     pub(in crate::sim) link: Link,
     received: Vec<u8>,
     /// Where its items are in the history, once it has a session.
@@ -42,6 +42,9 @@ pub(in crate::sim) struct SimClient {
     pub(in crate::sim) connection: Option<Connection>,
     /// The one before, which the session left.
     pub(in crate::sim) abandoned: Option<Connection>,
+    /// In an ensemble: which servers these two are to.
+    pub(in crate::sim) server: Option<i64>,
+    pub(in crate::sim) abandoned_server: Option<i64>,
     /// Whether it takes what the server sends.
     pub(in crate::sim) is_reading: bool,
     /// When it is heard of again, after it vanished.
@@ -62,6 +65,8 @@ impl SimClient {
             session: None,
             connection: None,
             abandoned: None,
+            server: None,
+            abandoned_server: None,
             is_reading: true,
             absent_until_ms: 0,
             well_since_ms: None,
@@ -74,7 +79,7 @@ impl SimClient {
     }
 
     /// Asks for its session, or a new one, on a new connection.
-    pub(in crate::sim) fn connect(&mut self, stream: SimStream, link: Link, now_ms: i64) {
+    pub(in crate::sim) fn connect(&mut self, stream: MemoryStream, link: Link, now_ms: i64) {
         let id = self.session.unwrap_or(SessionId::NONE);
         let request = ConnectRequest {
             protocol_version: 0,
@@ -274,7 +279,7 @@ impl SimClient {
         self.well_since_ms = None;
         if let Some(mut connection) = self.connection.take() {
             connection.stream.close();
-            connection.link.end();
+            connection.link.hang_up();
         }
     }
 
@@ -282,7 +287,7 @@ impl SimClient {
     pub(in crate::sim) fn disconnect(&mut self) {
         for mut connection in self.connection.take().into_iter().chain(self.abandoned.take()) {
             connection.stream.close();
-            connection.link.end();
+            connection.link.hang_up();
         }
     }
 }

@@ -21,6 +21,8 @@ pub(in crate::sim) enum Item {
 /// Everything that is judged at the end.
 #[derive(Debug, Default)]
 pub(in crate::sim) struct History {
+    /// Several servers were asked.
+    pub(in crate::sim) is_of_ensemble: bool,
     pub(in crate::sim) streams: Vec<Stream>,
     /// Requests that were sent through a connection whose session had moved away, or had ended.
     pub(in crate::sim) forbidden: Vec<(SessionId, i32)>,

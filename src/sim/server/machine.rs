@@ -3,19 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
-use super::stream::SimStream;
 use crate::auth::Auth;
 use crate::clock::{Clock, ManualClock};
 use crate::disk::Disk;
 use crate::metrics::Metrics;
-use crate::net::protocol::Protocol;
-use crate::net::pump::Pump;
+use crate::net::in_memory::{Link, MemoryStream};
 use crate::net::{Limits, NoWords, Shared};
 use crate::replica::{Options, SweepOptions};
 use crate::request::Options as RequestOptions;
@@ -60,12 +57,6 @@ pub(in crate::sim) struct Machine {
     pub(in crate::sim) disk: SimDisk,
     writer: Writer,
     next_connection: u64,
-}
-
-/// A connection as the server has it.
-pub(in crate::sim) struct Link {
-    pump: Pump<SimStream>,
-    is_over: bool,
 }
 
 impl Machine {
@@ -134,9 +125,12 @@ impl Machine {
     }
 
     /// A client connects.
-    pub(in crate::sim) fn accept(&mut self, stream: &SimStream) -> Link {
+    pub(in crate::sim) fn accept(&mut self, stream: MemoryStream) -> Link {
+        let id = self.next_connection;
         self.next_connection += 1;
-        Link::new(&self.shared, self.next_connection, stream)
+        let client = Arc::new(Client::new(id, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0));
+        client.set_socket(Arc::new(stream.clone()));
+        Link::new(&self.shared, &client, stream)
     }
 
     /// The writer takes a turn. False when the disk has lost its power.
@@ -165,39 +159,6 @@ impl Machine {
         )
         .expect("the log can be read");
         entries
-    }
-}
-
-impl Link {
-    /// A connection that just came.
-    pub(in crate::sim) fn new(shared: &Arc<Shared>, id: u64, stream: &SimStream) -> Self {
-        let client = Arc::new(Client::new(id, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0));
-        client.set_socket(Arc::new(stream.clone()));
-        shared.state.register(client.clone());
-        Self { pump: Pump::new(Protocol::new(shared.clone(), client), stream.clone()), is_over: false }
-    }
-
-    /// The connection's task takes a turn. False when it has ended.
-    pub(in crate::sim) fn poll(&mut self) -> bool {
-        if self.is_over {
-            return false;
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.pump.poll_until(&mut cx, &|_| false) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(crate::net::pump::Pause::NoMemory)) => {}
-            Poll::Ready(_) => self.end(),
-        }
-        !self.is_over
-    }
-
-    /// The connection is gone.
-    pub(in crate::sim) fn end(&mut self) {
-        if !self.is_over {
-            self.is_over = true;
-            self.pump.protocol.hang_up();
-            self.pump.stream.close();
-        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! A whole server in a test: the real replica, tree, sessions, watches, log, snapshots and connections, on a
 //! simulated disk, clock and network. Everything follows from one number.
 //!
-//! - [`machine`]: a process on its disk: recovery, writer, connections.
-//! - [`stream`]: a connection's bytes, with a client that may stop reading.
+//! - [`machine`]: a process on its disk: recovery, writer, connections (`net::in_memory`).
 //! - [`client`]: what one client does, expects and remembers.
 //! - [`world`]: who acts when; what fails when.
 //! - [`history`]: what clients saw, and what the log says happened.
@@ -14,5 +13,4 @@ pub(super) mod invariants;
 pub(super) mod machine;
 pub(super) mod requests;
 mod server_test;
-pub(super) mod stream;
 mod world;

@@ -7,13 +7,15 @@ use super::client::SimClient;
 use super::history::History;
 use super::invariants;
 use super::machine::{DATA, MEMORY_BYTES, Machine};
-use super::stream::SimStream;
 use crate::clock::{Clock, ManualClock};
+use crate::net::in_memory::MemoryStream;
 use crate::sim::crash::{Choice, Fresh, Random, after};
 use crate::sim::disk::{Plan, SimDisk};
 use crate::txnlog::Io;
 
 const CLIENTS: usize = 5;
+/// What a system buffers of what a client does not read.
+const SOCKET_BYTES: usize = 16 << 10;
 /// When the simulated machine was started, in microseconds.
 const START_US: i64 = 1_000_000_000;
 
@@ -148,10 +150,10 @@ impl World {
         let client = &mut self.clients[who];
         let mut ended = false;
         if let Some(connection) = &mut client.connection {
-            ended = !connection.link.poll();
+            ended = !connection.link.run();
         }
         if let Some(abandoned) = &mut client.abandoned
-            && !abandoned.link.poll()
+            && !abandoned.link.run()
         {
             client.abandoned = None;
         }
@@ -165,8 +167,8 @@ impl World {
 
     /// A client connects, also while it has another connection: then its session moves.
     fn open(&mut self, who: usize) {
-        let stream = SimStream::default();
-        let link = self.machine.accept(&stream);
+        let stream = MemoryStream::new(SOCKET_BYTES);
+        let link = self.machine.accept(stream.clone());
         let now = self.now_ms();
         let client = &mut self.clients[who];
         if !client.is_connected() {
