@@ -129,7 +129,10 @@ pub(super) fn tail(
     files.sort();
     // Two files are enough for a start, or that part of the epoch.
     let begin = files.iter().rev().nth(1).map_or(Zxid::ZERO, |first| Zxid(first.0.saturating_sub(1)));
-    let near = if i64::from(last.counter()) > TAIL_TXNS { Zxid(last.0 - TAIL_TXNS) } else { Zxid::ZERO };
+    let near = match u32::try_from(TAIL_TXNS) {
+        Ok(txns) if last.counter() > txns => Zxid(last.0 - i64::from(txns)),
+        _ => Zxid::ZERO,
+    };
     let after = after.max(begin).max(near);
     let mut entries = txnlog::Entries::open(Arc::clone(disk), &directories.logs, after, txnlog::Gaps::Allow)?;
     let mut previous: Option<Zxid> = None;
@@ -140,7 +143,7 @@ pub(super) fn tail(
         previous = Some(frame.zxid);
         bytes += frame.payload.len();
         tail.push_back((frame.zxid, frame.payload.to_vec()));
-        while tail.len() > TAIL_TXNS as usize || bytes > TAIL_BYTES {
+        while tail.len() > TAIL_TXNS || bytes > TAIL_BYTES {
             let Some((_, payload)) = tail.pop_front() else { break };
             bytes -= payload.len();
         }
@@ -151,6 +154,6 @@ pub(super) fn tail(
 }
 
 /// Transactions that a member keeps for learners from its start (reference: `commitLogCount`).
-const TAIL_TXNS: i64 = 500;
+const TAIL_TXNS: usize = 500;
 /// Bytes of them.
 const TAIL_BYTES: usize = 32 << 20;
