@@ -57,11 +57,16 @@ pub fn install(
     zxid: Zxid,
     file: &Path,
 ) -> Result<(), StoreError> {
-    match retention::discard_newer(disk.as_ref(), &directories.snapshots, zxid) {
-        // Nothing here is old enough: should the power fail before the end, the logs that are left are no
-        // database, and a start fetches everything from the leader.
-        Err(SnapshotError::NoneLeft { .. }) => retention::discard_all(disk.as_ref(), &directories.snapshots)?,
-        other => drop(other?),
+    // To find out what a snapshot holds, it has to be read: not where nothing here can be newer.
+    if log.last_zxid() > zxid {
+        match retention::discard_newer(disk.as_ref(), &directories.snapshots, zxid) {
+            // Nothing here is old enough: should the power fail before the end, the logs that are left are no
+            // database, and a start fetches everything from the leader.
+            Err(SnapshotError::NoneLeft { .. }) => {
+                retention::discard_all(disk.as_ref(), &directories.snapshots)?;
+            }
+            other => drop(other?),
+        }
     }
     log.continue_after(zxid)?;
     snapshot::name_received(disk.as_ref(), file)?;
