@@ -8,24 +8,30 @@ mod meter;
 
 mod config;
 mod connection;
+mod election_port;
 mod four_letter;
 mod frames;
 mod log_file;
 mod memory_disk;
 mod multi_request;
+mod quorum_packets;
 mod record;
 mod script;
 mod server;
 mod snapshot_file;
+mod snapshot_stream;
 mod txn_entry;
 
 pub use config::config;
+pub use election_port::election_port;
 pub use four_letter::four_letter;
 pub use frames::frames;
 pub use log_file::log_file;
 pub use multi_request::multi_request;
+pub use quorum_packets::quorum_packets;
 pub use record::record;
 pub use snapshot_file::snapshot_file;
+pub use snapshot_stream::snapshot_stream;
 pub use txn_entry::txn_entry;
 
 use oxkeeper::tree::{Cursor, Tree};
@@ -36,12 +42,15 @@ pub type Target = fn(&[u8]);
 /// Every target by name, which is also the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
+    ("election_port", election_port),
     ("four_letter", four_letter),
     ("frames", frames),
     ("log_file", log_file),
     ("multi_request", multi_request),
+    ("quorum_packets", quorum_packets),
     ("record", record),
     ("snapshot_file", snapshot_file),
+    ("snapshot_stream", snapshot_stream),
     ("txn_entry", txn_entry),
 ];
 
