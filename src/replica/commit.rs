@@ -51,7 +51,7 @@ impl Replica {
                 match wait {
                     Wait::Read { bytes, identities } => self.read(&head, &bytes, &identities, data, host),
                     Wait::Refused(code) => self.carry_out(&head, Step::Refused(code), data, host),
-                    Wait::Txn | Wait::Sync { .. } => host.drop_request(&head),
+                    Wait::Txn(_) | Wait::Sync { .. } => host.drop_request(&head),
                 }
             } else if let Some(proposal) = self.next_foreign() {
                 let entry = TxnEntry::decode(&proposal.payload)
@@ -80,7 +80,7 @@ impl Replica {
     /// Applies a transaction that was made elsewhere, and answers if a client of this server asked for it.
     fn apply_foreign(&mut self, entry: TxnEntry, data: &mut Data<'_>, host: &mut impl Host) {
         let asked_for = match &mut self.role {
-            Role::Learning(learning) => learning.take_asked_for(&entry.header),
+            Role::Learning(learning) => learning.take_asked_for(&entry),
             _ => None,
         };
         let header = &entry.header;

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use bytes::Bytes;
 use jute::records::data::Id;
-use jute::records::txn::TxnHeader;
-use jute::{Code, OpCode, SessionId, Zxid, write};
+use jute::txn::{TxnBody, TxnEntry};
+use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 
 use super::host::{Close, Host, Outcome};
 use super::roles::Role;
@@ -45,10 +46,10 @@ pub(super) struct Pending {
 /// What it waits for, besides those before it.
 #[derive(Debug)]
 pub(super) enum Wait {
-    /// Its transaction.
-    Txn,
+    /// Its transaction. These are the request's bytes.
+    Txn(Bytes),
     /// The answer to this `sync`.
-    Sync { number: u64, bytes: Vec<u8>, identities: Identities },
+    Sync { number: u64, body: Bytes, identities: Identities },
     /// Nothing: it is answered from the tree.
     Read { bytes: Vec<u8>, identities: Identities },
     /// Nothing: it is answered with an error.
@@ -98,18 +99,19 @@ impl Learning {
     }
 
     /// The request of a client of this server that led to this transaction. It stands in front of its session's,
-    /// as the leader keeps their order. The operation is compared too: a client that came from another server may
-    /// have used the same number for something else there.
-    pub(super) fn take_asked_for(&mut self, txn: &TxnHeader) -> Option<Head> {
-        let queue = self.pending.get_mut(&txn.client_id)?;
-        let of = OpCode(txn.r#type);
-        let is_it = |front: &mut Pending| {
-            matches!(front.wait, Wait::Txn)
-                && front.head.xid == txn.cxid
-                && (of == front.head.op || of == OpCode::ERROR)
+    /// as the leader keeps their order. What was asked for is compared too: a client may have used the same number
+    /// for something else on a connection to another server, and that may come only now.
+    pub(super) fn take_asked_for(&mut self, txn: &TxnEntry) -> Option<Head> {
+        let session = txn.header.client_id;
+        let queue = self.pending.get_mut(&session)?;
+        let is_it = |front: &mut Pending| match &front.wait {
+            Wait::Txn(body) => {
+                front.head.xid == txn.header.cxid && is_outcome(front.head.op, body, &txn.body)
+            }
+            _ => false,
         };
         let Pending { head, .. } = queue.pop_front_if(is_it)?;
-        self.ready.push_back(txn.client_id);
+        self.ready.push_back(session);
         Some(head)
     }
 
@@ -145,10 +147,10 @@ impl Learning {
             let Some(queue) = self.pending.get_mut(&session) else { continue };
             let wait = queue.iter_mut().map(|pending| &mut pending.wait);
             for wait in wait {
-                if let Wait::Sync { number, bytes, identities } = wait
+                if let Wait::Sync { number, body, identities } = wait
                     && *number == answered
                 {
-                    let (bytes, identities) = (std::mem::take(bytes), std::mem::take(identities));
+                    let (bytes, identities) = (body.to_vec(), std::mem::take(identities));
                     *wait = Wait::Read { bytes, identities };
                     self.ready.push_back(session);
                     break;
@@ -186,6 +188,24 @@ impl Learning {
     }
 }
 
+/// Whether a request can have led to this. A failure says nothing of what failed.
+fn is_outcome(op: OpCode, body: &[u8], txn: &TxnBody) -> bool {
+    let path = match txn {
+        TxnBody::Error(_) => return true,
+        TxnBody::Create(txn) | TxnBody::Create2(txn) => &txn.path,
+        TxnBody::CreateContainer(txn) => &txn.path,
+        TxnBody::CreateTtl(txn) => &txn.path,
+        TxnBody::Delete(txn) => &txn.path,
+        TxnBody::SetData(txn) => &txn.path,
+        TxnBody::SetAcl(txn) => &txn.path,
+        _ => return op == txn.op(),
+    };
+    let asked_for = Reader::new(body).ustring();
+    // A sequential node has more in its path.
+    let is_it = |asked_for: &str| path.as_deref().is_some_and(|path| path.starts_with(asked_for));
+    op == txn.op() && asked_for.is_ok_and(|asked_for| asked_for.as_deref().is_some_and(is_it))
+}
+
 impl Replica {
     /// Passes a request on, or lets it wait for those of its session that were.
     pub(super) fn forward(&mut self, request: Request, now: Now, host: &mut impl Host) {
@@ -193,16 +213,17 @@ impl Replica {
         let Role::Learning(learning) = &mut self.role else { return };
         match body {
             Body::Raw(bytes) => {
+                let body = Bytes::from(bytes);
                 let wait = if head.op == OpCode::SYNC {
                     learning.syncs_asked += 1;
                     learning.syncs.push_back((head.session, learning.syncs_asked));
                     let (number, identities) = (learning.syncs_asked, identities.clone());
-                    Wait::Sync { number, bytes: bytes.clone(), identities }
+                    Wait::Sync { number, body: body.clone(), identities }
                 } else {
-                    Wait::Txn
+                    Wait::Txn(body.clone())
                 };
                 learning.push(head, wait);
-                self.ask_leader(&head, bytes, &identities, now);
+                self.ask_leader(&head, body, &identities, now);
             }
             Body::Ordered(bytes) => learning.push(head, Wait::Read { bytes, identities }),
             Body::Malformed => learning.push(head, Wait::Refused(Code::MARSHALLING_ERROR)),
@@ -216,7 +237,7 @@ impl Replica {
         }
     }
 
-    fn ask_leader(&mut self, head: &Head, body: Vec<u8>, identities: &Identities, now: Now) {
+    fn ask_leader(&mut self, head: &Head, body: Bytes, identities: &Identities, now: Now) {
         let id = |identity: &crate::tree::Identity| Id {
             scheme: Some(identity.scheme.clone()),
             id: Some(identity.id.clone()),
@@ -225,7 +246,7 @@ impl Replica {
             session: head.session,
             cxid: head.xid,
             op: head.op,
-            body: body.into(),
+            body,
             identities: identities.iter().map(id).collect(),
         };
         self.zab.input(now.monotonic_ms, Input::Forward(ToMaster::Request(forwarded)));
@@ -236,8 +257,9 @@ impl Replica {
     pub(super) fn ask_for_session(&mut self, head: Head, timeout_ms: i32, now: Now) {
         let mut body = Vec::new();
         write::int(&mut body, timeout_ms);
+        let body = Bytes::from(body);
         if let Role::Learning(learning) = &mut self.role {
-            learning.push(head, Wait::Txn);
+            learning.push(head, Wait::Txn(body.clone()));
         }
         self.ask_leader(&head, body, &Identities::default(), now);
     }

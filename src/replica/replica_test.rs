@@ -3,13 +3,16 @@
 use jute::multi::CreateMode;
 use jute::records::Record;
 use jute::records::proto::{ExistsRequest, SetDataRequest, SyncRequest};
-use jute::records::txn::TxnHeader;
+use jute::records::txn::{
+    CloseSessionTxn, CreateTTLTxn, CreateTxn, DeleteTxn, SetACLTxn, SetDataTxn, TxnHeader,
+};
 use jute::txn::TxnBody;
 use jute::{Code, OpCode, SessionId, Zxid};
 
 use super::testing::{Client, Ensemble, Said, TIMEOUT_MS};
 use super::{Close, check_proposal};
 use crate::request::testing::{creation, multi_body};
+use crate::tree::{OwnerRules, Tree};
 use crate::zab::{Forwarded, FromLearner, Input, Proposal, Serving, Sid};
 
 const LEADER: Sid = 3;
@@ -341,10 +344,10 @@ fn only_who_begins_to_lead_removes_the_ephemerals_of_sessions_that_do_not_exist(
         for (zxid, session) in [(1, 4), (2, 5)] {
             let header =
                 TxnHeader { client_id: SessionId(session), zxid: Zxid(zxid), ..TxnHeader::default() };
-            let body = TxnBody::Create(jute::records::txn::CreateTxn {
+            let body = TxnBody::Create(CreateTxn {
                 path: Some(format!("/of-{session}")),
                 ephemeral: true,
-                ..jute::records::txn::CreateTxn::default()
+                ..CreateTxn::default()
             });
             tree.apply(&header, body, &mut |_| {});
         }
@@ -367,4 +370,38 @@ fn a_transaction_that_cannot_be_applied_is_not_taken() {
     assert!(of(6, create).is_err());
     assert!(of(5, header(OpCode::CREATE)).is_err());
     assert!(of(5, header(OpCode::EXISTS)).is_err());
+}
+
+/// What a leader sends is applied, whatever it is, if it decodes.
+#[test]
+fn what_decodes_can_be_applied() {
+    let quotas = ["/zookeeper/quota/zookeeper_limits", "/zookeeper/quotazookeeper_stats", "zookeeper_limits"];
+    let odd = ["", "/", "a", "/a", "/a/", "//", "/\0", "/a/b", "/zookeeper", "/zookeeper/config"];
+    let paths = [None].into_iter().chain(quotas.into_iter().chain(odd).map(|path| Some(path.to_owned())));
+    let paths: Vec<Option<String>> = paths.collect();
+    let mut tree = Tree::new(OwnerRules::default());
+    let of = |path: &Option<String>, ephemeral| {
+        let path = path.clone();
+        [
+            TxnBody::Create(CreateTxn {
+                path: path.clone(),
+                ephemeral,
+                parent_cversion: -7,
+                ..CreateTxn::default()
+            }),
+            TxnBody::SetData(SetDataTxn { path: path.clone(), data: None, version: i32::MAX }),
+            TxnBody::SetAcl(SetACLTxn { path: path.clone(), acl: None, version: i32::MIN }),
+            TxnBody::CreateTtl(CreateTTLTxn { path: path.clone(), ttl: i64::MIN, ..CreateTTLTxn::default() }),
+            TxnBody::CloseSession(Some(CloseSessionTxn { paths2delete: Some(vec![path.clone(), None]) })),
+            TxnBody::Delete(DeleteTxn { path }),
+            TxnBody::CloseSession(None),
+        ]
+    };
+    let bodies = (0..3).flat_map(|round| paths.iter().flat_map(move |path| of(path, round == 1)));
+    for (zxid, body) in (1..).zip(bodies) {
+        let owner = [0, 5, i64::MIN, -1][zxid as usize % 4];
+        let header = TxnHeader { client_id: SessionId(owner), zxid: Zxid(zxid), ..TxnHeader::default() };
+        tree.apply(&header, body, &mut |_| {});
+        assert_eq!(tree.last_zxid(), Zxid(zxid));
+    }
 }

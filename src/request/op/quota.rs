@@ -160,7 +160,10 @@ mod tests {
         let beside = [create("/zookeeperx"), create("/zookeeperx/zookeeper_limits")];
         for (before, asked) in [
             (&[][..], &root),
-            (&[root.clone()], &crate::request::testing::deletion("/zookeeper/quota/zookeeper_limits")),
+            (
+                std::slice::from_ref(&root),
+                &crate::request::testing::deletion("/zookeeper/quota/zookeeper_limits"),
+            ),
             (&beside[..1], &beside[1]),
             (&beside, &crate::request::testing::deletion("/zookeeperx/zookeeper_limits")),
             (&quota, &create(&limits)),

@@ -1,10 +1,9 @@
 //! What another server says on its connection to the election port: the handshake, then messages. No input panics;
 //! what is taken for a message is the same when it is sent on.
 
+use jute_fuzz::peak_bytes;
 use oxkeeper::quorum::messages;
 use oxkeeper::zab::Notification;
-
-use crate::meter::peak_bytes;
 
 const WORST_FACTOR: usize = 64;
 const PEAK_BYTES_MAX: usize = 1 << 20;

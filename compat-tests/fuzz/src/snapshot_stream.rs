@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jute::records::data::{Acl, StatPersisted};
 use jute::{SessionId, Zxid};
+use jute_fuzz::peak_bytes;
 use oxkeeper::disk::Disk;
 use oxkeeper::snapshot::{Compression, Visitor, load, name_received};
 use oxkeeper::store::{Receiving, receive};
@@ -15,7 +16,6 @@ use oxkeeper::tree::{OwnerRules, Tree};
 
 use crate::check_can_be_loaded;
 use crate::memory_disk::MemoryDisk;
-use crate::meter::peak_bytes;
 
 const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Snappy];
 const FIELD_BYTES_MAX: usize = 1 << 20;

@@ -4,9 +4,8 @@
 //! The first byte chooses who speaks, the second where the bytes are cut.
 
 use bytes::{Bytes, BytesMut};
+use jute_fuzz::peak_bytes;
 use oxkeeper::zab::Packet;
-
-use crate::meter::peak_bytes;
 
 const DATA_BYTES_MAX: usize = 1 << 20;
 const WORST_FACTOR: usize = 64;
