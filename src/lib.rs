@@ -4,6 +4,7 @@
 //!
 //! - `jute` (its own crate): the records everybody speaks.
 //! - [`clock`], [`disk`], [`metrics`], [`logging`]: the seams to time, files, monitoring and the log.
+//! - `prefixes`: hashes of a path and its ancestors, which quotas and watches look up.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
 //! - [`auth`]: the schemes by which a client proves who it is. Pure.
@@ -27,6 +28,7 @@ pub mod disk;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+mod prefixes;
 pub mod quorum;
 pub mod replica;
 pub mod request;

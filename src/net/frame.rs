@@ -1,17 +1,7 @@
 //! Length-prefixed frames out of a stream. The buffer grows with the bytes that came, never with the
 //! length that was announced.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        clippy::cast_possible_truncation
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 /// Room that is made for one read.
 const READ_BYTES: usize = 16 << 10;

@@ -21,6 +21,17 @@
 //! | connections | `maxClientCnxns`, `maxCnxns`, the system's limit of open files less some for files | closed at accept |
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation
+    )
+)]
+
 mod accept;
 #[cfg(test)]
 mod accept_test;

@@ -1,19 +1,8 @@
 //! The text of a four-letter word: it goes out in pieces, as fast as the client reads them. A client that
 //! reads too slowly is given up; what has not been made yet then never is.
 
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 #![expect(clippy::disallowed_methods, reason = "deadlines of sockets are the runtime's timers")]
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        clippy::cast_possible_truncation
-    )
-)]
-
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;

@@ -57,6 +57,8 @@ struct Peer {
     connection: Option<Connection>,
     /// While it is dialed. Cancelled when there is a connection.
     dialing: Option<CancellationToken>,
+    /// Where it asked to be dialed while it was being dialed.
+    asked: Option<Vec<Address>>,
     /// Why it could not be reached, as far as that was logged.
     trouble: Option<String>,
 }
@@ -83,11 +85,7 @@ impl ElectionPort {
     /// Why it cannot be bound, after all retries.
     pub(super) async fn open(self: &Arc<Self>) -> Result<(), String> {
         let options = &self.shared.options;
-        let mut addresses = options.mine().election;
-        if options.listen_on_all {
-            addresses.dedup_by_key(|address| address.port);
-        }
-        for address in addresses {
+        for address in options.places(options.mine().election) {
             let listener = self.bind(&address).await?;
             let port = Arc::clone(self);
             self.shared.tasks.spawn(async move { port.serve(listener).await });
@@ -204,6 +202,7 @@ impl ElectionPort {
             if let Some(dialing) = peer.dialing.take() {
                 dialing.cancel();
             }
+            peer.asked = None;
             peer.trouble = None;
             number
         };
@@ -279,6 +278,7 @@ impl ElectionPort {
 
     /// Connects to a server, where it says or where it is known to be, unless that is being done.
     fn dial(self: &Arc<Self>, sid: Sid, addresses: Option<Vec<Address>>) {
+        let has_asked = addresses.is_some();
         let known = || self.shared.options.members.get(&sid).map(|member| member.election.clone());
         let Some(addresses) = addresses.or_else(known) else {
             self.forget_stranger(&mut self.peers(), sid);
@@ -288,7 +288,14 @@ impl ElectionPort {
         {
             let mut peers = self.peers();
             let peer = peers.by_sid.entry(sid).or_default();
-            if peer.connection.is_some() || peer.dialing.is_some() {
+            if peer.connection.is_some() {
+                return;
+            }
+            if peer.dialing.is_some() {
+                // It may be dialed where it is not.
+                if has_asked {
+                    peer.asked = Some(addresses);
+                }
                 return;
             }
             peer.dialing = Some(dialing.clone());
@@ -298,15 +305,25 @@ impl ElectionPort {
             if let Err(why) = port.call(sid, &addresses, &dialing).await {
                 port.report(sid, why);
             }
-            let mut peers = port.peers();
-            // Cancelled means that it was taken away, and may be another's by now.
-            if !dialing.is_cancelled()
-                && let Some(peer) = peers.by_sid.get_mut(&sid)
-            {
-                peer.dialing = None;
+            if let Some(asked) = port.dialed(sid, &dialing) {
+                port.dial(sid, Some(asked));
             }
-            port.forget_stranger(&mut peers, sid);
         });
+    }
+
+    /// An attempt has ended. Where to dial next, if that was asked for meanwhile.
+    fn dialed(&self, sid: Sid, dialing: &CancellationToken) -> Option<Vec<Address>> {
+        let mut peers = self.peers();
+        let mut asked = None;
+        // Cancelled means that it was taken away, and may be another's by now.
+        if !dialing.is_cancelled()
+            && let Some(peer) = peers.by_sid.get_mut(&sid)
+        {
+            peer.dialing = None;
+            asked = peer.asked.take();
+        }
+        self.forget_stranger(&mut peers, sid);
+        asked
     }
 
     async fn call(

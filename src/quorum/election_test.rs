@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jute::write;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::testing::*;
@@ -114,13 +115,13 @@ async fn the_smaller_one_says_who_it_is_at_once_and_hangs_up() {
     let listener = TcpListener::bind(("127.0.0.1", members[&2].election[0].port)).await.unwrap();
     let mut small = Node::start(1, &members).await;
     small.driver.notify(2, notification(1));
-    let (stream, _) = listener.accept().await.unwrap();
+    let Raw(stream) = Raw::accept(&listener).await;
     let expected = handshake::encode(1, &members[&1].election, false);
-    stream.readable().await.unwrap();
     let mut first = [0; 100];
-    let read = stream.try_read(&mut first).unwrap();
+    let mut raw = Raw(stream);
+    let read = tokio::time::timeout(PATIENCE, raw.0.read(&mut first)).await.unwrap().unwrap();
     assert_eq!(&first[..read], expected, "in one segment");
-    assert_eq!(Raw(stream).rest().await, b"");
+    assert_eq!(raw.rest().await, b"");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,8 +138,7 @@ async fn a_smaller_one_that_calls_is_dialed_back_where_it_says_it_is() {
         caller.send(&[*byte]).await;
     }
     assert_eq!(caller.rest().await, b"");
-    let (stream, _) = elsewhere.accept().await.unwrap();
-    let mut called = Raw(stream);
+    let mut called = Raw::accept(&elsewhere).await;
     let expected = handshake::encode(2, &members[&2].election, false);
     assert_eq!(called.take(expected.len()).await, expected);
     assert_eq!(called.take(frame(9).len()).await, frame(9));

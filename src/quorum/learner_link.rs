@@ -130,18 +130,23 @@ async fn flush(
     Ok(())
 }
 
-/// Sends a stream, and nothing else until it is over.
+/// Sends a stream, and nothing else until it is over. Nobody else watches whether the learner takes it.
 async fn pass_on(
     port: &LearnerPort,
     link: Link,
     stream: &mut (impl AsyncWrite + Unpin),
     mut pieces: Receiver<Piece>,
 ) -> Result<(), String> {
+    let patience = port.shared.options.init;
     loop {
         match pieces.recv().await {
-            Some(Piece::Bytes(bytes)) => {
-                stream.write_all(&bytes).await.map_err(|error| error.to_string())?;
-            }
+            Some(Piece::Bytes(bytes)) => match tokio::time::timeout(patience, stream.write_all(&bytes)).await
+            {
+                Ok(written) => written.map_err(|error| error.to_string())?,
+                Err(_) => {
+                    return Err(format!("it took too little of what it was being sent within {patience:?}"));
+                }
+            },
             Some(Piece::End) => {
                 port.shared.put(Input::Streamed { link });
                 return Ok(());

@@ -93,12 +93,8 @@ impl LearnerPort {
             return;
         }
         let options = &self.shared.options;
-        let mut addresses = options.mine().quorum;
-        if options.listen_on_all {
-            addresses.dedup_by_key(|address| address.port);
-        }
         let open = CancellationToken::new();
-        for address in addresses {
+        for address in options.places(options.mine().quorum) {
             let (port, end) = (Arc::clone(self), open.clone());
             self.shared.tasks.spawn(async move {
                 tokio::select! {

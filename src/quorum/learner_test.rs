@@ -6,6 +6,7 @@ use std::time::Duration;
 use jute::records::txn::{CreateSessionTxn, TxnHeader};
 use jute::txn::{TxnBody, TxnEntry};
 use jute::write;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::testing::*;
@@ -120,6 +121,19 @@ async fn what_is_no_introduction_ends_its_connection_and_no_other() {
     left(&node, link).await;
 }
 
+/// A learner that tries until it is heard: the port of an earlier term may still be closing.
+async fn join(node: &Node, members: &BTreeMap<Sid, Member>) -> (Raw, Link) {
+    loop {
+        let mut learner = Raw::connect(&members[&1].quorum[0]).await;
+        let sent = learner.0.write_all(&bytes_of(&ToMaster::Hello(hello(2)))).await;
+        if sent.is_ok()
+            && let Ok((link, _)) = tokio::time::timeout(Duration::from_millis(500), came(node)).await
+        {
+            return (learner, link);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closed_connections_end_and_numbers_are_never_used_again() {
     let members = members(2);
@@ -128,18 +142,14 @@ async fn closed_connections_end_and_numbers_are_never_used_again() {
     assert_eq!(learner.rest().await, b"");
     let mut links = vec![first];
     for _ in 0..3 {
-        let mut learner = Raw::connect(&members[&1].quorum[0]).await;
-        learner.send(&bytes_of(&ToMaster::Hello(hello(2)))).await;
-        let (link, _) = came(&node).await;
+        let (mut learner, link) = join(&node, &members).await;
         assert!(!links.contains(&link));
         links.push(link);
         node.driver.listen(false);
         assert_eq!(learner.rest().await, b"");
         node.driver.listen(true);
     }
-    let mut learner = Raw::connect(&members[&1].quorum[0]).await;
-    learner.send(&bytes_of(&ToMaster::Hello(hello(2)))).await;
-    let (link, _) = came(&node).await;
+    let (learner, link) = join(&node, &members).await;
     drop(learner);
     left(&node, link).await;
     drop(node);
@@ -154,9 +164,9 @@ async fn learner_and_leader(members: &BTreeMap<Sid, Member>) -> (Node, Raw) {
     let listener = TcpListener::bind(("127.0.0.1", members[&2].quorum[0].port)).await.unwrap();
     let mut node = Node::start(1, members).await;
     node.driver.dial_master(2);
-    let (stream, _) = listener.accept().await.unwrap();
+    let leader = Raw::accept(&listener).await;
     node.lane.input(|input| matches!(input, Input::MasterCame).then_some(())).await;
-    (node, Raw(stream))
+    (node, leader)
 }
 
 async fn master_left(node: &Node) -> String {

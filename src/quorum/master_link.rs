@@ -1,8 +1,11 @@
 //! The connection to the leader, while this server learns (reference: `Learner`).
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jute::Zxid;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -13,7 +16,7 @@ use super::packets::Packets;
 use super::{Shared, UNCONSUMED_BYTES_MAX, dial, snapshot_in};
 use crate::runtime::peers::{FromPeers, Staged};
 use crate::store::Received;
-use crate::zab::{Input, Sid, ToMaster};
+use crate::zab::{FromMaster, Input, Sid, ToMaster};
 
 /// How often a leader is tried: it may have heard of its election later than this server.
 const TRIES: u32 = 5;
@@ -158,7 +161,8 @@ impl MasterLink {
             };
             if let Some(zxid) = packet.snapshot() {
                 tracing::info!("the leader, {name}, sends a snapshot of 0x{zxid:x}");
-                let received = match snapshot_in::receive(&self.shared, &mut packets, name, zxid).await {
+                let receiving = snapshot_in::receive(&self.shared, &mut packets, name, zxid);
+                let received = match self.while_alive(number, zxid, receiving).await {
                     Ok(received) => received,
                     Err(why) => return why,
                 };
@@ -186,6 +190,24 @@ impl MasterLink {
                     }
                 }
                 Err(closed) => return closed.to_string(),
+            }
+        }
+    }
+}
+
+impl MasterLink {
+    /// Lets the core know that the leader is alive while it sends a snapshot and so can say nothing else. Whether it
+    /// goes on sending is watched where it is received.
+    async fn while_alive<T>(&self, number: u64, zxid: Zxid, receiving: impl Future<Output = T>) -> T {
+        let mut receiving = pin!(receiving);
+        let pause = self.shared.options.init / 8;
+        loop {
+            tokio::select! {
+                received = &mut receiving => return received,
+                () = tokio::time::sleep(pause) => {
+                    let input = Input::MasterSaid(FromMaster::Ping(zxid));
+                    self.put(number, FromPeers::Happened { input, bytes: 0 });
+                }
             }
         }
     }

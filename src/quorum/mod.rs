@@ -75,8 +75,9 @@ use crate::zab::{Input, Link, Notification, Sid, ToLearner, ToMaster};
 
 pub use self::dial::Address;
 
-/// Bytes that one learner or voter has said and the writer has not taken, above which it is not read. Taking
-/// them does not depend on what it says next, so that no acknowledgement waits behind requests for ever.
+/// Bytes that one learner or voter has said and the writer has not taken, above which it is not read; at most twice
+/// as many wait. Taking them does not depend on what it says next, so that no acknowledgement waits behind requests
+/// for ever.
 pub const UNTAKEN_BYTES_MAX: usize = 16 << 20;
 /// Bytes of the leader's that were not dealt with yet, above which it is not read.
 pub const UNCONSUMED_BYTES_MAX: usize = 8 << 20;
@@ -135,6 +136,15 @@ impl Options {
 
     fn mine(&self) -> Member {
         self.members.get(&self.me).cloned().unwrap_or_default()
+    }
+
+    /// Where to listen for one of this server's ports: with all addresses of the machine, once for each number.
+    fn places(&self, mut addresses: Vec<Address>) -> Vec<Address> {
+        if self.listen_on_all {
+            addresses.sort_by_key(|address| address.port);
+            addresses.dedup_by_key(|address| address.port);
+        }
+        addresses
     }
 }
 
@@ -286,16 +296,15 @@ struct Ahead {
 impl Ahead {
     /// Counts what is about to be put in, after waiting until there is room for it.
     async fn admit(&mut self, inbox: &dyn Inbox, bytes: usize) {
-        loop {
+        while self.bytes > 0 && self.bytes.saturating_add(bytes) > UNTAKEN_BYTES_MAX {
             let turn = inbox.turns();
-            if turn != self.turn {
+            if turn == self.turn {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            } else {
+                // What was put in since the last look may have been behind that turn: once more, not more.
                 *self = Self { bytes: 0, turn };
             }
-            if self.bytes == 0 || self.bytes.saturating_add(bytes) <= UNTAKEN_BYTES_MAX {
-                self.bytes = self.bytes.saturating_add(bytes);
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }

@@ -100,8 +100,7 @@ async fn announced(members: &BTreeMap<Sid, Member>, change: impl FnOnce(&mut Opt
     let listener = TcpListener::bind(("127.0.0.1", members[&2].quorum[0].port)).await.unwrap();
     let mut node = Node::start_with(1, members, change, &[]).await;
     node.driver.dial_master(2);
-    let (stream, _) = listener.accept().await.unwrap();
-    let mut leader = Raw(stream);
+    let mut leader = Raw::accept(&listener).await;
     let mut snap = Vec::new();
     ToLearner::Snap(Zxid(5)).encode(&mut snap);
     leader.send(&snap).await;
@@ -198,10 +197,40 @@ async fn a_leader_that_stops_in_a_tree_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_learner_that_goes_ends_the_walk_over_the_tree() {
+async fn a_leader_that_sends_for_long_counts_as_alive() {
     let members = members(2);
-    let mut leader = Node::start_with(1, &members, |_| {}, &nodes()).await;
+    let soon = |options: &mut Options| options.init = Duration::from_millis(800);
+    let (node, mut leader) = announced(&members, soon).await;
+    let mut alive = 0;
+    for byte in body().into_iter().cycle().take(20) {
+        leader.send(&[byte]).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let brought = node.lane.take_all();
+        alive += brought.iter().filter(|from| is_ping(from)).count();
+    }
+    assert!(alive > 0);
+    drop(leader);
+    why_it_left(&node).await;
+}
+
+fn is_ping(from: &FromPeers) -> bool {
+    matches!(from, FromPeers::Happened { input: Input::MasterSaid(FromMaster::Ping(Zxid(5))), .. })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_that_takes_nothing_of_a_tree_is_given_up() {
+    let members = members(2);
+    let soon = |options: &mut Options| options.init = Duration::from_millis(300);
+    let large: Vec<_> = (0..20).map(|n| creation_of(&format!("/{n}"), 900_000)).collect();
+    let mut leader = Node::start_with(1, &members, soon, &large).await;
     leader.driver.listen(true);
+    let (_learner, link) = registered(&leader, &members).await;
+    leader.driver.stream_snapshot(link);
+    leader.lane.input(|input| matches!(input, Input::LearnerLeft { .. }).then_some(())).await;
+}
+
+/// A learner by hand that has introduced itself.
+async fn registered(leader: &Node, members: &BTreeMap<Sid, Member>) -> (Raw, Link) {
     let mut learner = Raw::connect(&members[&1].quorum[0]).await;
     let mut bytes = Vec::new();
     ToMaster::Hello(hello(2)).encode(&mut bytes);
@@ -213,6 +242,15 @@ async fn a_learner_that_goes_ends_the_walk_over_the_tree() {
             _ => None,
         })
         .await;
+    (learner, link)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_that_goes_ends_the_walk_over_the_tree() {
+    let members = members(2);
+    let mut leader = Node::start_with(1, &members, |_| {}, &nodes()).await;
+    leader.driver.listen(true);
+    let (mut learner, link) = registered(&leader, &members).await;
     leader.driver.stream_snapshot(link);
     learner.take(1000).await;
     drop(learner);

@@ -23,7 +23,7 @@ use crate::tree::Tree;
 use crate::zab::{Hello, PeerState};
 
 /// No test waits longer for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Keeps what was put in until a test takes it.
 #[derive(Default)]
@@ -221,6 +221,12 @@ impl Raw {
             }
         };
         tokio::time::timeout(PATIENCE, connect).await.expect("somebody listens")
+    }
+
+    /// The next connection to a listener.
+    pub(super) async fn accept(listener: &tokio::net::TcpListener) -> Self {
+        let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+        Self(accepted.expect("somebody connects in time").unwrap().0)
     }
 
     pub(super) async fn send(&mut self, bytes: &[u8]) {

@@ -77,8 +77,9 @@ impl Leading {
         self.owners.remove(&session);
     }
 
+    /// The sessions at its other end stay there until they come back: an earlier connection of one of them, at
+    /// another server, must not take it over.
     pub(super) fn learner_gone(&mut self, link: Link) {
-        self.owners.retain(|_, owner| *owner != Owner::At(link));
         self.returning.retain(|(of, ..)| *of != link);
     }
 

@@ -108,10 +108,12 @@ impl Inbox {
 
     /// Takes what peers brought, and nothing else.
     pub(super) fn take_peers(&self) -> Vec<FromPeers> {
-        std::mem::take(&mut self.inner().waiting.peers)
+        let mut inner = self.inner();
+        inner.turns += 1;
+        std::mem::take(&mut inner.waiting.peers)
     }
 
-    /// How often everything was taken.
+    /// How often everything that peers brought was taken.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.inner().turns

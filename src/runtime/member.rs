@@ -4,6 +4,8 @@
 //! [`MemberWriter::run`] is a thread that takes turns for as long as the server lives; the simulator takes the same
 //! turns by itself. Nothing in a turn waits: the log has a thread of its own, and peers' connections have theirs.
 
+#[cfg(test)]
+mod member_test;
 mod outputs;
 mod peers;
 
@@ -24,7 +26,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::replica::{Options, Replica};
 use crate::store::StoreError;
-use crate::zab::{Input, Output, Serving, Zab};
+use crate::zab::{Effect, Input, Output, Serving, Ticket, Zab};
 
 /// The longest time between two turns, in milliseconds.
 const IDLE_MS: i64 = 1000;
@@ -76,6 +78,8 @@ pub struct MemberWriter {
     leads: bool,
     /// Appended since it was last asked whether a snapshot is due.
     appended: u64,
+    /// A cut or another snapshot was asked for and is not done: a snapshot of what is here must not be taken.
+    is_replacing: bool,
     is_full: bool,
     has_failed: bool,
 }
@@ -102,6 +106,7 @@ impl MemberWriter {
             outputs: Vec::new(),
             leads: false,
             appended: 0,
+            is_replacing: false,
             is_full: false,
             has_failed: false,
         };
@@ -228,8 +233,14 @@ impl MemberWriter {
         let now = self.driver.now();
         let replica = &mut self.driver.replica;
         match report {
-            Report::Done(ticket) => replica.peer(now, Input::Done(ticket)),
-            Report::CutMissing(ticket) => replica.peer(now, Input::CutMissing(ticket)),
+            Report::Done(ticket) => {
+                self.is_replacing &= !replaces(&ticket);
+                replica.peer(now, Input::Done(ticket));
+            }
+            Report::CutMissing(ticket) => {
+                self.is_replacing = false;
+                replica.peer(now, Input::CutMissing(ticket));
+            }
             Report::Reloaded(staged) => self.staged = Some(staged),
             Report::Full(is_full) => {
                 self.is_full = is_full;
@@ -245,7 +256,8 @@ impl MemberWriter {
     /// Takes one when it is time. Its walk begins at the tree; what the log holds beyond that is read after it.
     fn take_snapshot(&mut self) {
         let appended = std::mem::take(&mut self.appended);
-        if appended > 0 && self.snapshots.is_due(appended, self.log.bytes_since_roll()) {
+        if appended > 0 && !self.is_replacing && self.snapshots.is_due(appended, self.log.bytes_since_roll())
+        {
             self.log.roll();
             self.log.flush();
             self.snapshots.start();
@@ -272,4 +284,9 @@ impl MemberWriter {
         let wall_ms = self.driver.clock.wall_ms();
         self.driver.state.tree_mut().show_members(text, *version, wall_ms);
     }
+}
+
+/// Whether what is here goes with it.
+const fn replaces(ticket: &Ticket) -> bool {
+    matches!(ticket.effect(), Effect::Truncate { .. } | Effect::Install { .. })
 }

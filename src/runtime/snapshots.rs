@@ -293,6 +293,9 @@ pub fn purge_regularly(
             Ok(removed) => tracing::info!(files = removed.len(), "purged old snapshots and logs"),
             Err(error) => tracing::warn!("cannot purge old snapshots and logs: {error}"),
         }
+        if let Err(error) = crate::store::forget_replaced(disk.as_ref(), &snapshots, &logs) {
+            tracing::warn!("cannot remove what a leader's snapshot has replaced: {error}");
+        }
         std::thread::sleep(interval);
     };
     std::thread::Builder::new().name("purge".into()).spawn(purge).map(|_| ())

@@ -73,8 +73,17 @@ pub(super) fn set_aside(
     Ok(meant.len())
 }
 
+/// Removes what a leader's snapshot has replaced.
+///
+/// # Errors
+/// As the disk reports.
+pub fn forget_replaced(disk: &dyn Disk, snapshots: &Path, logs: &Path) -> Result<(), DiskError> {
+    forget(disk, snapshots, Aside::Replaced)?;
+    forget(disk, logs, Aside::Replaced)
+}
+
 /// Removes what was set aside for this reason before.
-pub(super) fn forget(disk: &dyn Disk, directory: &Path, why: Aside) -> Result<(), DiskError> {
+fn forget(disk: &dyn Disk, directory: &Path, why: Aside) -> Result<(), DiskError> {
     let names = disk.list(directory)?;
     names.iter().filter(|name| why.is_of(name)).try_for_each(|name| disk.remove(&directory.join(name)))
 }

@@ -57,11 +57,16 @@ pub fn install(
     zxid: Zxid,
     file: &Path,
 ) -> Result<(), StoreError> {
-    match retention::discard_newer(disk.as_ref(), &directories.snapshots, zxid) {
-        // Nothing here is old enough: should the power fail before the end, the logs that are left are no
-        // database, and a start fetches everything from the leader.
-        Err(SnapshotError::NoneLeft { .. }) => retention::discard_all(disk.as_ref(), &directories.snapshots)?,
-        other => drop(other?),
+    // To find out what a snapshot holds, it has to be read: not where nothing here can be newer.
+    if log.last_zxid() > zxid {
+        match retention::discard_newer(disk.as_ref(), &directories.snapshots, zxid) {
+            // Nothing here is old enough: should the power fail before the end, the logs that are left are no
+            // database, and a start fetches everything from the leader.
+            Err(SnapshotError::NoneLeft { .. }) => {
+                retention::discard_all(disk.as_ref(), &directories.snapshots)?;
+            }
+            other => drop(other?),
+        }
     }
     log.continue_after(zxid)?;
     snapshot::name_received(disk.as_ref(), file)?;
@@ -72,8 +77,7 @@ pub fn install(
 /// Sets aside what is older than a leader's snapshot. What was set aside the last time goes.
 fn retire(disk: &Arc<dyn Disk>, directories: &Directories, zxid: Zxid) -> Result<(), DiskError> {
     let disk = disk.as_ref();
-    aside::forget(disk, &directories.snapshots, Aside::Replaced)?;
-    aside::forget(disk, &directories.logs, Aside::Replaced)?;
+    aside::forget_replaced(disk, &directories.snapshots, &directories.logs)?;
     let is_old = |name: &str| snapshot::format::parse_name(name).is_some_and(|(of_name, _)| of_name < zxid);
     aside::set_aside(disk, &directories.snapshots, Aside::Replaced, &is_old)?;
     let is_old = |name: &str| txnlog::format::zxid_of(name).is_some_and(|first| first <= zxid);
@@ -130,7 +134,10 @@ pub(super) fn tail(
     files.sort();
     // Two files are enough for a start, or that part of the epoch.
     let begin = files.iter().rev().nth(1).map_or(Zxid::ZERO, |first| Zxid(first.0.saturating_sub(1)));
-    let near = if i64::from(last.counter()) > TAIL_TXNS { Zxid(last.0 - TAIL_TXNS) } else { Zxid::ZERO };
+    let near = match u32::try_from(TAIL_TXNS) {
+        Ok(txns) if last.counter() > txns => Zxid(last.0 - i64::from(txns)),
+        _ => Zxid::ZERO,
+    };
     let after = after.max(begin).max(near);
     let mut entries = txnlog::Entries::open(Arc::clone(disk), &directories.logs, after, txnlog::Gaps::Allow)?;
     let mut previous: Option<Zxid> = None;
@@ -141,7 +148,7 @@ pub(super) fn tail(
         previous = Some(frame.zxid);
         bytes += frame.payload.len();
         tail.push_back((frame.zxid, frame.payload.to_vec()));
-        while tail.len() > TAIL_TXNS as usize || bytes > TAIL_BYTES {
+        while tail.len() > TAIL_TXNS || bytes > TAIL_BYTES {
             let Some((_, payload)) = tail.pop_front() else { break };
             bytes -= payload.len();
         }
@@ -152,6 +159,6 @@ pub(super) fn tail(
 }
 
 /// Transactions that a member keeps for learners from its start (reference: `commitLogCount`).
-const TAIL_TXNS: i64 = 500;
+const TAIL_TXNS: usize = 500;
 /// Bytes of them.
 const TAIL_BYTES: usize = 32 << 20;

@@ -1,7 +1,7 @@
 //! The epoch files of a member of an ensemble (reference: `QuorumPeer.readLongFromFile`, `writeLongToFile`,
 //! `loadDataBase`). A server alone does not look at them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jute::Zxid;
 
@@ -134,8 +134,8 @@ pub fn write_current(disk: &dyn Disk, directory: &Path, epoch: u32) -> Result<()
     atomic_write(disk, directory, CURRENT, epoch.to_string().as_bytes())
 }
 
-fn number(epoch: Epoch, path: &PathBuf) -> Result<Option<u32>, StoreError> {
-    let wrong = |problem| Err(StoreError::Epoch { path: path.clone(), problem });
+fn number(epoch: Epoch, path: &Path) -> Result<Option<u32>, StoreError> {
+    let wrong = |problem| Err(StoreError::Epoch { path: path.to_owned(), problem });
     match epoch {
         Epoch::Missing => Ok(None),
         // Epochs are the upper half of zxids, which are not negative.

@@ -29,7 +29,7 @@ pub(crate) mod testing;
 
 use std::path::PathBuf;
 
-pub use aside::Aside;
+pub use aside::{Aside, forget_replaced};
 pub use directories::{Directories, is_extra};
 pub use effects::{install, truncate};
 pub use epochs::{Epoch, Epochs};

@@ -1,9 +1,10 @@
 //! Quotas: where they stand and how their nodes are written (reference: `Quotas`, `StatsTrack`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
+
+use crate::prefixes;
 
 /// The node that holds all quotas.
 pub const ROOT: &str = "/zookeeper/quota";
@@ -137,7 +138,7 @@ impl QuotaPaths {
         if path.is_empty() || !self.paths.insert(path.to_owned()) {
             return;
         }
-        for (end, hash) in prefixes(&self.hasher, path) {
+        for (end, hash) in prefixes::hashes(&self.hasher, path) {
             let prefix = self.prefixes.entry(hash).or_default();
             prefix.paths += 1;
             prefix.whole += usize::from(end == path.len());
@@ -149,7 +150,7 @@ impl QuotaPaths {
         if !self.paths.remove(path) {
             return;
         }
-        for (end, hash) in prefixes(&self.hasher, path) {
+        for (end, hash) in prefixes::hashes(&self.hasher, path) {
             if let Some(prefix) = self.prefixes.get_mut(&hash) {
                 prefix.paths -= 1;
                 prefix.whole -= usize::from(end == path.len());
@@ -169,7 +170,7 @@ impl QuotaPaths {
             return None;
         }
         let mut likely = Vec::new();
-        for (end, hash) in prefixes(&self.hasher, path) {
+        for (end, hash) in prefixes::hashes(&self.hasher, path) {
             let Some(prefix) = self.prefixes.get(&hash) else { break };
             if prefix.whole > 0 {
                 likely.push(end);
@@ -183,18 +184,6 @@ impl QuotaPaths {
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().map(String::as_str)
     }
-}
-
-/// Where the ancestors of `path` and it itself end, the highest first, with their hashes.
-fn prefixes(hasher: &RandomState, path: &str) -> impl Iterator<Item = (usize, u64)> {
-    let slashes = path.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
-    let mut hasher = hasher.build_hasher();
-    let mut start = 0;
-    slashes.chain([path.len()]).map(move |end| {
-        hasher.write(path.as_bytes().get(start..end).unwrap_or_default());
-        start = end;
-        (end, hasher.finish())
-    })
 }
 
 /// The path that a node below [`ROOT`] is a quota for.

@@ -1,12 +1,13 @@
 //! One table of watches: by path for triggering, by watcher for removal.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry, IntoIter};
+
+use crate::prefixes;
 
 /// A connection, as far as watches are concerned.
 pub type WatcherId = u64;
@@ -133,19 +134,7 @@ pub struct Leaving {
 impl Table {
     /// The hash of a path goes from component to component, so that those of its ancestors are on the way.
     fn hash(&self, path: &str) -> u64 {
-        self.hashes(path).last().map_or(0, |(_, hash)| hash)
-    }
-
-    /// Where the ancestors of a path but the root, and then itself, end, with their hashes.
-    fn hashes(&self, path: &str) -> impl Iterator<Item = (usize, u64)> {
-        let slashes = path.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
-        let mut hasher = self.hasher.build_hasher();
-        let mut start = 0;
-        slashes.chain([path.len()]).map(move |end| {
-            hasher.write(path.as_bytes().get(start..end).unwrap_or_default());
-            start = end;
-            (end, hasher.finish())
-        })
+        prefixes::hashes(&self.hasher, path).last().map_or(0, |(_, hash)| hash)
     }
 
     fn shard(&self, hash: u64) -> &HashTable<Watchers> {
@@ -302,7 +291,7 @@ impl Table {
     fn above(&self, path: &str) -> impl Iterator<Item = &Watchers> {
         let has_root = path.len() > 1 && path.starts_with('/');
         let root = has_root.then(|| self.watchers(self.hash("/"), "/")).flatten();
-        let ancestors = self.hashes(path).filter(|(end, _)| *end < path.len());
+        let ancestors = prefixes::hashes(&self.hasher, path).filter(|(end, _)| *end < path.len());
         let watched = ancestors.filter_map(|(end, hash)| self.watchers(hash, path.get(..end)?));
         root.into_iter().chain(watched).collect::<Vec<_>>().into_iter().rev()
     }

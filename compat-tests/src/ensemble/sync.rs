@@ -21,11 +21,9 @@ pub(super) fn taken(kind: Kind, log: &str) -> Vec<Sync> {
             (Sync::Trunc, "Truncating log to get in sync with the leader"),
             (Sync::Snap, "Getting a snapshot from leader"),
         ],
-        Kind::Oxkeeper => [
-            (Sync::Diff, "DIFF from the leader"),
-            (Sync::Trunc, "TRUNC from the leader"),
-            (Sync::Snap, "SNAP from the leader"),
-        ],
+        Kind::Oxkeeper => {
+            [(Sync::Diff, "sync: DIFF"), (Sync::Trunc, "sync: TRUNC"), (Sync::Snap, "sync: SNAP")]
+        }
     };
     let found = log.lines().filter_map(|line| words.iter().find(|(_, words)| line.contains(words)));
     found.map(|(sync, _)| *sync).collect()

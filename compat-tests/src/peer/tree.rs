@@ -14,6 +14,7 @@ const OPEN: i64 = 1;
 /// Nodes that every server makes by itself have no list in the map.
 const BUILT_IN: i64 = -1;
 const CONFIG: &str = "/zookeeper/config";
+const DIGEST_VERSION: i32 = 2;
 
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,15 @@ struct Node {
     data: Vec<u8>,
     acl: i64,
     stat: Stat,
+}
+
+impl Node {
+    fn digest(&self, path: &str) -> u32 {
+        let stat = &self.stat;
+        let body = Body::new().long(stat.czxid).long(stat.mzxid).long(stat.pzxid).long(stat.ctime);
+        let body = body.long(stat.mtime).int(stat.version).int(stat.cversion).int(stat.aversion);
+        crc32(&[path.as_bytes(), &self.data, &body.long(stat.owner).0].concat())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -220,14 +230,21 @@ impl Tree {
         body.string("/").0
     }
 
-    /// A snapshot file.
+    /// A snapshot file of this zxid.
     #[must_use]
-    pub fn file(&self) -> Vec<u8> {
+    pub fn file(&self, zxid: i64) -> Vec<u8> {
         let mut bytes = Body::new().int(0x5A4B_534E).int(2).long(-1).0;
         bytes.extend(self.stream());
-        let sum = i64::from(adler32(&bytes));
-        bytes.extend(Body::new().long(sum).string("/").0);
+        seal(&mut bytes);
+        bytes.extend(Body::new().long(zxid).int(DIGEST_VERSION).long(self.digest()).0);
+        seal(&mut bytes);
         bytes
+    }
+
+    /// The sum of the digests of its nodes.
+    fn digest(&self) -> i64 {
+        let counted = self.nodes.iter().filter(|(path, _)| !path.starts_with("/zookeeper/"));
+        counted.fold(0_i64, |sum, (path, node)| sum.wrapping_add(i64::from(node.digest(path))))
     }
 
     /// From the front of what came after SNAP, its end mark included.
@@ -294,6 +311,18 @@ fn parent_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
+/// Ends a part of a snapshot file with its checksum.
+fn seal(bytes: &mut Vec<u8>) {
+    let sum = i64::from(adler32(bytes));
+    bytes.extend(Body::new().long(sum).string("/").0);
+}
+
+/// The checksum that digests of nodes are made of.
+fn crc32(bytes: &[u8]) -> u32 {
+    let next = |sum: u32| if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 };
+    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| next(sum)))
+}
+
 /// The checksum of logs and snapshots.
 #[must_use]
 pub fn adler32(bytes: &[u8]) -> u32 {
@@ -322,7 +351,8 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_adlers() {
+    fn the_checksums_are_those_of_the_books() {
         assert_eq!(adler32(b"Wikipedia"), 0x11E6_0398);
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
     }
 }

@@ -25,7 +25,7 @@ pub fn write(history: &History, data_dir: &Path) -> Result<()> {
     put("acceptedEpoch".to_owned(), history.accepted.to_string().as_bytes())?;
     put("currentEpoch".to_owned(), history.current.to_string().as_bytes())?;
     for (zxid, tree) in &history.snapshots {
-        put(format!("snapshot.{zxid:x}"), &tree.file())?;
+        put(format!("snapshot.{zxid:x}"), &tree.file(*zxid))?;
     }
     for (number, first) in history.files.iter().enumerate() {
         let end = history.files.get(number + 1).copied().unwrap_or(history.txns.len());

@@ -1,6 +1,5 @@
 //! The server learns: scripted voters have a leader already, which brings it up to date in every way.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -61,7 +60,9 @@ impl Script {
         let leader = others[random.below(others.len() as u64) as usize];
         let rounds_ahead = [0, 0, 1, 5][random.below(4) as usize];
         let epoch = history.accepted + [1, 1, 1, 2, 0, -1][random.below(6) as usize];
-        let (start, mut tree, last) = start(random, history, epoch);
+        let (start, mut tree, last) = start(random, history);
+        // Nobody leads an epoch that is older than what it has.
+        let epoch = epoch.max(last >> 32).max(1);
         let mut given = Vec::new();
         let mut writer = Writer::after(history);
         let mut parts: [Vec<Packet>; 3] = Default::default();
@@ -71,8 +72,8 @@ impl Script {
             for _ in 0..random.below(5) {
                 // One more of the same epoch, or the first of the leader's.
                 zxid = if random.below(5) == 0 && zxid >> 32 < epoch { (epoch << 32) | 1 } else { zxid + 1 };
-                if zxid & 0xffff_ffff == 0 || zxid >> 32 == 0 {
-                    zxid = (1 << 32) | 1;
+                if zxid >> 32 == 0 {
+                    zxid = (epoch << 32) | 1;
                 }
                 let txn = writer.write(&mut tree, random, zxid);
                 if is_observer {
@@ -95,7 +96,7 @@ impl Script {
     }
 }
 
-fn start(random: &mut Random, history: &History, epoch: i64) -> (Start, Tree, i64) {
+fn start(random: &mut Random, history: &History) -> (Start, Tree, i64) {
     let logged = history.logged();
     match random.below(4) {
         0 if logged.len() > 1 => {
@@ -108,7 +109,7 @@ fn start(random: &mut Random, history: &History, epoch: i64) -> (Start, Tree, i6
         }
         1 => {
             let other = History::generate(random);
-            let zxid = if other.last() == 0 { (epoch.max(1) << 32) | 1 } else { other.last() };
+            let zxid = if other.last() == 0 { (1 << 32) | 1 } else { other.last() };
             (Start::Snap(zxid, Box::new(other.tree.clone())), other.tree, zxid)
         }
         _ => (Start::Diff(history.last()), history.tree.clone(), history.last()),
@@ -144,24 +145,35 @@ pub fn play(side: &Side, layout: &Layout, history: &History, script: &Script) ->
     let mut leader = Leader::listen(layout.of(script.leader).quorum)?;
     let mut seat = Seat::start(side, layout, history)?;
     let result = converse(layout, history, script, &mut voters, &mut leader, &mut story);
+    let is_aborted = story.contains("\n  closed");
     let state = seat.state()?;
     result
         .with_context(|| format!("the server: {state}; its log ends:\n{}\nso far:\n{story}", seat.log()))?;
     drop((voters, leader));
     let disk = seat.stop()?;
-    let _ = writeln!(story, "on disk");
+    let _ = writeln!(story, "on disk{}", if is_aborted { ", as the sync was aborted" } else { "" });
     for line in disk.lines().filter(|line| is_compared(line, script)) {
         let _ = writeln!(story, "{line}");
     }
     Ok(story)
 }
 
-/// After SNAP the reference keeps records of the past that the snapshot replaced; only what came after it counts.
+/// After SNAP the reference keeps records of the past that the snapshot replaced: only what came afterwards counts.
+/// After SNAP and TRUNC it has what was committed before NEWLEADER in its snapshot, and not in its log.
 fn is_compared(line: &str, script: &Script) -> bool {
-    let Start::Snap(..) = script.start else { return true };
-    let given: BTreeSet<String> = script.given.iter().map(|txn| format!("{:#x}", txn.zxid)).collect();
     let first = line.split_whitespace().next().unwrap_or_default();
-    !first.starts_with("0x") || given.contains(first)
+    let is_one_of = |zxids: Vec<i64>| zxids.iter().any(|zxid| first == format!("{zxid:#x}"));
+    if !first.starts_with("0x") {
+        return true;
+    }
+    let is_given = is_one_of(script.given.iter().map(|txn| txn.zxid).collect());
+    let early = |packet: &&Packet| matches!(packet.kind, kind::COMMIT | kind::INFORM);
+    let is_in_snapshot = is_one_of(script.before.iter().filter(early).map(|packet| packet.zxid).collect());
+    match script.start {
+        Start::Diff(_) => true,
+        Start::Trunc(_) => !is_in_snapshot,
+        Start::Snap(..) => is_given && !is_in_snapshot,
+    }
 }
 
 fn converse(

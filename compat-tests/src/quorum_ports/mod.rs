@@ -5,6 +5,7 @@
 //! configuration and what the peers claim. Ports and times are all that is replaced before what was said is compared.
 
 pub mod directory;
+pub mod excuses;
 pub mod following;
 pub mod history;
 pub mod leading;

@@ -172,6 +172,9 @@ impl<'a> Seat<'a> {
             }
             (Side::Oxkeeper, None) => {}
         }
+        if std::env::var_os("OXKEEPER_SHOW_LOG").is_some() {
+            eprintln!("{}", self.log());
+        }
         directory::lines(&self.data_dir())
     }
 

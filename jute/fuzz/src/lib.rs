@@ -1,70 +1,31 @@
-//! What the fuzz targets do, as plain functions: libFuzzer calls them with what it makes up, and
-//! `tests/corpus.rs` with what is committed.
+//! What the codec's fuzz targets do, as plain functions: libFuzzer calls them with what it makes up, and
+//! `tests/corpus.rs` with what is committed. What both need, the server's targets use too.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
+pub mod corpus;
 #[path = "../../tests/meter/mod.rs"]
 mod meter;
 
-mod config;
-mod connection;
-mod four_letter;
-mod frames;
-mod log_file;
-mod memory_disk;
 mod multi_request;
 mod record;
-mod script;
-mod server;
-mod snapshot_file;
 mod txn_entry;
 
-pub use config::config;
-pub use four_letter::four_letter;
-pub use frames::frames;
-pub use log_file::log_file;
 pub use multi_request::multi_request;
 pub use record::record;
-pub use snapshot_file::snapshot_file;
 pub use txn_entry::txn_entry;
-
-use oxkeeper::tree::{Cursor, Tree};
 
 /// A target.
 pub type Target = fn(&[u8]);
 
-/// Every target by name, which is also the name of its corpus.
-pub const TARGETS: &[(&str, Target)] = &[
-    ("config", config),
-    ("four_letter", four_letter),
-    ("frames", frames),
-    ("log_file", log_file),
-    ("multi_request", multi_request),
-    ("record", record),
-    ("snapshot_file", snapshot_file),
-    ("txn_entry", txn_entry),
-];
+/// Targets by name, which is also the name of each one's corpus.
+pub type Targets = [(&'static str, Target)];
 
-/// Asserts that a snapshot of `tree` loads, and that what is loaded is the same tree: whatever was
-/// admitted, the next start must be able to read.
-fn check_can_be_loaded(tree: &Tree) {
-    let mut loaded = Tree::for_loading(tree.rules());
-    for (id, list) in tree.acls().to_file() {
-        loaded.load_acl(id, list.to_vec());
-    }
-    let mut cursor = Cursor::new(tree);
-    let mut problem = None;
-    while cursor.slice(tree, 7, &mut |path, data, acl, stat| {
-        if let Err(why) = loaded.load_node(path, data, acl, stat) {
-            problem.get_or_insert(why);
-        }
-    }) > 0
-    {}
-    assert_eq!(problem, None);
-    loaded.finish_loading(tree.last_zxid()).expect("a snapshot of any tree loads");
-    assert_eq!(loaded.digest(), tree.digest());
-    assert_eq!(loaded.node_count(), tree.node_count());
-    assert_eq!(loaded.ephemerals_count(), tree.ephemerals_count());
-    assert!(loaded.containers().eq(tree.containers()));
-    assert!(loaded.ttls().eq(tree.ttls()));
+/// Every target of the codec.
+pub const TARGETS: &Targets =
+    &[("multi_request", multi_request), ("record", record), ("txn_entry", txn_entry)];
+
+/// The most memory `work` held at any time, its result included.
+pub fn peak_bytes<T>(work: impl FnOnce() -> T) -> usize {
+    meter::peak_bytes(work)
 }

@@ -1,7 +1,7 @@
 //! What the core asks for, done.
 
-use super::MemberWriter;
-use crate::zab::{Effect, Input, Output, Serving, Ticket};
+use super::{MemberWriter, replaces};
+use crate::zab::{Input, Output, Serving, Ticket};
 
 impl MemberWriter {
     /// Does everything that the core asks for by now. Whether it asked for anything.
@@ -69,14 +69,11 @@ impl MemberWriter {
 
     fn persist(&mut self, ticket: Ticket) {
         let mut file = None;
-        match ticket.effect() {
-            // A snapshot under way is of what is about to go.
-            Effect::Truncate { .. } => self.snapshots.give_up(),
-            Effect::Install { .. } => {
-                self.snapshots.give_up();
-                file = self.master.file.take();
-            }
-            Effect::Log { .. } | Effect::Accepted { .. } | Effect::Current { .. } => {}
+        if replaces(&ticket) {
+            // One that is under way is of what is about to go.
+            self.snapshots.give_up();
+            self.is_replacing = true;
+            file = self.master.file.take();
         }
         self.log.persist(ticket, self.driver.state.last_zxid(), file);
     }

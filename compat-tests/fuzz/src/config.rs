@@ -3,7 +3,7 @@
 
 use oxkeeper::config::{Config, Environment};
 
-use crate::meter::peak_bytes;
+use jute_fuzz::peak_bytes;
 
 /// What one byte of a file may be worth in memory, and what every file costs.
 const WORST_FACTOR: usize = 1024;

@@ -6,9 +6,9 @@
 //! The input is a script: a byte that says who does what, then what it needs. See [`Server`] for what is
 //! done, and [`crate::script`] for requests that are spelled out in a few bytes.
 
-use crate::meter::peak_bytes;
 use crate::script::request;
 use crate::server::{CONNECTIONS, Server};
+use jute_fuzz::peak_bytes;
 
 /// An empty state costs this: tables come in pieces.
 const SLACK_BYTES: usize = 4 << 20;

@@ -1,7 +1,32 @@
-//! Mutations of the committed inputs, for where there is no fuzzer: 200 for each target, or as many as `MUTATIONS`
-//! says; the first of them in `FIRST` and one target's name in `TARGET`.
+//! Plays the inputs that are committed, and mutations of them, without a fuzzer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use crate::Targets;
+
+fn inputs(corpus: &Path, target: &str) -> Vec<PathBuf> {
+    let folder = corpus.join(target);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut inputs: Vec<_> = entries.map(|entry| entry.expect("the folder can be read").path()).collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{target} has no corpus");
+    inputs
+}
+
+/// Plays every input below `corpus`: what was found once stays found.
+///
+/// # Panics
+/// When a target does, or has no inputs.
+pub fn play(corpus: &Path, targets: &Targets) {
+    for (name, target) in targets {
+        for path in inputs(corpus, name) {
+            let input = std::fs::read(&path).expect("an input can be read");
+            // The only line a failure leaves behind that says which input it was.
+            println!("{}", path.display());
+            target(&input);
+        }
+    }
+}
 
 /// A sequence of numbers that looks random and is the same each time.
 struct Numbers(u64);
@@ -47,21 +72,21 @@ fn mutate(inputs: &[Vec<u8>], numbers: &mut Numbers) -> Vec<u8> {
     input
 }
 
-#[test]
-fn mutations_of_the_committed_inputs_pass() {
+/// Plays mutations of the inputs below `corpus`: 200 for each target, or as many as the variable `MUTATIONS` says; the
+/// first of them in `FIRST`, and one target's name in `TARGET`.
+///
+/// # Panics
+/// When a target does; it says for which input.
+pub fn play_mutations(corpus: &Path, targets: &Targets) {
     let number = |name, default| variable(name).map_or(default, |value| value.parse().expect("a number"));
     let (first, count) = (number("FIRST", 0), number("MUTATIONS", 200));
     let only = variable("TARGET");
-    for (name, target) in jute_fuzz::TARGETS {
+    for (name, target) in targets {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-        let entries = std::fs::read_dir(&folder).expect("there is a corpus");
-        let mut paths: Vec<_> = entries.map(|entry| entry.expect("the folder can be read").path()).collect();
-        paths.sort();
-        let inputs: Vec<_> =
-            paths.iter().map(|path| std::fs::read(path).expect("an input can be read")).collect();
+        let read = |path: &PathBuf| std::fs::read(path).expect("an input can be read");
+        let inputs: Vec<_> = inputs(corpus, name).iter().map(read).collect();
         for number in first..first + count {
             let input = mutate(&inputs, &mut Numbers(number));
             if std::panic::catch_unwind(|| target(&input)).is_err() {

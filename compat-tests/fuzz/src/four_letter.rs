@@ -15,7 +15,7 @@ use oxkeeper::admin::report::{
     ServerReport, SessionReport, Sizes, Source, Watch, WatchSummary, last_operation,
 };
 
-use crate::meter::peak_bytes;
+use jute_fuzz::peak_bytes;
 
 const WORST_FACTOR: usize = 256;
 const SLACK_BYTES: usize = 64 << 10;

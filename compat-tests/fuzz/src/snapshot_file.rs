@@ -17,7 +17,7 @@ use oxkeeper::tree::{OwnerRules, Tree};
 
 use crate::check_can_be_loaded;
 use crate::memory_disk::MemoryDisk;
-use crate::meter::peak_bytes;
+use jute_fuzz::peak_bytes;
 
 const DIRECTORY: &str = "/snapshots";
 const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Snappy];

@@ -16,7 +16,7 @@ use oxkeeper::txnlog::{Gaps, LogError, Recovered, format, recover};
 
 use crate::check_can_be_loaded;
 use crate::memory_disk::MemoryDisk;
-use crate::meter::peak_bytes;
+use jute_fuzz::peak_bytes;
 
 const DIRECTORY: &str = "/log";
 /// The window that files are read through, with room to grow.

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Writes the seed corpora, some of them from the codec's captures. Run here: python3 seed.py."""
+
+import gzip
+import pathlib
+import random
+import re
+
+here = pathlib.Path(__file__).parent
+root = here / ".." / ".."
+golden = root / "jute" / "tests" / "golden"
+
+
+def captures(name):
+    lines = [line for line in (golden / name).read_text().splitlines() if not line.startswith("#")]
+    return [(lines[at], bytes.fromhex(lines[at + 1].strip())) for at in range(0, len(lines), 3)]
+
+
+def write(target, name, data):
+    folder = here / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / re.sub(r"\W+", "_", name)).write_bytes(data)
+
+
+# Connections: scripts of requests as `src/script.rs` spells them, two committed batches each.
+dice = random.Random(1)
+for number in range(12):
+    script = [number * 23 % 256]
+    for turn in range(40):
+        script.append(dice.choice([6, 7, 6, 7, 6, 2, 4, 3]) << 2 | dice.randrange(2))
+        if script[-1] >> 2 >= 6:
+            script.append(dice.choice([0, 1, 2, 3, 6, 8, 9, 13, 16, 18, 18, 18, 18, 18, 18]))
+            script += [dice.randrange(256) for _ in range(dice.randrange(4, 9))]
+        elif script[-1] >> 2 == 3:
+            script.append(dice.randrange(100))
+    write("frames", f"script_{number}", bytes(script))
+for name, data in captures("multi.txt"):
+    if name.startswith("request ") and len(data) < 200:
+        frame = (5).to_bytes(4, "big") + (14).to_bytes(4, "big") + data
+        write("frames", f"raw_{name}", bytes([0, 1 << 2, len(frame)]) + frame)
+
+# Usage that stands at the largest number, and a creation that counts on from it.
+create, set_data = lambda path: [6 << 2, 18, 5, 0, path, 1, 0, 0], [6 << 2, 18, 2, 9, 5, 0]
+quota = [0] + create(7) + create(8) + create(9) + create(1) + set_data + [2 << 2] + create(2)
+write("frames", "usage_at_the_largest_number", bytes(quota))
+
+# A reply that waits for the client, and a second one that the writer could send when there is room again.
+unread, turn = 0x80, 2 << 2
+stuck = [0, 6 << 2 | unread, 18, 5, 0, 1, 1, 0, 0, turn | unread, 6 << 2 | unread, 42, 5, 0, 2, 1, 0, 0, turn]
+write("frames", "reply_behind_one_that_is_stuck", bytes(stuck))
+tight = [0x80, 6 << 2 | unread] + stuck[2:10] + [6 << 2 | unread, 1, 1, 6 << 2 | unread, 25, 1] + stuck[10:]
+write("frames", "reply_behind_one_that_is_stuck_and_tight_bounds", bytes(tight))
+
+# Logs: every captured transaction, alone and all in one file.
+everything = b""
+for name, data in captures("txns.txt"):
+    piece = len(data).to_bytes(2, "big") + data
+    everything += piece
+    write("log_file", name, bytes([3 | 16]) + piece)
+    write("log_file", f"{name}_as_it_is", bytes([2 | 4]) + piece)
+write("log_file", "all_in_one", bytes([3]) + everything)
+write("log_file", "all_in_two", bytes([3 | 8 | 4]) + everything)
+
+
+def creation(path):
+    txn = bytes(28) + (15).to_bytes(4, "big") + len(path).to_bytes(4, "big") + path + b"\xff" * 8 + b"\0" + b"\xff" * 4
+    return len(txn).to_bytes(2, "big") + txn
+
+
+write("log_file", "the_roots_other_name", bytes([3]) + creation(b"/a") + creation(b"//a"))
+header = b"ZKLG\0\0\0\x02" + bytes(8)
+write("log_file", "empty", bytes([0]))
+write("log_file", "header_and_padding", bytes([0]) + header + bytes(600))
+write("log_file", "torn", bytes([1]) + bytes(9) + b"\0\0\x30" + b"\x01" * 40)
+
+
+# Snapshots: a small one in every form, and two that unpack to much more than they are.
+def integer(value):
+    return value.to_bytes(4, "big", signed=True)
+
+
+def long(value):
+    return value.to_bytes(8, "big", signed=True)
+
+
+def field(data):
+    return integer(-1) if data is None else integer(len(data)) + data
+
+
+def node(path, data, acl, owner=0):
+    stat = long(3) + long(4) + long(5) + long(6) + integer(1) + integer(2) + integer(0) + long(owner) + long(7)
+    return field(path) + field(data) + long(acl) + stat
+
+
+acls = integer(1) + long(1) + integer(1) + integer(31) + field(b"world") + field(b"anyone")
+nodes = [
+    node(b"", b"", -1),
+    node(b"/zookeeper", b"", -1),
+    node(b"/zookeeper/quota", b"", -1),
+    node(b"/zookeeper/quota/a", b"", 1),
+    node(b"/zookeeper/quota/a/zookeeper_limits", b"count=3,bytes=-1", 1),
+    node(b"/zookeeper/quota/a/zookeeper_stats", b"count=1,bytes=1", 1),
+    node(b"/a", b"x", 1),
+    node(b"/a/e", None, 9, 0x100000000000001),
+    node(b"/a/c", b"", 1, -(1 << 63)),
+]
+content = integer(1) + long(5) + integer(4000) + acls + b"".join(nodes)
+for selector in range(4, 7):
+    write("snapshot_file", f"content_{selector}", bytes([selector | 8 | 16]) + content)
+    write("snapshot_file", f"content_{selector}_extended", bytes([selector | 32 | 64]) + content)
+last_list = content.replace(acls, integer(1) + long((1 << 63) - 1) + acls[12:])
+write("snapshot_file", "the_last_list_id", bytes([4]) + last_list)
+newer = content.replace(node(b"/a", b"x", 1), node(b"/a", b"x", 1).replace(long(3), long(1 << 40), 1))
+write("snapshot_file", "a_node_newer_than_the_snapshot", bytes([4]) + newer)
+magic = b"ZKSN\0\0\0\x02" + b"\xff" * 8
+big = magic + integer(0) + integer(0) + node(b"", bytes(900_000), -1) + node(b"/b", bytes(900_000), -1) * 9
+write("snapshot_file", "unsealed", bytes([0]) + magic + content + b"\0\0\0\x01/")
+write("snapshot_file", "gzip_bomb", bytes([1]) + gzip.compress(big, 9, mtime=0))
+write("snapshot_file", "gzip_of_a_length", bytes([1]) + gzip.compress(magic + b"\x7f\xff\xff\xff" * 4, 9, mtime=0))
+snappy = b"\x82SNAPPY\0" + integer(1) + integer(1)
+# A block that says it is 8 MiB of zeros: one literal, then copies of 64 bytes.
+block = b"\x80\x80\x80\x04" + b"\x00\x00" + b"\xfe\x01\x00" * 400
+write("snapshot_file", "snappy_bomb", bytes([2]) + snappy + integer(len(block)) + block)
+write("snapshot_file", "snappy_of_a_length", bytes([2]) + snappy + b"\xff\xff\xff\xff")
+
+# Configuration: the files that are shipped, and odd spellings.
+conf = root / "conf"
+for path in sorted(conf.rglob("*.cfg")):
+    write("config", path.name, b"\1" + path.read_bytes())
+odd = [
+    b"tickTime=0x10\nsnapCount = 99999999999\n",
+    b"server.1=a:1:2:observer;[::1]:3\nserver.2=b|c:1:2\ngroup.1=1:2\nweight.1=3\n",
+    b"jute.maxbuffer=-1\\\n  0\nautopurge.purgeInterval=\\u0031\n# \xff\n!x\n:=\n",
+    b"-Dzookeeper.snapCount=3 -Djute.maxbuffer=0xfffffff",
+    b"secureClientPort=1\nclientPort=0\nmetricsProvider.className=org.apache.zookeeper.metrics.impl.NullMetricsProvider\n",
+]
+for number, text in enumerate(odd):
+    for selector in (0, 1, 2):
+        write("config", f"odd_{number}_{selector}", bytes([selector]) + text)
+
+# Every word, allowed and refused, of servers of every kind, with facts that hold odd characters.
+commands = (root / "src" / "admin" / "commands.rs").read_text()
+facts = b"\0".join([b"/a", b"/b\n/c", b"\xff\xfe", b"\t=,", b"zk_x", b"/\xc3\xbc", bytes(range(1, 40))])
+for word in re.findall(r'b"(\w{4})"', commands) + ["stmk", "none"]:
+    for flags in (0x00, 0x3F, 0x4D, 0x9A, 0xFF):
+        write("four_letter", f"{word}_{flags:02x}", bytes([flags]) + word.encode() + b"mask-012" + facts)
+write("four_letter", "telnet_close", b"\0\xff\xf4\xff\xfd" + facts)
+write("four_letter", "trace_mask_cut_short", b"\0stmk1234567")
