@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::Ahead;
 use super::learner_port::{Admitted, LearnerPort, Order, Piece};
 use super::packets::Packets;
+use crate::runtime::peers::FromPeers;
 use crate::zab::{Hello, Input, Link};
 
 /// Packets taken at once.
 const ORDERS_MAX: usize = 1024;
+/// What was sent is told to the core in portions of at least this: each time wakes the writer.
+const DRAINED_BYTES: usize = 512 << 10;
 /// Bytes that are written at once, about.
 const WRITE_BYTES: usize = 256 << 10;
 
@@ -61,7 +64,11 @@ async fn introduction(
 
 async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRead + Unpin>) -> String {
     let mut ahead = Ahead::default();
+    let mut heard = Vec::new();
     loop {
+        if !packets.has_next() {
+            port.shared.inbox.put_all(&mut heard);
+        }
         let (packet, bytes) = match packets.next().await {
             Ok(next) => next,
             Err(why) => return why,
@@ -70,8 +77,11 @@ async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRe
             Ok(said) => said,
             Err(bad) => return bad.to_string(),
         };
+        if !ahead.has_room(bytes) {
+            port.shared.inbox.put_all(&mut heard);
+        }
         ahead.admit(&*port.shared.inbox, bytes).await;
-        port.shared.put(Input::LearnerSaid { link, said });
+        heard.push(FromPeers::Happened { input: Input::LearnerSaid { link, said }, bytes: 0 });
     }
 }
 
@@ -81,9 +91,8 @@ async fn say(
     mut stream: impl AsyncWrite + Unpin,
     mut orders: UnboundedReceiver<Order>,
 ) -> String {
-    let (mut taken, mut out) = (Vec::new(), Vec::new());
+    let (mut taken, mut out, mut weight) = (Vec::new(), Vec::new(), 0);
     while orders.recv_many(&mut taken, ORDERS_MAX).await > 0 {
-        let mut weight = 0;
         for order in taken.drain(..) {
             match order {
                 Order::Packet(packet) => {
@@ -126,7 +135,9 @@ async fn flush(
     stream.write_all(out).await.map_err(|error| error.to_string())?;
     out.clear();
     out.shrink_to(2 * WRITE_BYTES);
-    port.shared.put(Input::Drained { link, bytes: std::mem::take(weight) });
+    if *weight >= DRAINED_BYTES {
+        port.shared.put(Input::Drained { link, bytes: std::mem::take(weight) });
+    }
     Ok(())
 }
 

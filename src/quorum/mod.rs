@@ -157,6 +157,10 @@ impl Options {
 pub trait Inbox: Send + Sync {
     /// Puts it behind what was put before. Never waits.
     fn put(&self, from: FromPeers);
+    /// The same for several, in their order, which the writer then finds together.
+    fn put_all(&self, from: &mut Vec<FromPeers>) {
+        from.drain(..).for_each(|from| self.put(from));
+    }
     /// A number that changes whenever everything put before has been taken.
     fn turns(&self) -> u64;
 }
@@ -164,6 +168,10 @@ pub trait Inbox: Send + Sync {
 impl Inbox for crate::runtime::Inbox {
     fn put(&self, from: FromPeers) {
         self.push_peer(from);
+    }
+
+    fn put_all(&self, from: &mut Vec<FromPeers>) {
+        self.push_peers(from);
     }
 
     fn turns(&self) -> u64 {
@@ -317,9 +325,14 @@ struct Ahead {
 }
 
 impl Ahead {
+    /// Whether so many bytes more may be put in without waiting.
+    const fn has_room(&self, bytes: usize) -> bool {
+        self.bytes == 0 || self.bytes.saturating_add(bytes) <= UNTAKEN_BYTES_MAX
+    }
+
     /// Counts what is about to be put in, after waiting until there is room for it.
     async fn admit(&mut self, inbox: &dyn Inbox, bytes: usize) {
-        while self.bytes > 0 && self.bytes.saturating_add(bytes) > UNTAKEN_BYTES_MAX {
+        while !self.has_room(bytes) {
             let turn = inbox.turns();
             if turn == self.turn {
                 tokio::time::sleep(Duration::from_millis(1)).await;
