@@ -35,10 +35,15 @@ pub(super) async fn run(
             return;
         }
     };
-    let Some(Admitted { link, orders, end }) = port.admit(hello, from, end) else { return };
+    let Some(Admitted { link, queue, orders, end }) = port.admit(hello, from, end) else { return };
+    let count = |packets: usize| {
+        if let Some(queue) = &queue {
+            queue.observe(i64::try_from(packets).unwrap_or(i64::MAX));
+        }
+    };
     let why = tokio::select! {
         ended = hear(port, link, &mut packets) => ended,
-        ended = say(port, link, writing, orders) => ended,
+        ended = say(port, link, writing, orders, count) => ended,
         () = end.cancelled() => return,
     };
     port.left(link, &why);
@@ -80,9 +85,11 @@ async fn say(
     link: Link,
     mut stream: impl AsyncWrite + Unpin,
     mut orders: UnboundedReceiver<Order>,
+    count: impl Fn(usize),
 ) -> String {
     let (mut taken, mut out) = (Vec::new(), Vec::new());
     while orders.recv_many(&mut taken, ORDERS_MAX).await > 0 {
+        count(taken.len() + orders.len());
         let mut weight = 0;
         for order in taken.drain(..) {
             match order {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use jute::Zxid;
 use tokio::sync::mpsc::{self, Sender};
 
-use super::Shared;
 use super::learner_port::{LearnerPort, Order, Piece};
+use super::{Shared, UnderWay};
 use crate::disk::Disk;
 use crate::txnlog::entries_after;
 use crate::zab::{Link, Proposal, ToLearner};
@@ -36,7 +36,12 @@ pub(super) fn start(shared: &Arc<Shared>, port: &LearnerPort, link: Link, wanted
     port.order(link, Order::Stream(receiver));
     let (disk, logs) = (Arc::clone(&shared.disk), shared.options.logs.clone());
     let failing = pieces.clone();
+    if wanted.diff.is_some() {
+        shared.metrics.diff_count.increment();
+    }
+    let on_thread = Arc::clone(shared);
     let started = shared.tasks.thread("log-out", move || {
+        let _under_way = UnderWay::begin(&on_thread.logs_out, &on_thread.metrics.inflight_diff_count);
         // A learner that has gone needs nothing.
         let _gone = run(&disk, &logs, wanted, &pieces);
     });
