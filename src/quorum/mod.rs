@@ -130,6 +130,9 @@ pub struct Options {
     pub compression: Compression,
     /// Where logs are.
     pub logs: PathBuf,
+    /// How large the log files that a learner needs may be, in parts of the newest snapshot; 0 for any size, below 0
+    /// never (`snapshotSizeFactor`).
+    pub log_share: f64,
 }
 
 impl Options {
