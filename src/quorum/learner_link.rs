@@ -38,10 +38,15 @@ pub(super) async fn run(
             return;
         }
     };
-    let Some(Admitted { link, orders, end }) = port.admit(hello, from, end) else { return };
+    let Some(Admitted { link, queue, orders, end }) = port.admit(hello, from, end) else { return };
+    let count = |packets: usize| {
+        if let Some(queue) = &queue {
+            queue.observe(i64::try_from(packets).unwrap_or(i64::MAX));
+        }
+    };
     let why = tokio::select! {
         ended = hear(port, link, &mut packets) => ended,
-        ended = say(port, link, writing, orders) => ended,
+        ended = say(port, link, writing, orders, count) => ended,
         () = end.cancelled() => return,
     };
     port.left(link, &why);
@@ -90,9 +95,11 @@ async fn say(
     link: Link,
     mut stream: impl AsyncWrite + Unpin,
     mut orders: UnboundedReceiver<Order>,
+    count: impl Fn(usize),
 ) -> String {
     let (mut taken, mut out, mut weight) = (Vec::new(), Vec::new(), 0);
     while orders.recv_many(&mut taken, ORDERS_MAX).await > 0 {
+        count(taken.len() + orders.len());
         for order in taken.drain(..) {
             match order {
                 Order::Packet(packet) => {

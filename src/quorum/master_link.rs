@@ -197,6 +197,14 @@ impl MasterLink {
                 Ok(said) => said,
                 Err(bad) => return bad.to_string(),
             };
+            let metrics = &self.shared.metrics;
+            match &said {
+                FromMaster::Proposal(_) => metrics.learner_proposal_received_count.increment(),
+                FromMaster::Commit(_) | FromMaster::Inform(_) => {
+                    metrics.learner_commit_received_count.increment();
+                }
+                _ => {}
+            }
             // A packet larger than all credit takes all of it.
             let bytes = length.min(UNCONSUMED_BYTES_MAX);
             let asked = u32::try_from(bytes).unwrap_or(u32::MAX);
