@@ -1,7 +1,7 @@
 //! How a member of an ensemble takes part, but for who the members are.
 
 /// Settings of a member; a server alone has no use for them. Times in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ensemble {
     /// Ticks a learner tries to connect to its leader.
     pub connect_limit_ticks: i32,
@@ -23,6 +23,9 @@ pub struct Ensemble {
     pub has_several_addresses: bool,
     /// Learners are always sent the whole tree.
     pub forces_snapshots: bool,
+    /// How large the log files from a learner's last transaction on may be, in parts of the newest snapshot, for it to
+    /// be sent transactions from them and not a snapshot; 0 for any size, below 0 never.
+    pub log_share: f64,
     /// Why a member must not start with this configuration, a sentence for each reason: it asks for what this
     /// version has not, and nothing else would do instead.
     pub refusals: Vec<String>,

@@ -38,9 +38,13 @@ mod accept_test;
 #[cfg(test)]
 mod access_test;
 #[cfg(test)]
+mod answers_test;
+#[cfg(test)]
 mod bounds_test;
 mod connection;
 mod descriptors;
+#[cfg(test)]
+mod figures_test;
 mod first_frame;
 pub mod frame;
 mod identify;

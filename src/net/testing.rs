@@ -2,6 +2,8 @@
 //! still. Nothing happens by itself: [`Peer::serve`] is one run of a connection's task, [`Server::turn`] one turn
 //! of the writer.
 
+pub(super) mod ask;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -308,74 +310,5 @@ impl Peer {
             }
         }
         assert!(rest.is_empty(), "what is sent are whole frames");
-    }
-}
-
-/// What to ask for.
-pub(super) mod ask {
-    use jute::OpCode;
-    use jute::records::Record;
-    use jute::records::data::{Acl, Id};
-    use jute::records::proto::{
-        AddWatchRequest, AuthPacket, CreateRequest, DeleteRequest, GetACLRequest, GetDataRequest,
-        SetDataRequest,
-    };
-
-    use super::Ask;
-
-    /// An entry of an access control list.
-    pub(in crate::net) fn acl(perms: i32, scheme: &str, id: &str) -> Acl {
-        Acl { perms, id: Id { scheme: Some(scheme.into()), id: Some(id.into()) } }
-    }
-
-    /// A plain node that is open to all.
-    pub(in crate::net) fn create(path: &str, data: &[u8]) -> Ask {
-        create_with(path, data, vec![acl(31, "world", "anyone")], 0)
-    }
-
-    /// A node; the flags are 1 for ephemeral, 2 for sequential, 4 for a container.
-    pub(in crate::net) fn create_with(path: &str, data: &[u8], acl: Vec<Acl>, flags: i32) -> Ask {
-        let (path, data, acl) = (Some(path.into()), Some(data.to_vec()), Some(acl));
-        (OpCode::CREATE, CreateRequest { path, data, acl, flags }.to_bytes())
-    }
-
-    /// An ephemeral.
-    pub(in crate::net) fn ephemeral(path: &str) -> Ask {
-        create_with(path, b"", vec![acl(31, "world", "anyone")], 1)
-    }
-
-    pub(in crate::net) fn set_data(path: &str, data: &[u8], version: i32) -> Ask {
-        let (path, data) = (Some(path.into()), Some(data.to_vec()));
-        (OpCode::SET_DATA, SetDataRequest { path, data, version }.to_bytes())
-    }
-
-    pub(in crate::net) fn delete(path: &str) -> Ask {
-        (OpCode::DELETE, DeleteRequest { path: Some(path.into()), version: -1 }.to_bytes())
-    }
-
-    pub(in crate::net) fn get_data(path: &str, watch: bool) -> Ask {
-        (OpCode::GET_DATA, GetDataRequest { path: Some(path.into()), watch }.to_bytes())
-    }
-
-    pub(in crate::net) fn get_acl(path: &str) -> Ask {
-        (OpCode::GET_ACL, GetACLRequest { path: Some(path.into()) }.to_bytes())
-    }
-
-    /// A watch that stays; recursive with mode 1.
-    pub(in crate::net) fn add_watch(path: &str, mode: i32) -> Ask {
-        (OpCode::ADD_WATCH, AddWatchRequest { path: Some(path.into()), mode }.to_bytes())
-    }
-
-    pub(in crate::net) fn auth(scheme: &str, credentials: &[u8]) -> Ask {
-        let (scheme, auth) = (Some(scheme.into()), Some(credentials.to_vec()));
-        (OpCode::AUTH, AuthPacket { r#type: 0, scheme, auth }.to_bytes())
-    }
-
-    pub(in crate::net) fn ping() -> Ask {
-        (OpCode::PING, Vec::new())
-    }
-
-    pub(in crate::net) fn close_session() -> Ask {
-        (OpCode::CLOSE_SESSION, Vec::new())
     }
 }

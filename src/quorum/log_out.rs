@@ -8,10 +8,11 @@ use bytes::Bytes;
 use jute::Zxid;
 use tokio::sync::mpsc::{self, Sender};
 
-use super::Shared;
 use super::learner_port::{LearnerPort, Order, Piece};
+use super::{Options, Shared};
 use crate::disk::Disk;
-use crate::txnlog::entries_after;
+use crate::snapshot;
+use crate::txnlog::{self, entries_after};
 use crate::zab::{Link, Proposal, ToLearner};
 
 /// Pieces on their way.
@@ -34,11 +35,11 @@ pub(super) struct Wanted {
 pub(super) fn start(shared: &Arc<Shared>, port: &LearnerPort, link: Link, wanted: Wanted) {
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
     port.order(link, Order::Stream(receiver));
-    let (disk, logs) = (Arc::clone(&shared.disk), shared.options.logs.clone());
+    let on_thread = Arc::clone(shared);
     let failing = pieces.clone();
     let started = shared.tasks.thread("log-out", move || {
         // A learner that has gone needs nothing.
-        let _gone = run(&disk, &logs, wanted, &pieces);
+        let _gone = run(&on_thread, wanted, &pieces);
     });
     if let Err(error) = started {
         let _gone = failing.try_send(Piece::Refused(format!("no thread can be started: {error}")));
@@ -52,8 +53,11 @@ fn send(pieces: &Sender<Piece>, piece: Piece) -> Result<(), Gone> {
     pieces.blocking_send(piece).map_err(|_| Gone)
 }
 
-fn run(disk: &Arc<dyn Disk>, logs: &Path, wanted: Wanted, pieces: &Sender<Piece>) -> Result<(), Gone> {
-    let mut entries = match entries_after(disk, logs, wanted.after) {
+fn run(shared: &Shared, wanted: Wanted, pieces: &Sender<Piece>) -> Result<(), Gone> {
+    let (disk, options) = (&shared.disk, &shared.options);
+    let opened = check_size(disk, options, wanted.after)
+        .and_then(|()| entries_after(disk, &options.logs, wanted.after));
+    let mut entries = match opened {
         Ok(entries) => entries,
         Err(why) => return send(pieces, Piece::Refused(why)),
     };
@@ -90,4 +94,37 @@ fn run(disk: &Arc<dyn Disk>, logs: &Path, wanted: Wanted, pieces: &Sender<Piece>
     }
     send(pieces, Piece::Bytes(out))?;
     send(pieces, Piece::End)
+}
+
+/// Whether it is worth while: a snapshot may be less to send (reference: `ZKDatabase.calculateTxnLogSizeLimit`).
+fn check_size(disk: &Arc<dyn Disk>, options: &Options, after: Zxid) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    if options.log_share < 0.0 {
+        return Err("snapshotSizeFactor is negative".to_owned());
+    }
+    let length = |path: &Path| disk.open_read(path).and_then(|file| file.len());
+    let newest = snapshot::candidates(&**disk, &options.snapshots, 1).map_err(|error| text(&error))?;
+    let Some(newest) = newest.first() else { return Ok(()) };
+    let snapshot_bytes = length(&newest.path).map_err(|error| text(&error))?;
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a bound"
+    )]
+    let most = (snapshot_bytes as f64 * options.log_share) as u64;
+    if most == 0 {
+        return Ok(());
+    }
+    let mut bytes = 0;
+    for path in txnlog::files_after(&**disk, &options.logs, after).map_err(|error| text(&error))? {
+        bytes += length(&path).map_err(|error| text(&error))?;
+    }
+    if bytes > most {
+        return Err(format!(
+            "the log files have {bytes} bytes, more than the {most} that snapshotSizeFactor={} allows",
+            options.log_share
+        ));
+    }
+    Ok(())
 }

@@ -55,8 +55,10 @@ mod snapshot_test;
 mod testing;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use jute::Zxid;
@@ -126,6 +128,9 @@ pub struct Options {
     pub compression: Compression,
     /// Where logs are.
     pub logs: PathBuf,
+    /// How large the log files that a learner needs may be, in parts of the newest snapshot; 0 for any size, below 0
+    /// never (`snapshotSizeFactor`).
+    pub log_share: f64,
 }
 
 impl Options {
@@ -284,6 +289,24 @@ impl Drop for Driver {
         self.master.close("this server stops");
         self.shared.tasks.end();
     }
+}
+
+/// What another server says on its connection to the election port, from the first byte to the first that makes no
+/// sense: for fuzzers.
+#[doc(hidden)]
+#[must_use]
+pub fn messages(mut connection: &[u8]) -> Vec<Notification> {
+    let mut heard = Vec::new();
+    let hearing = async {
+        let Ok(_) = handshake::read(&mut connection).await else { return };
+        let mut buffer = bytes::BytesMut::new();
+        while let Ok(frame) = election_link::next_frame(&mut connection, &mut buffer).await {
+            heard.extend(Notification::decode(&frame));
+        }
+    };
+    // Bytes in memory are always there: one poll reads them all.
+    let _ready = std::pin::pin!(hearing).poll(&mut Context::from_waker(Waker::noop()));
+    heard
 }
 
 /// How far one peer is ahead of the writer.

@@ -140,6 +140,7 @@ pub(super) fn options(me: Sid, members: &BTreeMap<Sid, Member>, directory: &Temp
         snapshots: directory.path().into(),
         compression: Compression::None,
         logs: directory.path().into(),
+        log_share: 0.0,
     }
 }
 

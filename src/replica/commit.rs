@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use jute::records::data::Acl;
+use jute::records::txn::{TxnDigest, TxnHeader};
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, SessionId, Zxid};
 
@@ -200,15 +201,12 @@ impl Replica {
             data.tree.apply(&header, body, &mut |change| events.send(change))
         };
         let now = data.tree.digest();
-        // A leader's snapshot holds some of what comes after it: until that is passed, digests cannot agree.
-        let differs = !self.is_catching_up
-            && digest.is_some_and(|digest| {
-                digest.version == digest::VERSION && digest.tree_digest.cast_unsigned() != now
-            });
-        let is_wrong = differs && (self.is_predicted_here() || self.has_differed);
-        if header.r#type != OpCode::ERROR.0 {
-            self.has_differed = differs;
-        }
+        let is_wrong = digest.filter(|digest| is_comparable(&header, digest)).is_some_and(|digest| {
+            let differs = digest.tree_digest.cast_unsigned() != now;
+            let before = self.digests;
+            self.digests = before.after(differs);
+            differs && (self.is_predicted_here() || before == Digests::Differed)
+        });
         if is_wrong {
             // The prediction and the tree disagree: one of them is wrong, and what is served may be too.
             tracing::error!(zxid = %header.zxid, "the tree's digest is not the one that was predicted");
@@ -217,10 +215,9 @@ impl Replica {
         applied
     }
 
-    /// Whether digests of transactions are this server's own. A leader of the reference may predict a digest for a
-    /// failed multi that the tree never has, so one of its digests alone says nothing.
+    /// Whether transactions are this server's own, and their digests with them.
     const fn is_predicted_here(&self) -> bool {
-        self.role.preparer().is_some()
+        self.role.preparer().is_some() && !self.is_catching_up
     }
 
     /// The session's client is at another server by now. A reply would say that its request failed, which it did
@@ -257,6 +254,34 @@ impl Replica {
     pub fn connection_of(&self, session: SessionId) -> Option<ConnectionId> {
         self.connected.get(&session).copied()
     }
+}
+
+/// How digests that came with transactions of others have compared with the tree's. One that differs says nothing: a
+/// leader of the reference may predict a digest that the tree never has. Two in a row do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Digests {
+    /// The last one was the tree's.
+    Agreed,
+    /// The last one was not.
+    Differed,
+    /// None was since another tree took over, which may hold parts of what came after it.
+    Unknown,
+}
+
+impl Digests {
+    const fn after(self, differs: bool) -> Self {
+        match self {
+            Self::Unknown if differs => Self::Unknown,
+            _ if differs => Self::Differed,
+            _ => Self::Agreed,
+        }
+    }
+}
+
+/// Whether a digest is to be the tree's. With a failed multi, a leader of the reference writes what its parts before
+/// the failure would have led to.
+fn is_comparable(header: &TxnHeader, digest: &TxnDigest) -> bool {
+    header.r#type != OpCode::ERROR.0 && digest.version == digest::VERSION
 }
 
 /// Whether the transaction records that its session's client is elsewhere.
@@ -326,5 +351,27 @@ impl WatchAccess for Lent<'_> {
     }
     fn is_over_limit(&self) -> bool {
         self.is_over_limit.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trap 27.
+    #[test]
+    fn one_digest_that_differs_says_nothing_and_two_in_a_row_do() {
+        let wrong = |mut digests: Digests, differ: &[bool]| {
+            let is_wrong = |differs: &&bool| {
+                let before = digests;
+                digests = before.after(**differs);
+                **differs && before == Digests::Differed
+            };
+            differ.iter().filter(is_wrong).count()
+        };
+        assert_eq!(wrong(Digests::Agreed, &[true, false, true, false]), 0);
+        assert_eq!(wrong(Digests::Agreed, &[false, true, true, true]), 2);
+        assert_eq!(wrong(Digests::Unknown, &[true, true, true, false, true]), 0, "it was a fuzzy snapshot's");
+        assert_eq!(wrong(Digests::Unknown, &[true, false, true, true]), 1);
     }
 }

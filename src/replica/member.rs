@@ -4,6 +4,7 @@
 use jute::Zxid;
 use jute::txn::TxnEntry;
 
+use super::commit::Digests;
 use super::host::{Close, Host, Observation};
 use super::leading::Leading;
 use super::learning::Learning;
@@ -188,6 +189,7 @@ impl Replica {
     /// everything up to `zxid`.
     pub fn replaced(&mut self, zxid: Zxid) {
         self.applied = zxid;
+        self.digests = Digests::Unknown;
     }
 }
 

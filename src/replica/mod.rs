@@ -44,6 +44,7 @@ pub use self::member::check_proposal;
 pub use self::sweep::Options as SweepOptions;
 pub use crate::zab::Ticket;
 
+use self::commit::Digests;
 use self::proposals::Proposals;
 use self::roles::Role;
 use self::sweep::Sweep;
@@ -116,8 +117,7 @@ pub struct Replica {
     applied: Zxid,
     /// A role began, and the tree does not hold yet all that was committed before: nobody is served.
     is_catching_up: bool,
-    /// The last transaction's digest was not the tree's.
-    has_differed: bool,
+    digests: Digests,
     /// The newest time this was told, in milliseconds of the monotonic clock.
     now_ms: i64,
 }
@@ -138,7 +138,7 @@ impl Replica {
             is_full: false,
             applied: recovered,
             is_catching_up: false,
-            has_differed: false,
+            digests: Digests::Agreed,
             now_ms,
             options,
         }

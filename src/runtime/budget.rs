@@ -105,4 +105,37 @@ mod tests {
         budget.hold(-60);
         assert_eq!(budget.bytes(), 30);
     }
+
+    #[test]
+    fn who_holds_little_waits_only_at_a_quarter_more_than_the_bound() {
+        let budget = Budget::new(100, None);
+        budget.hold(99);
+        assert!(!budget.is_exhausted());
+        budget.hold(1);
+        assert!(budget.is_exhausted() && !budget.is_overdrawn());
+        budget.hold(24);
+        assert!(!budget.is_overdrawn());
+        budget.hold(1);
+        assert!(budget.is_overdrawn());
+    }
+
+    #[test]
+    fn without_limits_nobody_waits() {
+        let budget = Budget::unlimited();
+        budget.hold(1 << 60);
+        budget.enter(1 << 40, 1 << 50);
+        assert!(!budget.is_exhausted() && !budget.is_overdrawn() && !budget.is_throttled());
+        assert_eq!(budget.waiting(), 1 << 40);
+        budget.leave(1 << 40, 1 << 50);
+        assert_eq!((budget.waiting(), budget.bytes()), (0, 1 << 60));
+    }
+
+    #[test]
+    fn as_many_requests_may_wait_as_the_limit_says() {
+        let budget = Budget::new(100, Some(2));
+        budget.enter(2, 0);
+        assert!(!budget.is_throttled());
+        budget.enter(1, 0);
+        assert!(budget.is_throttled());
+    }
 }

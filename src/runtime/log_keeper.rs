@@ -64,8 +64,13 @@ impl LogKeeper {
         self.log.bytes_since_roll()
     }
 
+    /// Ends the log. A sync that was broken off may have left an epoch behind: a directory that was closed is one that
+    /// the reference opens.
     pub(super) fn close(self) -> Result<(), StoreError> {
-        Ok(self.log.close()?)
+        let last = self.log.last_zxid();
+        self.log.close()?;
+        epochs::Epochs::recover(&*self.disk, &self.directories.snapshots, last)?;
+        Ok(())
     }
 
     /// Does the jobs in their order; those that are left when the disk is full are to be tried again.

@@ -231,3 +231,129 @@ impl Outbox {
         self.replies.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Wakes {
+        fn take(&self) -> usize {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    fn put(outbox: &mut Outbox, bytes: &[u8]) {
+        outbox.append(|out| out.raw(|out| out.extend_from_slice(bytes)));
+    }
+
+    fn collected(outbox: &mut Outbox, waker: &Waker) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        outbox.collect(&mut bytes, waker).then_some(bytes)
+    }
+
+    #[test]
+    fn a_connection_that_found_nothing_is_woken_once_for_what_comes() {
+        let (mut outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes.clone());
+        assert_eq!(collected(&mut outbox, &waker), None);
+        put(&mut outbox, b"a");
+        assert!(outbox.has_news() && outbox.waiting() == 1);
+        outbox.wake();
+        outbox.wake();
+        assert_eq!(wakes.take(), 1);
+        assert_eq!(collected(&mut outbox, &waker).as_deref(), Some(&b"a"[..]));
+        assert!(!outbox.has_news() && outbox.waiting() == 0);
+        outbox.wake();
+        assert_eq!(wakes.take(), 0, "it is writing and looks again by itself");
+        assert_eq!(collected(&mut outbox, &waker), None);
+        outbox.wake();
+        assert_eq!(wakes.take(), 1);
+        // Another task has it now.
+        let other = Arc::new(Wakes::default());
+        collected(&mut outbox, &waker);
+        collected(&mut outbox, &Waker::from(other.clone()));
+        outbox.wake();
+        assert_eq!((wakes.take(), other.take()), (0, 1));
+    }
+
+    #[test]
+    fn what_the_socket_did_not_take_the_connection_is_woken_for() {
+        let (mut outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes.clone());
+        collected(&mut outbox, &waker);
+        put(&mut outbox, b"abc");
+        outbox.flush(|bytes| bytes.len());
+        assert_eq!((outbox.has_news(), outbox.waiting(), wakes.take()), (false, 0, 0), "all went");
+        put(&mut outbox, b"abc");
+        outbox.flush(|_| 1);
+        assert_eq!((outbox.has_news(), outbox.waiting(), wakes.take()), (true, 2, 1));
+        assert_eq!(collected(&mut outbox, &waker).as_deref(), Some(&b"bc"[..]));
+        // It holds these bytes: nothing may overtake them.
+        put(&mut outbox, b"d");
+        outbox.flush(|_| panic!("it overtakes"));
+        assert_eq!(outbox.waiting(), 1);
+        collected(&mut outbox, &waker);
+        collected(&mut outbox, &waker);
+        outbox.require_wake();
+        put(&mut outbox, b"e");
+        outbox.flush(|_| panic!("it must see this itself"));
+        assert_eq!(wakes.take(), 1);
+    }
+
+    #[test]
+    fn the_strictest_way_to_end_counts_and_nothing_more_is_sent_then() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.closing(), None);
+        put(&mut outbox, b"reply");
+        outbox.close(Closing::AfterReplies);
+        put(&mut outbox, b"more");
+        assert_eq!((outbox.closing(), outbox.waiting()), (Some(Closing::AfterReplies), 9));
+        outbox.flush(|_| panic!("the connection must see that it ends"));
+        outbox.close(Closing::Refused("why"));
+        assert_eq!((outbox.closing(), outbox.waiting()), (Some(Closing::Refused("why")), 0));
+        outbox.close(Closing::Now);
+        outbox.close(Closing::AfterReplies);
+        assert_eq!(outbox.closing(), Some(Closing::Refused("why")));
+        let sent = outbox.stats.sent;
+        put(&mut outbox, b"late");
+        assert_eq!((outbox.waiting(), outbox.stats.sent), (0, sent));
+        assert!(outbox.has_news(), "the connection has not seen the end yet");
+    }
+
+    #[test]
+    fn the_budget_is_told_of_what_piles_up_and_of_its_going() {
+        let mut outbox = Outbox::default();
+        put(&mut outbox, &vec![0; PILE_BYTES - 1]);
+        assert_eq!(outbox.take_unaccounted(), 0, "not worth the telling");
+        put(&mut outbox, b"1");
+        assert_eq!(outbox.take_unaccounted(), PILE_BYTES);
+        assert_eq!(outbox.take_unaccounted(), 0, "it was told");
+        put(&mut outbox, &vec![0; PILE_BYTES + 5]);
+        assert_eq!(outbox.take_unaccounted(), PILE_BYTES + 5);
+        assert_eq!(outbox.forget_accounted(), 2 * PILE_BYTES + 5);
+        assert_eq!(outbox.forget_accounted(), 0);
+    }
+
+    #[test]
+    fn a_task_is_woken_whatever_it_waits_for() {
+        let (mut outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
+        outbox.wake_task();
+        outbox.set_task(Waker::from(wakes.clone()));
+        outbox.wake_task();
+        outbox.wake_task();
+        assert_eq!(wakes.take(), 2);
+    }
+}

@@ -108,3 +108,81 @@ pub(super) fn count_writes(metrics: &Metrics, body: &TxnBody) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Count, sum and largest.
+    fn figures(summary: &Summary) -> (u64, i64, i64) {
+        (summary.count(), summary.sum(), summary.max())
+    }
+
+    /// Three requests of which two were transactions: 6 ms of preparing, then 8 ms of syncing.
+    #[test]
+    fn each_request_has_its_share_of_a_round_and_each_transaction_the_whole_wait() {
+        let metrics = Metrics::default();
+        let stages = Stages { began: 100, prepared: 106, synced: 114 };
+        stages.count(&metrics, [90, 90, 97].into_iter(), 1, 2, (1000, 1030));
+        assert_eq!(figures(&metrics.prep_process_time), (3, 6, 2));
+        assert_eq!(figures(&metrics.close_session_prep_time), (1, 2, 2));
+        assert_eq!(figures(&metrics.prep_processor_queue_time_ms), (3, 23, 10));
+        assert_eq!(metrics.prep_processor_queue_time_ms.min(), 3);
+        assert_eq!(figures(&metrics.sync_processor_queue_size), (1, 2, 2));
+        assert_eq!(figures(&metrics.sync_processor_queue_time_ms), (2, 12, 6));
+        assert_eq!(figures(&metrics.sync_processor_queue_flush_time_ms), (2, 16, 8));
+        assert_eq!(figures(&metrics.sync_processor_queue_and_flush_time_ms), (2, 28, 14));
+        assert_eq!(figures(&metrics.sync_process_time), (2, 8, 4));
+        assert_eq!(figures(&metrics.propagation_latency), (2, 60, 30));
+    }
+
+    #[test]
+    fn a_round_without_transactions_syncs_nothing() {
+        let metrics = Metrics::default();
+        let stages = Stages { began: 5, prepared: 9, synced: 9 };
+        stages.count(&metrics, [5].into_iter(), 0, 0, (0, 0));
+        assert_eq!(figures(&metrics.prep_process_time), (1, 4, 4));
+        assert_eq!(figures(&metrics.prep_processor_queue_time_ms), (1, 0, 0));
+        for summary in [
+            &metrics.close_session_prep_time,
+            &metrics.sync_processor_queue_size,
+            &metrics.sync_process_time,
+            &metrics.propagation_latency,
+        ] {
+            assert_eq!(summary.count(), 0);
+        }
+    }
+
+    #[test]
+    fn kinds_of_watches_are_counted_apart_and_only_when_some_fired() {
+        let metrics = Metrics::default();
+        count_watches(&metrics, Fired { created: 1, deleted: 2, changed: 3, children: 0 });
+        count_watches(&metrics, Fired { created: 0, deleted: 0, changed: 4, children: 5 });
+        assert_eq!(figures(&metrics.node_created_watch_count), (1, 1, 1));
+        assert_eq!(figures(&metrics.node_deleted_watch_count), (1, 2, 2));
+        assert_eq!(figures(&metrics.node_changed_watch_count), (2, 7, 4));
+        assert_eq!(figures(&metrics.node_children_watch_count), (1, 5, 5));
+    }
+
+    /// The rest of what is written is shown through connections: `net::figures_test`.
+    #[test]
+    fn the_less_common_writes_count_for_their_namespace_too() {
+        use jute::records::txn::{CreateTTLTxn, DeleteTxn, ErrorTxn, SetDataTxn};
+
+        let metrics = Metrics::default();
+        let (path, data) = (|| Some("/ns/a".to_owned()), || Some(vec![0; 10]));
+        let ttl = CreateTTLTxn { path: path(), data: data(), ..CreateTTLTxn::default() };
+        count_writes(&metrics, &TxnBody::CreateTtl(ttl));
+        count_writes(&metrics, &TxnBody::DeleteContainer(DeleteTxn { path: path() }));
+        count_writes(&metrics, &TxnBody::Reconfig(SetDataTxn { path: path(), data: None, version: 0 }));
+        count_writes(&metrics, &TxnBody::Delete(DeleteTxn { path: Some("/".into()) }));
+        count_writes(&metrics, &TxnBody::Delete(DeleteTxn { path: None }));
+        count_writes(&metrics, &TxnBody::Error(ErrorTxn { err: -1 }));
+        let written = metrics.write_per_namespace.of("ns").expect("there is a place for it");
+        assert_eq!(figures(&written), (3, 15 + 5 + 5, 15));
+        count_read(&metrics, "/ns/a", 10);
+        count_read(&metrics, "/", 10);
+        let read = metrics.read_per_namespace.of("ns").expect("there is a place for it");
+        assert_eq!(figures(&read), (1, 5 + 10 + 68, 83));
+    }
+}

@@ -131,3 +131,47 @@ impl ServerStats {
         self.latencies.store(0, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_of_many_replies_counts_as_each_of_them_would() {
+        let stats = ServerStats::default();
+        assert_eq!(stats.latency(), (0, 0, 0, 0));
+        stats.count_replies(Tally::default());
+        assert_eq!(stats.latency(), (0, 0, 0, 0), "nothing was answered");
+        let tally = |latencies: &[i64]| {
+            let mut tally = Tally::default();
+            latencies.iter().for_each(|latency| tally.add(*latency));
+            tally
+        };
+        stats.count_replies(tally(&[9, 4, 7]));
+        assert_eq!(stats.latency(), (4, 20, 3, 9));
+        stats.count_replies(tally(&[5, 12]));
+        assert_eq!(stats.latency(), (4, 37, 5, 12));
+        stats.count_replies(tally(&[0]));
+        assert_eq!(stats.latency(), (0, 37, 6, 12));
+        stats.reset();
+        stats.count_replies(tally(&[3]));
+        assert_eq!(stats.latency(), (3, 3, 1, 3));
+    }
+
+    #[test]
+    fn sizes_are_those_of_replies_and_the_least_and_largest_stay() {
+        let stats = ServerStats::default();
+        let packets = |count, last, min, max| Packets { count, last, min, max, ..Packets::default() };
+        stats.count_packets(packets(1, 0, 0, 0));
+        assert_eq!((stats.sent(), stats.response_bytes()), (1, (-1, -1, -1)), "not a reply");
+        stats.count_packets(packets(3, 20, 10, 90));
+        assert_eq!((stats.sent(), stats.response_bytes()), (4, (20, 10, 90)));
+        stats.count_packets(packets(1, 50, 50, 50));
+        assert_eq!(stats.response_bytes(), (50, 10, 90));
+        stats.count_packets(packets(2, 100, 5, 100));
+        assert_eq!((stats.sent(), stats.response_bytes()), (7, (100, 5, 100)));
+        stats.count_received(2);
+        stats.count_received(3);
+        assert_eq!(stats.received(), 5);
+    }
+}

@@ -133,5 +133,6 @@ fn peer_options(config: &Config, me: Sid, directories: &Directories) -> quorum::
         snapshots: directories.snapshots.clone(),
         compression: options::compression(config),
         logs: directories.logs.clone(),
+        log_share: ensemble.log_share,
     }
 }

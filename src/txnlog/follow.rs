@@ -1,10 +1,11 @@
 //! What a learner lacks, from the log on disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jute::Zxid;
 
+use super::reader::log_files;
 use super::{Entries, Gaps, LogError};
 use crate::disk::Disk;
 
@@ -30,4 +31,14 @@ pub fn entries_after(disk: &Arc<dyn Disk>, logs: &Path, after: Zxid) -> Result<E
         }
         None => Err(format!("it holds nothing after 0x{after:x}, which the learner has")),
     }
+}
+
+/// The files that hold what comes after `after`, oldest first.
+///
+/// # Errors
+/// As the disk reports.
+pub fn files_after(disk: &dyn Disk, logs: &Path, after: Zxid) -> Result<Vec<PathBuf>, LogError> {
+    let mut files = log_files(disk, logs)?;
+    let first = files.iter().rposition(|(zxid, _)| *zxid <= after).unwrap_or(0);
+    Ok(files.drain(first..).map(|(_, path)| path).collect())
 }

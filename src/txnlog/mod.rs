@@ -46,7 +46,7 @@ mod testing;
 use std::path::PathBuf;
 
 pub use error::LogError;
-pub use follow::entries_after;
+pub use follow::{entries_after, files_after};
 pub use inspect::{FileSummary, inspect};
 pub use log::{Log, Synced};
 pub use mark::{MARK_NAME, Mark, remove as remove_mark};

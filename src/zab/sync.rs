@@ -27,7 +27,10 @@ pub(super) fn plan(history: &History, committed: Zxid, last: Zxid, force_snapsho
     } else if last == committed {
         Plan::Diff { after: last }
     } else if last > committed {
-        if is_begin_of_epoch { Plan::Snap } else { Plan::Trunc { to: committed } }
+        // A learner of the reference that does not have the place of a cut goes on with wrong data: it is sent one only
+        // where its log must have that place. The reference also cuts across epochs.
+        let has_place = committed.counter() > 0 && committed.epoch() == last.epoch();
+        if is_begin_of_epoch || !has_place { Plan::Snap } else { Plan::Trunc { to: committed } }
     } else if last >= min {
         match history.at_or_before(last) {
             Some(found) if found == last || is_begin_of_epoch => Plan::Diff { after: found },
@@ -64,6 +67,8 @@ mod tests {
         check(&log, 2 * E + 2, 2 * E, diff(E + 4));
         check(&log, 2 * E + 1, 2 * E + 2, Plan::Trunc { to: Zxid(2 * E + 1) });
         check(&log, 2 * E + 2, 2 * E + 9, Plan::Trunc { to: Zxid(2 * E + 2) });
+        check(&log, 2 * E + 2, 3 * E + 1, Plan::Snap);
+        check(&[], 0, 4, Plan::Snap);
         check(&log, 2 * E + 2, E + 5, Plan::Snap);
         check(&log, 2 * E + 2, 3 * E, Plan::Snap);
         check(&log, 2 * E + 2, E + 1, Plan::Log { after: Zxid(E + 1), to: Zxid(E + 2) });

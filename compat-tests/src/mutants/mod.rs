@@ -53,6 +53,8 @@ pub fn commit() -> Result<u64> {
 /// Whether a file is there for tests only. The storage's simulator is too.
 fn is_test(file: &str) -> bool {
     let name = file.trim_end_matches(".rs");
-    ["_test", "/tests", "/testing", "/tidy", "/faulty", "/damage"].iter().any(|end| name.ends_with(end))
+    ["_test", "/tests", "/testing", "/in_memory", "/tidy", "/faulty", "/damage"]
+        .iter()
+        .any(|end| name.ends_with(end))
         || ["_test/", "/tests/", "/testing/", "/sim/"].iter().any(|part| file.contains(part))
 }

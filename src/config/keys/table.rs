@@ -39,7 +39,7 @@ keys! {
     "commitLogCount" ["zookeeper.commitLogCount"] Number "500 (min 500)" "txns" Later "ZKDatabase" "In-memory committed log kept for DIFF syncs";
     "snapSizeLimitInKb" ["zookeeper.snapSizeLimitInKb"] Number "4194304 (4 GiB); <=0 off" "KiB" Now "ZooKeeperServer" "Snapshot when log bytes since last roll exceed half + random half of this";
     "txnLogSizeLimitInKb" ["zookeeper.txnLogSizeLimitInKb"] Number "-1 (off)" "KiB" Now "FileTxnLog" "Roll the log file once it is larger than this (checked at commit)";
-    "snapshotSizeFactor" ["zookeeper.snapshotSizeFactor"] Ratio "0.33; >1 -> 0.33; <0 disables" "ratio" Later "ZKDatabase" "Max ratio (txn log bytes / last snapshot bytes) for syncing a learner from on-disk logs instead of SNAP";
+    "snapshotSizeFactor" ["zookeeper.snapshotSizeFactor"] Ratio "0.33; >1 -> 0.33; <0 disables" "ratio" Now "ZKDatabase" "Max ratio (txn log bytes / last snapshot bytes) for syncing a learner from on-disk logs instead of SNAP";
     "forceSnapshotSync" ["zookeeper.forceSnapshotSync"] Flag "false" "bool" Now "ZKDatabase" "Always SNAP learners (testing aid)";
     "fsync.warningthresholdms" ["zookeeper.fsync.warningthresholdms", "fsync.warningthresholdms"] Number "1000" "ms" Now "FileTxnLog" "Warn and count when an fsync takes longer";
     "forceSync" ["zookeeper.forceSync"] Word "yes" "yes/no" Now "FileTxnLog" "no = acknowledge without fsync (unsafe)";

@@ -60,6 +60,7 @@ impl Reading<'_> {
             notification_ms: (least.into(), most.into()),
             has_several_addresses: self.several_addresses()?,
             forces_snapshots: self.source.flag("forceSnapshotSync", false),
+            log_share: self.log_share(),
             refusals: self.refusals()?,
         })
     }
@@ -68,6 +69,14 @@ impl Reading<'_> {
     pub(super) fn several_addresses(&self) -> Result<bool> {
         Ok(self.source.boolean("multiAddress.enabled", false)?
             || self.source.flag("multiAddress.enabled", false))
+    }
+
+    /// Reference: `ZKDatabase.getSnapshotSizeFactor`.
+    fn log_share(&self) -> f64 {
+        const USUAL: f64 = 0.33;
+        let asked =
+            self.source.property("snapshotSizeFactor").and_then(|text| text.trim().parse::<f64>().ok());
+        asked.filter(|share| *share <= 1.0).unwrap_or(USUAL)
     }
 
     fn refusals(&self) -> Result<Vec<String>> {
