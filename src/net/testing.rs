@@ -12,7 +12,7 @@ use jute::records::proto::{ConnectRequest, ConnectResponse, ReplyHeader, Request
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 
 use super::in_memory::{Link, MemoryStream};
-use super::{Limits, NoWords, Shared};
+use super::{Commands, Limits, NoWords, Shared};
 use crate::auth::{self, Auth};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::RealDisk;
@@ -38,6 +38,7 @@ pub(super) struct Setup {
     pub(super) options: crate::request::Options,
     pub(super) budget: Budget,
     pub(super) auth: auth::Options,
+    pub(super) commands: Arc<dyn Commands>,
 }
 
 impl Default for Setup {
@@ -49,11 +50,17 @@ impl Default for Setup {
             unsent_bytes_max: 1 << 20,
             sessionless: std::time::Duration::from_secs(10),
         };
-        Self { limits, options: OPTIONS, budget: Budget::unlimited(), auth: auth::Options::default() }
+        Self {
+            limits,
+            options: OPTIONS,
+            budget: Budget::unlimited(),
+            auth: auth::Options::default(),
+            commands: Arc::new(NoWords),
+        }
     }
 }
 
-/// A server that answers no four-letter words and takes no snapshots.
+/// A server that takes no snapshots, and answers four-letter words only if it is told how.
 pub(super) struct Server {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Arc<ManualClock>,
@@ -70,7 +77,7 @@ impl Server {
 
     /// With settings of its own.
     pub(super) fn with(setup: Setup) -> Self {
-        let Setup { limits, options, budget, auth } = setup;
+        let Setup { limits, options, budget, auth, commands } = setup;
         let directory = tempfile::tempdir().expect("a directory for the log");
         let log_options = txnlog::Options {
             prealloc_bytes: 0,
@@ -94,7 +101,6 @@ impl Server {
             snapshots: Box::new(NoSnapshots),
             options: Options { request: options, min_session_timeout_ms, max_session_timeout_ms, sweep },
         });
-        let commands = Arc::new(NoWords);
         let (auth, manual) = (Auth::new(auth), clock.clone());
         let shared = Arc::new(Shared { state, inbox, clock: manual, metrics, commands, limits, auth });
         Self { shared, clock, writer, clients: 0, _directory: directory }

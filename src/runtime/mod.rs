@@ -14,6 +14,8 @@ pub mod listening;
 pub mod outbox;
 pub mod peers;
 pub mod snapshots;
+#[cfg(test)]
+mod snapshots_test;
 pub mod stage_metrics;
 pub mod state;
 pub mod stats;
