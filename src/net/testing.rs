@@ -39,6 +39,8 @@ pub(super) struct Setup {
     pub(super) budget: Budget,
     pub(super) auth: auth::Options,
     pub(super) commands: Arc<dyn Commands>,
+    /// Whether the tree knows nodes with a time to live.
+    pub(super) extended_types: bool,
 }
 
 impl Default for Setup {
@@ -56,6 +58,7 @@ impl Default for Setup {
             budget: Budget::unlimited(),
             auth: auth::Options::default(),
             commands: Arc::new(NoWords),
+            extended_types: false,
         }
     }
 }
@@ -77,7 +80,7 @@ impl Server {
 
     /// With settings of its own.
     pub(super) fn with(setup: Setup) -> Self {
-        let Setup { limits, options, budget, auth, commands } = setup;
+        let Setup { limits, options, budget, auth, commands, extended_types } = setup;
         let directory = tempfile::tempdir().expect("a directory for the log");
         let log_options = txnlog::Options {
             prealloc_bytes: 0,
@@ -87,7 +90,8 @@ impl Server {
         };
         let log = Log::open(Arc::new(RealDisk), log_options, Zxid::ZERO).expect("a new log");
         let clock = Arc::new(ManualClock::at_us(START_US));
-        let (sessions, tree) = (Sessions::new(2000, 1, 0), Tree::new(OwnerRules::default()));
+        let (sessions, tree) =
+            (Sessions::new(2000, 1, 0), Tree::new(OwnerRules { extended_types, ..OwnerRules::default() }));
         let state = Arc::new(State::new(tree, sessions, options, budget, clock.now_ms()));
         let (inbox, metrics) = (Arc::new(Inbox::default()), Arc::new(Metrics::new()));
         let (min_session_timeout_ms, max_session_timeout_ms) = TIMEOUTS_MS;
