@@ -21,6 +21,8 @@ mod member;
 pub mod outbox;
 pub mod peers;
 pub mod snapshots;
+#[cfg(test)]
+mod snapshots_test;
 pub mod stage_metrics;
 pub mod standing;
 pub mod state;

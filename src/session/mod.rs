@@ -438,4 +438,72 @@ mod tests {
         assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0000);
         assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0001);
     }
+
+    #[test]
+    fn nothing_is_waited_for_when_no_session_is_left() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        assert_eq!(sessions.next_deadline_ms(), None);
+        sessions.track(SessionId(1), 4000, 1);
+        sessions.track(SessionId(2), 4000, 1);
+        sessions.remove(SessionId(1));
+        assert_eq!(sessions.next_deadline_ms(), Some(6000));
+        sessions.remove(SessionId(2));
+        assert_eq!((sessions.next_deadline_ms(), sessions.ids()), (None, Vec::new()));
+        sessions.track(SessionId(3), 40_000, 0);
+        sessions.reopen(SessionId(3), 1000, 0);
+        assert_eq!(sessions.next_deadline_ms(), Some(2000), "and nothing is left where it was");
+        assert_eq!(expire(&mut sessions, 2000), [SessionId(3)]);
+        assert_eq!(sessions.next_deadline_ms(), None);
+    }
+
+    #[test]
+    fn a_session_that_is_ending_is_not_come_back_to() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let handle = sessions.track(SessionId(1), 4000, 0);
+        assert!(sessions.get(SessionId(2)).is_none() && sessions.reopen(SessionId(2), 4000, 0).is_none());
+        assert_eq!(sessions.reopen(SessionId(1), 9000, 10).map(|handle| handle.deadline_ms()), Some(9010));
+        assert_eq!(handle.timeout_ms(), 9000);
+        sessions.set_closing(SessionId(1));
+        sessions.set_closing(SessionId(2));
+        assert!(handle.is_closing() && !handle.touch(20));
+        assert!(sessions.reopen(SessionId(1), 4000, 20).is_none());
+        assert!(sessions.get(SessionId(1)).is_some(), "until its end is applied");
+        let other = sessions.track(SessionId(3), 4000, 0);
+        sessions.remove(SessionId(3));
+        assert!(other.is_closing() && sessions.get(SessionId(3)).is_none());
+    }
+
+    #[test]
+    fn hearing_from_a_session_late_does_not_take_back_what_was_heard_before() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let handle = sessions.track(SessionId(1), 4000, 0);
+        handle.touch(100);
+        handle.touch(50);
+        assert_eq!(handle.deadline_ms(), 4100);
+        let same = sessions.track(SessionId(1), 9999, 200);
+        assert_eq!((same.timeout_ms(), handle.deadline_ms()), (4000, 4200), "it was there already");
+        assert_eq!(sessions.bucket_end_of(SessionId(1)), Some(6000));
+        assert_eq!(sessions.bucket_end_of(SessionId(2)), None);
+        sessions.renew_all(3000);
+        assert_eq!((handle.deadline_ms(), sessions.bucket_end_of(SessionId(1))), (7000, Some(8000)));
+    }
+
+    #[test]
+    fn only_sessions_whose_beginning_is_applied_count() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        sessions.track(SessionId(1), 4000, 0);
+        sessions.track(SessionId(2), 4000, 0);
+        assert_eq!(sessions.committed_count(), 0);
+        sessions.commit(SessionId(2));
+        sessions.commit(SessionId(3));
+        assert_eq!((sessions.committed_count(), sessions.ids().len()), (1, 2));
+    }
+
+    #[test]
+    fn an_id_is_given_out_once_and_never_is_the_mark_of_a_container() {
+        let mut sessions = Sessions::new(2000, 0x80, 0);
+        assert_eq!(sessions.allocate_id(), SessionId(i64::MIN + 1));
+        sessions.track(SessionId(i64::MIN + 2), 4000, 0);
+        assert_eq!(sessions.allocate_id(), SessionId(i64::MIN + 3));
+    }
 }
