@@ -205,13 +205,21 @@ fn a_session_that_inherited_too_many_ephemerals_can_end() {
         let removals = server.preparer.removals_before_end(&server.tree, SESSIONS[0]);
         assert_eq!(!removals.is_empty(), is_too_many);
         let removals = removals.into_iter().map(|paths| (OpCode::MULTI, Write::RemoveEphemerals(paths)));
+        let mut sizes = Vec::new();
         for (op, write) in removals.chain([(OpCode::CLOSE_SESSION, Write::CloseSession)]) {
             let mut request = Asked { session: SESSIONS[0], op, body: Vec::new() }.request();
             request.body = Body::Write(write);
             let entry =
                 prepare(&mut server.preparer, &server.tree, &mut server.sessions, request, 5).unwrap();
             assert!(bytes_of(&entry) <= MOST, "{} bytes", bytes_of(&entry));
+            sizes.push(bytes_of(&entry));
             pending.push(entry);
+        }
+        // No more is removed before the end than has to be, in no more parts than that takes.
+        if is_too_many {
+            let mut full = sizes.clone();
+            full.remove(sizes.len() - 2);
+            assert!(full.iter().all(|bytes| *bytes > MOST - 100), "{sizes:?}");
         }
         pending.into_iter().for_each(|entry| server.apply(entry));
         assert_eq!(server.tree.ephemerals_of(SESSIONS[0]).count(), 0);

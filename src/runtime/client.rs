@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// A read behind a write was answered with so many bytes.
-    pub(super) fn note_ordered(&self, bytes: usize) {
+    pub(crate) fn note_ordered(&self, bytes: usize) {
         self.largest_ordered.fetch_max(bytes, Ordering::Relaxed);
     }
 

@@ -10,6 +10,8 @@ mod disk_full;
 #[cfg(test)]
 mod disk_full_test;
 mod inbox;
+#[cfg(test)]
+mod inbox_test;
 pub mod listening;
 pub mod outbox;
 pub mod peers;
