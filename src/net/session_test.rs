@@ -375,3 +375,17 @@ fn a_session_that_begins_at_once_is_served_at_once() {
     assert_eq!((protocol.consume(0).unwrap(), protocol.phase()), (Consumed::Something, Phase::Open));
     server.succeed(&mut peer, ask::create("/a", b""));
 }
+
+/// As in the reference; the client hears of the end from its next connection.
+#[test]
+fn what_a_session_asks_for_while_it_is_ending_is_dropped_without_a_word() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    server.state().sessions().set_closing(peer.session());
+    for asked in [ask::ping(), ask::get_data("/", false), ask::create("/a", b""), ask::ping()] {
+        peer.send(asked);
+    }
+    peer.serve();
+    assert_eq!((peer.take_replies().len(), peer.client.in_flight(), peer.unserved()), (0, 0, 0));
+    assert!(peer.end().is_none());
+}

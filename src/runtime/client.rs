@@ -347,6 +347,7 @@ mod tests {
         client.note_ordered(7);
         client.note_ordered(3);
         assert_eq!((client.take_largest_ordered(), client.take_largest_ordered()), (7, 0));
+        assert_eq!(client.identity_bytes(), 0, "its address costs nothing");
         assert!(!client.is_over_watched());
         client.set_over_watched();
         assert!(client.is_over_watched());
