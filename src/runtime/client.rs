@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// A read behind a write was answered with so many bytes.
-    pub(super) fn note_ordered(&self, bytes: usize) {
+    pub(crate) fn note_ordered(&self, bytes: usize) {
         self.largest_ordered.fetch_max(bytes, Ordering::Relaxed);
     }
 
@@ -347,6 +347,7 @@ mod tests {
         client.note_ordered(7);
         client.note_ordered(3);
         assert_eq!((client.take_largest_ordered(), client.take_largest_ordered()), (7, 0));
+        assert_eq!(client.identity_bytes(), 0, "its address costs nothing");
         assert!(!client.is_over_watched());
         client.set_over_watched();
         assert!(client.is_over_watched());

@@ -11,6 +11,8 @@ mod disk_full;
 mod disk_full_test;
 mod driver;
 mod inbox;
+#[cfg(test)]
+mod inbox_test;
 pub mod listening;
 mod log_keeper;
 pub mod log_port;
