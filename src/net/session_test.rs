@@ -2,11 +2,7 @@
 
 use jute::records::Record;
 use jute::records::proto::ConnectRequest;
-<<<<<<< HEAD
-use jute::{Code, OpCode, SessionId};
-=======
-use jute::{Code, SessionId, write};
->>>>>>> e-issue8
+use jute::{Code, OpCode, SessionId, write};
 
 use super::Limits;
 use super::protocol::{Consumed, Phase};
@@ -316,7 +312,6 @@ fn a_pause_of_the_server_expires_nobody() {
     assert!(!is_alive(&server, session));
 }
 
-<<<<<<< HEAD
 #[test]
 fn a_server_that_serves_nobody_closes_who_asks_for_a_session() {
     let mut server = Server::new();
@@ -341,7 +336,8 @@ fn a_learners_connection_hands_over_every_sync() {
         peer.serve();
         assert_eq!(peer.client.in_flight() > 0, waits);
     }
-=======
+}
+
 /// While a client has more to read than the server reads requests for, that it reads is how it is heard from.
 #[test]
 fn a_client_that_takes_in_long_replies_slowly_does_not_expire() {
@@ -419,5 +415,4 @@ fn what_a_session_asks_for_while_it_is_ending_is_dropped_without_a_word() {
     peer.serve();
     assert_eq!((peer.take_replies().len(), peer.client.in_flight(), peer.unserved()), (0, 0, 0));
     assert!(peer.end().is_none());
->>>>>>> e-issue8
 }
