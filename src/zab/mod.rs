@@ -497,4 +497,6 @@ mod cluster;
 #[cfg(test)]
 mod hostile_test;
 #[cfg(test)]
+mod roles_test;
+#[cfg(test)]
 mod tests;
