@@ -70,7 +70,7 @@ fn in_order_of_acknowledgements(parts: [&str; 2]) -> [String; 2] {
         let mut lines: Vec<&str> = part.lines().collect();
         let is_ack = |line: &&str| line.starts_with("  ACK ");
         for run in lines.chunk_by_mut(|a, b| is_ack(a) == is_ack(b)) {
-            if run.first().is_some_and(|line| is_ack(line)) {
+            if run.first().is_some_and(is_ack) {
                 run.sort_unstable();
             }
         }
