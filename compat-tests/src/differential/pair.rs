@@ -15,6 +15,7 @@ use crate::artifacts::REFERENCE;
 use crate::compare::judged;
 use crate::host::Host;
 use crate::mutants::copy::SWITCH;
+use crate::seat::Seat;
 use crate::server::{Kind, Options, Server};
 
 /// Requests between two looks at all connections for events.
@@ -64,12 +65,25 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The reference, in a host of its own, and the server under judgement.
+    /// The reference, in a host of its own, and the server under judgement, each alone.
     pub fn new() -> Result<Self> {
+        Self::in_seat(None)
+    }
+
+    /// Each in a place of an ensemble, if one is given.
+    pub fn in_seat(seat: Option<Seat>) -> Result<Self> {
         let kinds = [Kind::Apache(REFERENCE), judged()];
-        let mut options = kinds.map(options);
-        options[0].host = Some(Host::start(&options[0].properties)?);
+        let mut options = kinds.map(|kind| options(kind, seat));
+        if seat.is_none() {
+            options[0].host = Some(Host::start(&options[0].properties)?);
+        }
         Ok(Self { kinds, options })
+    }
+
+    /// The place in an ensemble, if the servers are not alone.
+    #[must_use]
+    pub fn seat(&self) -> Option<Seat> {
+        self.options[0].seat
     }
 
     /// Opens these directories.
@@ -98,7 +112,7 @@ impl Setup {
     pub fn with_fault(&self, program: &Path, fault: Option<usize>) -> Self {
         let mut setup = self.clone();
         setup.kinds[1] = Kind::Oxkeeper;
-        setup.options[1] = options(Kind::Oxkeeper);
+        setup.options[1] = options(Kind::Oxkeeper, self.seat());
         setup.options[1].program = Some(program.to_owned());
         setup.options[1].environment =
             fault.map(|fault| (SWITCH.to_owned(), fault.to_string())).into_iter().collect();
@@ -107,14 +121,16 @@ impl Setup {
 }
 
 /// What both servers are configured with: nothing happens by itself, so that zxids stay comparable. Only
-/// a session that asks for a short timeout expires; it is then alone.
-fn options(kind: Kind) -> Options {
+/// a session that asks for a short timeout expires; it is then alone. Oxkeeper refuses to be a member that can be
+/// reconfigured.
+fn options(kind: Kind, seat: Option<Seat>) -> Options {
     let options = Options::default()
+        .seat(seat)
         .tick_time_ms(TICK_MS)
         .line(&format!("minSessionTimeout={EXPIRY_MS}"))
         .line("maxSessionTimeout=3600000")
         .line("maxClientCnxns=0")
-        .line("reconfigEnabled=true")
+        .line(&format!("reconfigEnabled={}", seat.is_none()))
         .property("zookeeper.extendedTypesEnabled", "true")
         .property("zookeeper.enforceQuota", "true")
         .property("zookeeper.forceSync", "no")
@@ -130,7 +146,9 @@ impl Pair {
     /// Starts both.
     pub fn start(setup: &Setup) -> Result<Self> {
         let [reference, other] = setup.start()?;
-        Ok(Self::of([Side::new(reference?)?, Side::new(other?)?]))
+        let sides = [Side::new(reference?)?, Side::new(other?)?];
+        let last = sides[0].zxid()?;
+        Ok(Self { last, ..Self::of(sides) })
     }
 
     /// Two servers that are running.
