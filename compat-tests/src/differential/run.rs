@@ -231,13 +231,8 @@ impl Run<'_> {
     }
 }
 
-/// What would stop an ensemble of the reference is not sent to one, so it is not met there.
 fn exceptions_in(seat: Option<Seat>) -> Result<Exceptions> {
-    let mut exceptions = Exceptions::load()?;
-    if seat.is_some() {
-        exceptions.leave_out("undecodable-write-is-logged");
-    }
-    Ok(exceptions)
+    if seat.is_some() { Exceptions::load_of_ensembles() } else { Exceptions::load() }
 }
 
 fn play_and_settle(pair: &mut Pair, steps: &[Step]) -> Result<Option<Mismatch>> {
