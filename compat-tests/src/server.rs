@@ -19,6 +19,7 @@ use crate::artifacts::REFERENCE;
 use crate::host::Host;
 use crate::programs::{JVM, tail};
 use crate::seat;
+use crate::systems::until;
 use crate::{artifacts, four_letter, owner};
 
 pub use crate::options::Options;
@@ -270,8 +271,15 @@ impl Server {
         }
     }
 
-    /// Starts the process again on the same port and directory.
+    /// Starts the process again on the same port and directory. Its companions have a leader by then, so that what it
+    /// comes back as does not depend on how soon it comes.
     pub fn launch(&mut self) -> Result<()> {
+        if !self.companions.is_empty() {
+            until("a companion leads", START_LIMIT, || {
+                let leads = |companion: &Self| companion.mode().is_ok_and(|mode| mode == "leader");
+                Ok(self.companions.iter().any(leads).then_some(()))
+            })?;
+        }
         self.begin()?;
         self.wait_until_serving()
     }

@@ -152,8 +152,8 @@ impl Pair {
         let [reference, other] = setup.start()?;
         let sides = [Side::new(reference?)?, Side::new(other?)?];
         let last = sides[0].zxid()?;
-        let is_learner = setup.seat().is_some_and(|seat| seat != Seat::Leader);
-        let heard = if is_learner { LEARNER_HEARD } else { Duration::ZERO };
+        // A leader that was started again is a learner.
+        let heard = if setup.seat().is_some() { LEARNER_HEARD } else { Duration::ZERO };
         Ok(Self { last, heard, ..Self::of(sides) })
     }
 
