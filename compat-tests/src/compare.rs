@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crate::artifacts::{self, REFERENCE};
 use crate::programs::tail;
 use crate::results::{self, Case, Row};
+use crate::seat;
 use crate::server::{Kind, Options, Server};
 
 const SHOWN: usize = 40;
@@ -22,18 +23,23 @@ pub fn judged() -> Kind {
 
 /// Starts a fresh server of each kind with the same options, runs `script` against both at the
 /// same time, and fails unless the two transcripts are equal. A script that leaves no transaction
-/// on its server talked to another one, or to none, and fails too.
+/// on its server talked to another one, or to none, and fails too. The servers sit in ensembles if the options
+/// or `OXKEEPER_ENSEMBLE` say so.
 pub fn side_by_side(
     case: &Case,
     options: &Options,
     script: impl Fn(&mut Server) -> Result<String> + Sync,
 ) -> Result<()> {
-    on_both(case, |kind| {
-        let mut server = Server::start(kind, options)?;
+    let seat = options.seat.map_or_else(seat::wanted, |seat| Ok(Some(seat)))?;
+    let options = options.clone().seat(seat);
+    on_both(&seat::case_in(case, seat), |kind| {
+        let mut server = Server::start(kind, &options)?;
         let before = server.zxid()?;
         let result = script(&mut server).and_then(|transcript| {
             ensure!(server.zxid()? > before, "nothing was written to the server that was meant");
-            Ok(transcript)
+            let mut transcript = transcript.into_bytes();
+            server.without_ports(&mut transcript);
+            Ok(String::from_utf8_lossy(&transcript).into_owned())
         });
         result.with_context(|| {
             format!("{} against {kind}, whose log ends:\n{}", case.name, tail(&server.log(), LOG_LINES))

@@ -17,6 +17,7 @@
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
 //! | `OXKEEPER_MIXES` | ensembles to try, as `AAO+O OOA`, or `all` |
 //! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
+//! | `OXKEEPER_ENSEMBLE` | `leader`, `follower` or `observer`: clients and systems meet this server of an ensemble of three, on both sides |
 //! | `OXKEEPER_FAULTS` | `all`, or names: these deliberate faults are tried on the in-process tests, not one in ten |
 //! | `OXKEEPER_SEED` | the seed of the durability test and of the power cuts; without it, one from the clock |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
@@ -39,6 +40,7 @@ pub mod host;
 pub mod hostile;
 pub mod mutants;
 pub mod native;
+mod options;
 pub mod owner;
 pub mod peer;
 pub mod power;
@@ -46,6 +48,7 @@ pub mod programs;
 pub mod quorum_ports;
 pub mod report;
 pub mod results;
+pub mod seat;
 pub mod server;
 pub mod skip;
 pub mod systems;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -18,7 +18,11 @@ use tempfile::TempDir;
 use crate::artifacts::REFERENCE;
 use crate::host::Host;
 use crate::programs::{JVM, tail};
+use crate::seat;
+use crate::systems::until;
 use crate::{artifacts, four_letter, owner};
+
+pub use crate::options::Options;
 
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// For an answer of a server that serves.
@@ -47,80 +51,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What differs from the plain standalone configuration.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Further lines of `zoo.cfg`.
-    pub lines: Vec<String>,
-    /// Java system properties by full name. The reference gets them as `-D`, Oxkeeper in
-    /// `zoo.cfg` without the `zookeeper.` prefix.
-    pub properties: Vec<(String, String)>,
-    /// An existing data directory; a fresh one that vanishes with the server if none.
-    pub data_dir: Option<PathBuf>,
-    /// Length of a tick. Session timeouts lie between 2 and 20 ticks.
-    pub tick_time_ms: u32,
-    /// `clientPortAddress`, with its scope if it has one.
-    pub client_port_address: String,
-    /// Where the reference runs, if not in a process of its own. Has properties of its own.
-    pub host: Option<Host>,
-    /// Which build of Oxkeeper, if not the one under judgement.
-    pub program: Option<PathBuf>,
-    /// Environment variables of Oxkeeper.
-    pub environment: Vec<(String, String)>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            lines: Vec::new(),
-            properties: Vec::new(),
-            data_dir: None,
-            tick_time_ms: 2000,
-            client_port_address: Ipv4Addr::LOCALHOST.to_string(),
-            host: None,
-            program: None,
-            environment: Vec::new(),
-        }
-    }
-}
-
-impl Options {
-    /// Adds a line of `zoo.cfg`.
-    #[must_use]
-    pub fn line(mut self, line: &str) -> Self {
-        self.lines.push(line.to_owned());
-        self
-    }
-
-    /// Adds a Java system property.
-    #[must_use]
-    pub fn property(mut self, key: &str, value: &str) -> Self {
-        self.properties.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Uses an existing data directory.
-    #[must_use]
-    pub fn data_dir(mut self, dir: &Path) -> Self {
-        self.data_dir = Some(dir.to_owned());
-        self
-    }
-
-    /// Sets the address to listen on.
-    #[must_use]
-    pub fn client_port_address(mut self, address: &str) -> Self {
-        self.client_port_address = address.to_owned();
-        self
-    }
-
-    /// Sets the length of a tick.
-    #[must_use]
-    pub fn tick_time_ms(mut self, ms: u32) -> Self {
-        self.tick_time_ms = ms;
-        self
-    }
-}
-
 /// What came of a start.
 #[derive(Debug)]
 pub enum Started {
@@ -140,6 +70,10 @@ pub struct Server {
     addr: SocketAddr,
     process: Process,
     wrapper: Vec<String>,
+    /// The other servers of its ensemble.
+    companions: Vec<Self>,
+    /// All ports of the ensemble.
+    ports: Vec<u16>,
 }
 
 /// Where it runs.
@@ -153,6 +87,9 @@ enum Process {
 impl Server {
     /// Starts a server and returns when it answers with its own data directory.
     pub fn start(kind: Kind, options: &Options) -> Result<Self> {
+        if let Some(seat) = options.seat {
+            return seat::start(kind, options, seat);
+        }
         let mut server = Self::prepare(kind, options)?;
         server.launch()?;
         Ok(server)
@@ -171,7 +108,7 @@ impl Server {
     }
 
     /// A server that is not running yet.
-    fn prepare(kind: Kind, options: &Options) -> Result<Self> {
+    pub(crate) fn prepare(kind: Kind, options: &Options) -> Result<Self> {
         let home = tempfile::Builder::new()
             .prefix("oxkeeper-compat-")
             .tempdir()
@@ -207,7 +144,20 @@ impl Server {
             addr,
             process: Process::Stopped,
             wrapper: Vec::new(),
+            companions: Vec::new(),
+            ports: Vec::new(),
         })
+    }
+
+    /// Keeps the other servers of its ensemble for as long as it lives.
+    pub(crate) fn sit_among(&mut self, companions: Vec<Self>, ports: Vec<u16>) {
+        self.companions = companions;
+        self.ports = ports;
+    }
+
+    /// What two ensembles cannot share becomes the same.
+    pub fn without_ports(&self, bytes: &mut [u8]) {
+        seat::without_ports(&self.ports, bytes);
     }
 
     /// Where clients connect.
@@ -258,6 +208,12 @@ impl Server {
         let srvr = self.answer_of_its_own("srvr", "Zxid: 0x", ANSWER_LIMIT)?;
         let zxid = srvr.lines().find_map(|line| line.strip_prefix("Zxid: 0x")).context("no zxid")?;
         i64::from_str_radix(zxid, 16).with_context(|| format!("the zxid {zxid:?}"))
+    }
+
+    /// What it says that it is: `standalone`, `leader`, `follower` or `observer`.
+    pub fn mode(&self) -> Result<String> {
+        let srvr = self.answer_of_its_own("srvr", "Mode: ", ANSWER_LIMIT)?;
+        srvr.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned).context("no mode")
     }
 
     /// Asks `word` of the process this test started: it holds the port, and tells of the data
@@ -315,8 +271,21 @@ impl Server {
         }
     }
 
-    /// Starts the process again on the same port and directory.
+    /// Starts the process again on the same port and directory. Its companions have a leader by then, so that what it
+    /// comes back as does not depend on how soon it comes.
     pub fn launch(&mut self) -> Result<()> {
+        if !self.companions.is_empty() {
+            until("a companion leads", START_LIMIT, || {
+                let leads = |companion: &Self| companion.mode().is_ok_and(|mode| mode == "leader");
+                Ok(self.companions.iter().any(leads).then_some(()))
+            })?;
+        }
+        self.begin()?;
+        self.wait_until_serving()
+    }
+
+    /// The same, without waiting for it to serve.
+    pub(crate) fn begin(&mut self) -> Result<()> {
         if self.alive() {
             bail!("{} is already running", self.kind);
         }
@@ -328,7 +297,7 @@ impl Server {
             }
             _ => Process::Own(self.spawn(&config)?),
         };
-        self.wait_until_serving()
+        Ok(())
     }
 
     fn spawn(&self, config: &Path) -> Result<Child> {
@@ -362,7 +331,7 @@ impl Server {
         command.spawn().with_context(|| format!("start {command:?}"))
     }
 
-    fn wait_until_serving(&mut self) -> Result<()> {
+    pub(crate) fn wait_until_serving(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline {
             if !self.alive() {

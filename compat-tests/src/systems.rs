@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::programs::tail;
 use crate::results::Case;
-use crate::server::{Kind, Server};
+use crate::seat;
+use crate::server::{Kind, Options, Server};
 use crate::skip::skip;
 use crate::wire::{Body, Client, Reply, op};
 use crate::{artifacts, compare};
@@ -52,7 +53,12 @@ pub fn on_the_servers(case: &Case, run: impl Fn(Kind, Form) -> Result<String>) -
     let _turn = alone()?;
     let on = |kind: Kind| run(kind, form).with_context(|| format!("{} on {kind}", case.who));
     let expected = (form != Form::Short).then(|| on(Kind::Apache(artifacts::REFERENCE)));
-    compare::verdict(case, expected, on(compare::judged()))
+    compare::verdict(&seat::case_in(case, seat::wanted()?), expected, on(compare::judged()))
+}
+
+/// The server that a system is given: alone, or in the seat of an ensemble that `OXKEEPER_ENSEMBLE` names.
+pub fn server_of(kind: Kind) -> Result<Server> {
+    Server::start(kind, &Options::default().seat(seat::wanted()?))
 }
 
 /// One system at a time: each takes several virtual machines. The lock is the kernel's, so that it

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use compat_tests::differential::faults;
 use compat_tests::differential::run::{Plan, run};
+use compat_tests::seat::{self, Seat};
 use compat_tests::{artifacts, mutants};
 
 const OPS_PER_SEED: usize = 4000;
@@ -20,26 +21,39 @@ fn ops_wanted() -> Result<usize> {
     }
 }
 
-#[test]
-fn both_servers_answer_every_stream_alike() -> Result<()> {
+/// The short form of the run with ensembles.
+const ENSEMBLE_OPS: usize = 3000;
+
+fn compare(wanted: usize, seat: Option<Seat>) -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
-    let wanted = ops_wanted()?;
     let seeds = wanted.div_ceil(OPS_PER_SEED).max(1) as u64;
     let plan = Plan {
         seeds: 1..=seeds,
         ops_per_seed: wanted.min(OPS_PER_SEED),
-        pairs: 2,
+        // Six servers are enough for a small machine.
+        pairs: if seat.is_some() { 1 } else { 2 },
         seeds_per_pair: 10,
         shrink: Some(200),
         limit: None,
         failures_max: 1,
+        seat,
     };
     let summary = run(&plan)?;
     println!("{summary}");
     ensure!(summary.ops as usize >= wanted.min(1000) / 2, "only {} ops were played", summary.ops);
     summary.verdict()
+}
+
+#[test]
+fn both_servers_answer_every_stream_alike() -> Result<()> {
+    compare(ops_wanted()?, seat::wanted()?)
+}
+
+#[test]
+fn followers_in_ensembles_answer_a_stream_alike() -> Result<()> {
+    compare(ENSEMBLE_OPS, Some(Seat::Follower))
 }
 
 /// A comparison that has never failed shows nothing: each of the faults of `faults.toml` that clients can see

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::results::Case;
-use compat_tests::server::{Kind, Options, Server, free_port};
-use compat_tests::systems::{Form, Look, Process, logs, on_the_servers, until};
+use compat_tests::server::{Kind, Server, free_port};
+use compat_tests::systems::{Form, Look, Process, logs, on_the_servers, server_of, until};
 use compat_tests::{artifacts, bundles, programs, versions};
 use tempfile::TempDir;
 
@@ -37,7 +37,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(kind: Kind) -> Result<Self> {
-        let server = Server::start(kind, &Options::default())?;
+        let server = server_of(kind)?;
         let dir = tempfile::Builder::new().prefix("oxkeeper-hbase-").tempdir().context("make a directory")?;
         let class_path = bundles::class_path("hbase")?;
         Ok(Self { server, dir, class_path, master: None, regions: Vec::new(), transcript: String::new() })
@@ -189,7 +189,8 @@ fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
     // What the shell's `zk_dump` shows: HBase's own nodes, and the server's answer to `stat`.
     ensure!(dump.contains("Active master address:"), "no master in the dump:\n{dump}");
     ensure!(dump.contains("Zookeeper version: "), "no server statistics in the dump:\n{dump}");
-    ensure!(dump.contains("Mode: standalone"), "no mode in the dump:\n{dump}");
+    let mode = format!("Mode: {}", cluster.server.mode()?);
+    ensure!(dump.contains(&mode), "no {mode} in the dump:\n{dump}");
     cluster.say("zk_dump reads the server's statistics");
 
     cluster.regions[0].kill()?;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::results::Case;
-use compat_tests::server::{Kind, Options, Server, free_port};
-use compat_tests::systems::{Form, Look, Node, Process, logs, on_the_servers, until};
+use compat_tests::server::{Kind, Server, free_port};
+use compat_tests::systems::{Form, Look, Node, Process, logs, on_the_servers, server_of, until};
 use compat_tests::{artifacts, bundles, versions};
 use tempfile::TempDir;
 
@@ -30,7 +30,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(kind: Kind, size: usize) -> Result<Self> {
-        let server = Server::start(kind, &Options::default())?;
+        let server = server_of(kind)?;
         let dir = tempfile::Builder::new().prefix("oxkeeper-kafka-").tempdir().context("make a directory")?;
         let ports = (0..size).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
         let class_path = bundles::class_path("kafka")?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use compat_tests::differential::run::{Plan, run};
 use compat_tests::differential::{self, faults, generate, script};
+use compat_tests::seat;
 
 const USAGE: &str = "\
 usage: differential [--ops N] [--seeds A..B | --seed S] [--pairs N] [--per-pair N] [--minutes M]
@@ -19,7 +20,8 @@ usage: differential [--ops N] [--seeds A..B | --seed S] [--pairs N] [--per-pair 
   --shrink        make a failing script short
   --print         print a seed's script and play nothing
   --replay FILE   play one script
-  --faults        switch faults on, one at a time, and see each caught";
+  --faults        switch faults on, one at a time, and see each caught
+OXKEEPER_ENSEMBLE=leader|follower|observer: both servers sit in ensembles of three";
 
 /// Enough for a script of some thousand steps.
 const SHRINK_TRIES_MAX: usize = 400;
@@ -33,6 +35,7 @@ fn main() -> Result<()> {
         shrink: None,
         limit: None,
         failures_max: 1,
+        seat: seat::wanted()?,
     };
     let mut replay = None;
     let mut print = false;
@@ -65,13 +68,13 @@ fn main() -> Result<()> {
     }
     if print {
         for seed in plan.seeds {
-            print!("{}", script::print(&generate::script(seed, plan.ops_per_seed)));
+            print!("{}", script::print(&generate::script_for(seed, plan.ops_per_seed, plan.seat.is_some())));
         }
         return Ok(());
     }
     if let Some(path) = replay {
         let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        return match differential::replay(&text)? {
+        return match differential::replay(&text, plan.seat)? {
             None => {
                 println!("the servers agree");
                 Ok(())

@@ -12,6 +12,7 @@ use crate::artifacts;
 pub struct Exceptions {
     /// Entries that a run can meet, with the number of times it did.
     met: BTreeMap<String, u64>,
+    in_ensemble: bool,
 }
 
 impl Exceptions {
@@ -68,6 +69,19 @@ impl Exceptions {
     /// Notes that a known difference occurred; false if it is not known.
     pub fn excuse(&mut self, name: &str) -> bool {
         self.met.get_mut(name).map(|count| *count += 1).is_some()
+    }
+
+    /// Reads the entries that a run of requests to ensembles can meet. What would stop an ensemble of the reference
+    /// is not sent to one.
+    pub fn load_of_ensembles() -> Result<Self> {
+        let mut exceptions = Self::load()?;
+        exceptions.met.remove("undecodable-write-is-logged");
+        Ok(Self { in_ensemble: true, ..exceptions })
+    }
+
+    /// Whether the servers sit in ensembles.
+    pub(super) fn in_ensemble(&self) -> bool {
+        self.in_ensemble
     }
 
     /// Adds what another run met.

@@ -31,10 +31,11 @@ mod words;
 use anyhow::Result;
 
 use self::pair::{Mismatch, Pair, Setup};
+use crate::seat::Seat;
 
 /// Plays a script from a file on a fresh pair, looking closely.
-pub fn replay(text: &str) -> Result<Option<Mismatch>> {
-    play_alone(&Setup::new()?, &script::parse(text)?)
+pub fn replay(text: &str, seat: Option<Seat>) -> Result<Option<Mismatch>> {
+    play_alone(&Setup::in_seat(seat)?, &script::parse(text)?)
 }
 
 /// Plays a script on a fresh pair, looking closely.

@@ -13,6 +13,7 @@ use super::exceptions::Exceptions;
 use super::pair::{Mismatch, Pair, Setup};
 use super::script::{self, Step};
 use super::{generate, logs, shrink};
+use crate::seat::Seat;
 
 /// How long one pair of servers is used: well below the shortest session timeout, after which sessions
 /// would end at a moment that is each server's own.
@@ -39,6 +40,8 @@ pub struct Plan {
     pub limit: Option<Duration>,
     /// Seeds that fail are told and passed over, up to so many.
     pub failures_max: usize,
+    /// The servers' place in ensembles, if they are not alone.
+    pub seat: Option<Seat>,
 }
 
 /// What was run.
@@ -58,6 +61,7 @@ pub struct Summary {
     pub failures: Vec<String>,
     /// Exceptions met.
     pub exceptions: Exceptions,
+    seat: Option<Seat>,
 }
 
 impl Summary {
@@ -69,7 +73,7 @@ impl Summary {
         ensure!(self.ops > 0 && self.logged > 0, "nothing was compared");
         let unmet = self.exceptions.unmet();
         ensure!(unmet.is_empty(), "exceptions that no longer occur, to be taken off the list: {unmet:?}");
-        if self.ops >= LONG_RUN_OPS {
+        if self.ops >= LONG_RUN_OPS && self.seat.is_none() {
             let missing = self.coverage.missing();
             ensure!(missing.is_empty(), "never asked or answered: {missing:?}");
         }
@@ -115,7 +119,8 @@ pub fn run(plan: &Plan) -> Result<Summary> {
         elapsed: Duration::ZERO,
         coverage: Coverage::default(),
         failures: Vec::new(),
-        exceptions: Exceptions::load()?,
+        exceptions: exceptions_in(plan.seat)?,
+        seat: plan.seat,
     };
     let run = Run {
         plan,
@@ -148,7 +153,7 @@ impl Run<'_> {
 
     /// Plays seeds on one pair of servers after the other.
     fn work(&self) -> Result<()> {
-        let setup = Setup::new()?;
+        let setup = Setup::in_seat(self.plan.seat)?;
         let mut current = None;
         while let Some(seed) = self.seed() {
             let (mut pair, used, since) = match current.take() {
@@ -169,7 +174,7 @@ impl Run<'_> {
 
     /// Plays one seed; false if the servers part.
     fn play(&self, seed: u64, pair: &mut Pair, setup: &Setup) -> Result<bool> {
-        let steps = generate::script(seed, self.plan.ops_per_seed);
+        let steps = generate::script_for(seed, self.plan.ops_per_seed, self.plan.seat.is_some());
         let from = pair.played;
         // A server that died answers nothing, which is a difference like any other.
         let outcome = play_and_settle(pair, &steps)
@@ -183,14 +188,15 @@ impl Run<'_> {
         };
         drop(summary);
         // Only a hint: where the zxids went apart.
-        let hint = compare_files(pair, &mut Exceptions::load()?).ok().and_then(|(_, story)| story);
+        let hint = compare_files(pair, &mut exceptions_in(self.plan.seat)?).ok().and_then(|(_, story)| story);
         self.fail(format!(
-            "seed {seed}, after {} of {} steps:\n{}{}\nRepeat it with: \
+            "seed {seed}, after {} of {} steps:\n{}{}\nRepeat it with: {}\
              cargo run --release -p compat-tests --bin differential -- --seed {seed} --ops {} --shrink",
             mismatch.step,
             steps.len(),
             mismatch.story,
             hint.unwrap_or_default(),
+            self.plan.seat.map_or_else(String::new, |seat| format!("OXKEEPER_ENSEMBLE={seat} ")),
             self.plan.ops_per_seed
         ));
         if let Some(tries_max) = self.plan.shrink {
@@ -212,7 +218,7 @@ impl Run<'_> {
         for side in &mut pair.sides {
             side.server.stop()?;
         }
-        let mut exceptions = Exceptions::load()?;
+        let mut exceptions = exceptions_in(self.plan.seat)?;
         let (logged, story) = compare_files(&mut pair, &mut exceptions)?;
         let mut summary = self.summary();
         summary.logged += logged;
@@ -223,6 +229,10 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+fn exceptions_in(seat: Option<Seat>) -> Result<Exceptions> {
+    if seat.is_some() { Exceptions::load_of_ensembles() } else { Exceptions::load() }
 }
 
 fn play_and_settle(pair: &mut Pair, steps: &[Step]) -> Result<Option<Mismatch>> {

@@ -276,7 +276,10 @@ impl Side {
                 Came::Frame(frame) if kind == op("createSession") && frame.starts_with(&[0; 4]) => {
                     Item::Hello(self.normal.hello(&frame))
                 }
-                Came::Frame(frame) => parse(&mut self.normal, kind, &frame),
+                Came::Frame(mut frame) => {
+                    self.server.without_ports(&mut frame);
+                    parse(&mut self.normal, kind, &frame)
+                }
                 Came::End => {
                     slot.connection = None;
                     Item::Closed
