@@ -12,7 +12,7 @@
 //! - [`request`]: what one request means: checked against what will be, answered from what is. Pure.
 //! - [`replica`]: one server's part in everything that takes its turn. Pure.
 //! - [`runtime`]: what turns: the writer thread, the locks, what a connection is to the rest of the server.
-//! - [`net`]: clients' connections. [`admin`]: operators' questions.
+//! - [`net`]: clients' connections. [`quorum`]: other servers'. [`admin`]: operators' questions.
 //! - [`config`], [`cli`]: what was asked for.
 //! - [`tools`]: what operators do with the files of a server that is not running.
 //! - [`server`]: puts it all together; the only module that knows all of them.
@@ -29,6 +29,7 @@ pub mod logging;
 pub mod metrics;
 pub mod net;
 mod prefixes;
+pub mod quorum;
 pub mod replica;
 pub mod request;
 pub mod runtime;

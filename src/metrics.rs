@@ -254,12 +254,21 @@ macro_rules! gauges {
             $(#[doc = $meaning] pub $name: $type,)*
             /// Quotas by first path component; printed as four gauges per key.
             pub quotas: BTreeMap<String, QuotaGauges>,
+            /// What only a leader has.
+            pub leader: Option<LeaderGauges>,
+            /// Observers that learn from this server and are in sync; what a leader and its followers have.
+            pub synced_observers: Option<i64>,
         }
 
         impl Gauges {
             /// Names and values, without the quotas.
             fn entries(&self) -> Vec<(&'static str, Value)> {
-                vec![$((stringify!($name), Value::$variant(self.$name))),*]
+                let mut entries = vec![$((stringify!($name), Value::$variant(self.$name))),*];
+                if let Some(leader) = &self.leader {
+                    entries.extend(leader.entries());
+                }
+                entries.extend(self.synced_observers.map(|count| ("synced_observers", Value::Whole(count))));
+                entries
             }
         }
     };
@@ -291,6 +300,43 @@ gauges! {
     non_mtls_remote_conn_count i64, Whole "Remote connections without mTLS (Netty).";
     non_mtls_local_conn_count i64, Whole "Loopback connections without mTLS (Netty).";
     disk_full_writes_waiting i64, Whole "1 while writes wait for space on a full disk. Not in the reference.";
+}
+
+/// What only a leader has (reference: `LeaderZooKeeperServer.registerMetrics`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeaderGauges {
+    /// Learners that are connected.
+    pub learners: i64,
+    /// Followers that are in sync.
+    pub synced_followers: i64,
+    /// Of these, such as have no vote.
+    pub synced_non_voting_followers: i64,
+    /// Syncs of clients that wait for a commit.
+    pub pending_syncs: i64,
+    /// Milliseconds since the epoch was established.
+    pub leader_uptime: i64,
+    /// Bytes of the last proposal, -1 before the first.
+    pub last_proposal_size: i64,
+    /// Of the largest.
+    pub max_proposal_size: i64,
+    /// Of the smallest.
+    pub min_proposal_size: i64,
+}
+
+impl LeaderGauges {
+    fn entries(&self) -> [(&'static str, Value); 8] {
+        [
+            ("learners", self.learners),
+            ("synced_followers", self.synced_followers),
+            ("synced_non_voting_followers", self.synced_non_voting_followers),
+            ("pending_syncs", self.pending_syncs),
+            ("leader_uptime", self.leader_uptime),
+            ("last_proposal_size", self.last_proposal_size),
+            ("max_proposal_size", self.max_proposal_size),
+            ("min_proposal_size", self.min_proposal_size),
+        ]
+        .map(|(name, value)| (name, Value::Whole(value)))
+    }
 }
 
 /// Limits and usage below one first path component, summed over its quotas. A limit is the hard

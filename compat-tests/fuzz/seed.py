@@ -123,6 +123,51 @@ block = b"\x80\x80\x80\x04" + b"\x00\x00" + b"\xfe\x01\x00" * 400
 write("snapshot_file", "snappy_bomb", bytes([2]) + snappy + integer(len(block)) + block)
 write("snapshot_file", "snappy_of_a_length", bytes([2]) + snappy + b"\xff\xff\xff\xff")
 
+# The same tree as a leader sends it, whole, cut short, and with what follows it.
+end = b"\0\0\0\x01/" + field(b"BenWasHere")
+for selector in range(3):
+    write("snapshot_stream", f"content_{selector}", bytes([selector]) + content + end)
+write("snapshot_stream", "extended", bytes([4]) + content + end)
+write("snapshot_stream", "cut", bytes([0]) + content[:-20])
+write("snapshot_stream", "rootless", bytes([0]) + integer(0) + integer(0) + end)
+write("snapshot_stream", "a_length", bytes([0]) + integer(0) + integer(0) + b"\x7f\xff\xff\xff")
+
+
+# The election port: handshakes of each form, messages of each form.
+address = field(b"127.0.0.1:3888")
+vote = integer(0) + long(2) + long(0x200000001) + long(4) + long(2) + integer(2) + field(b"version=0")
+write("election_port", "one_address", long(-65536) + long(3) + address + field(vote) * 2)
+several = field(b"one:3888|[::1]:3889|0.0.0.0:1")
+write("election_port", "several_addresses", long(-65535) + long(3) + several + field(vote))
+write("election_port", "before_3_5", long(3) + field(vote[:28]) + field(vote[:40]) + field(vote[:27]) + field(vote))
+write("election_port", "a_length", long(3) + integer(524288) + bytes(9))
+write("election_port", "too_long", long(3) + integer(524289) + bytes(9))
+
+
+# The quorum port: what each side says.
+def packet(kind, zxid, data, identities=()):
+    listed = integer(len(identities)) if identities else integer(-1)
+    return integer(kind) + long(zxid) + field(data) + listed + b"".join(map(field, identities))
+
+
+txn = long(5) + integer(1) + long(0x200000001) + long(9) + integer(-10) + integer(30000)
+hello = packet(11, 3 << 32, long(2) + integer(0x10000) + long(0))
+write("quorum_packets", "hello", bytes([0, 20]) + hello)
+write("quorum_packets", "an_old_hello", bytes([0, 3]) + packet(11, 3 << 32, None))
+identities = integer(2) + field(b"ip") + field(b"127.0.0.1") + field(b"digest") + field(None)
+request = integer(1) + long(-1) + field(long(5) + integer(3) + integer(5) + b"body") + identities
+learner = packet(18, 7, integer(2)) + packet(3, 2 << 32, None) + packet(5, 9, long(5) + integer(30000)) + request
+learner += packet(6, -1, long(5) + integer(30000))
+write("quorum_packets", "learner", bytes([1, 30]) + learner)
+leader = packet(17, 3 << 32, integer(0x10000)) + packet(13, 7, None) + packet(2, 0x200000001, txn)
+leader += packet(4, 0x200000001, None) + packet(10, 2 << 32, b"version=0") + packet(12, -1, None)
+leader += packet(5, 9, None) + packet(7, 0, None) + packet(6, -1, long(5) + b"\x01") + packet(8, 0x200000001, txn)
+write("quorum_packets", "leader", bytes([2, 90]) + leader)
+write("quorum_packets", "a_snapshot", bytes([2, 0]) + packet(15, 7, None) + content)
+write("quorum_packets", "a_length", bytes([2, 0]) + integer(2) + long(1) + b"\x7f\xff\xff\xff")
+write("quorum_packets", "many_identities", bytes([1, 0]) + integer(1) + long(1) + field(b"") + b"\x7f\xff\xff\xff")
+
+
 # Configuration: the files that are shipped, and odd spellings.
 conf = root / "conf"
 for path in sorted(conf.rglob("*.cfg")):

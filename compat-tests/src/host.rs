@@ -31,14 +31,23 @@ impl Host {
     /// Starts the process. Properties of the reference are properties of a process, so they are the
     /// same for all its servers.
     pub fn start(properties: &[(String, String)]) -> Result<Self> {
+        Self::start_program("host", "Host", properties)
+    }
+
+    /// The same for members of an ensemble, which end their process in some cases: its state then tells how.
+    pub fn of_members(properties: &[(String, String)]) -> Result<Self> {
+        Self::start_program("memberhost", "MemberHost", properties)
+    }
+
+    fn start_program(folder: &str, class: &str, properties: &[(String, String)]) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("oxkeeper-host-").tempdir().context("make a directory")?;
-        let classes = artifacts::classes(REFERENCE, &sources("host")?)?;
+        let classes = artifacts::classes(REFERENCE, &sources(folder)?)?;
         let log = File::create(home.path().join("log")).context("create the host's log")?;
         let mut java = Command::new("java");
         java.args(JVM).args(["-Xmx1g", "-Dzookeeper.jmx.log4j.disable=true"]);
         java.args(properties.iter().map(|(key, value)| format!("-D{key}={value}")));
         java.arg("-cp").arg(format!("{}:{}", classes.display(), artifacts::class_path(REFERENCE)?));
-        java.arg("Host").current_dir(home.path());
+        java.arg(class).current_dir(home.path());
         java.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = java.spawn().with_context(|| format!("start {java:?}"))?;
         let requests = child.stdin.take().context("the host's input")?;

@@ -192,8 +192,13 @@ impl Client {
 
     /// The same on a socket of any kind.
     pub fn handshake_on(stream: TcpStream, hello: &[u8]) -> Result<Self> {
+        Self::handshake_within(stream, hello, Duration::from_secs(30))
+    }
+
+    /// The same, with a limit for this answer and for each that follows.
+    pub fn handshake_within(stream: TcpStream, hello: &[u8], limit: Duration) -> Result<Self> {
         stream.set_nodelay(true).context("set no delay")?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).context("set a read timeout")?;
+        stream.set_read_timeout(Some(limit)).context("set a read timeout")?;
         stream.set_write_timeout(Some(Duration::from_secs(30))).context("set a write timeout")?;
         let mut client = Self { stream, session: 0, password: Vec::new(), timeout_ms: 0 };
         client.send_frame(hello)?;

@@ -6,13 +6,14 @@
 //!
 //! - [`properties`]: the syntax, with line numbers.
 //! - [`keys`]: every key, one row each.
-//! - [`dynamic`]: the members of an ensemble.
+//! - [`dynamic`]: the members of an ensemble; [`ensemble`]: how a server is one of them.
 //! - `source`: which of several settings of a key counts.
 //! - `read`: settings to fields, and the rules between them.
 //!
 //! Reference: `QuorumPeerConfig`, `ServerConfig`, and the system properties of the server's classes.
 
 pub mod dynamic;
+pub mod ensemble;
 mod error;
 pub mod keys;
 pub mod properties;
@@ -27,6 +28,7 @@ pub use error::ConfigError;
 pub use source::Environment;
 
 use dynamic::{Membership, Role};
+use ensemble::Ensemble;
 
 /// Everything the server was asked for. Immutable; times in milliseconds and sizes in bytes unless
 /// the name says otherwise.
@@ -175,6 +177,8 @@ pub struct Config {
     pub init_limit_ticks: i32,
     /// Ticks a learner may lag; 0 when not set.
     pub sync_limit_ticks: i32,
+    /// How a member takes part.
+    pub ensemble: Ensemble,
 
     /// Every key and value of the file that counts, in the order of the file.
     pub raw: Vec<(String, String)>,

@@ -5,6 +5,7 @@
     reason = "the configuration says where the files of the server are; it is read before there is a disk"
 )]
 
+mod ensemble;
 mod members;
 
 use std::collections::HashSet;
@@ -128,6 +129,9 @@ impl Reading<'_> {
         let jute_max_buffer_bytes = self.source.property_int("jute.maxbuffer", 0xf_ffff);
         let membership = self.membership()?;
         let server_id = self.my_id(&data_dir)?;
+        let (init_limit_ticks, sync_limit_ticks) =
+            (self.number("initLimit", 0, any)?, self.number("syncLimit", 0, any)?);
+        let ensemble = self.ensemble(tick_time_ms, init_limit_ticks, sync_limit_ticks)?;
         self.check_unread_keys()?;
         let mut config = Config {
             data_dir,
@@ -216,8 +220,9 @@ impl Reading<'_> {
             server_id,
             peer_type: self.peer_type()?,
             standalone_enabled: self.source.boolean("standaloneEnabled", true)?,
-            init_limit_ticks: self.number("initLimit", 0, any)?,
-            sync_limit_ticks: self.number("syncLimit", 0, any)?,
+            init_limit_ticks,
+            sync_limit_ticks,
+            ensemble,
             raw: self.entries.effective().map(|e| (e.key.clone(), e.value.clone())).collect(),
             unknown_keys: self.unknown_keys(),
             without_effect: self.without_effect(),

@@ -263,6 +263,11 @@ impl Protocol {
         let bytes = frame.len();
         let (connect, has_read_only) = decode_connect(frame)
             .ok_or_else(|| End::Refused(format!("the first frame ({bytes} bytes) asks for no session")))?;
+        if !self.shared.state.standing.serves() {
+            return Err(End::Refused(
+                "this server serves nobody while it has no leader, or is not in sync with it".into(),
+            ));
+        }
         // Whoever comes back to a session always gets through.
         if connect.session_id == SessionId::NONE && self.lacks_memory(bytes) {
             return Ok(Consumed::NoMemory);
@@ -333,6 +338,8 @@ impl Protocol {
         let client = Arc::clone(&self.client);
         let Some(session) = client.session().cloned() else { return Ok(Consumed::Nothing) };
         let limits = &shared.limits;
+        // A session is bound under one role and does not outlive it here.
+        let forwards = shared.state.standing.forwards();
         let mut tree = None;
         let meter = ReadMeter::default();
         self.is_blocked = false;
@@ -396,8 +403,8 @@ impl Protocol {
                     self.phase = Phase::Ending;
                     break;
                 }
-                _ if is_write(op) || in_flight > 0 => {
-                    let body = Body::decode(op, body);
+                _ if is_write(op) || in_flight > 0 || forwards && op == OpCode::SYNC => {
+                    let body = if forwards { Body::for_leader(op, body) } else { Body::decode(op, body) };
                     let head = self.head(session.id, xid, op, turn.now_ms, bytes);
                     self.input.skip(4 + bytes);
                     if matches!(body, Body::Ordered(_)) {

@@ -2,12 +2,13 @@
 
 use jute::records::Record;
 use jute::records::proto::ConnectRequest;
-use jute::{Code, SessionId, write};
+use jute::{Code, OpCode, SessionId, write};
 
 use super::Limits;
 use super::protocol::{Consumed, Phase};
 use super::testing::{Peer, Server, Setup, TIMEOUT_MS, TIMEOUTS_MS, ask, first_frame};
 use crate::clock::Clock;
+use crate::zab::Serving;
 
 /// Ends of sessions that one batch of the writer carries out.
 const BATCH_ENDS_MAX: usize = 64;
@@ -309,6 +310,32 @@ fn a_pause_of_the_server_expires_nobody() {
     assert!(is_alive(&server, session));
     server.pass(8000, &mut [&mut peer]);
     assert!(!is_alive(&server, session));
+}
+
+#[test]
+fn a_server_that_serves_nobody_closes_who_asks_for_a_session() {
+    let mut server = Server::new();
+    server.state().standing.set(Serving::No);
+    let mut peer = server.dial();
+    peer.send_frame(&first_frame(SessionId::NONE).to_bytes());
+    peer.serve();
+    assert!(peer.end().is_some_and(|why| why.contains("no leader")));
+    server.state().standing.set(Serving::Leading { epoch: 1 });
+    assert_ne!(server.connect().session(), SessionId::NONE);
+}
+
+/// Not so the leader: it answers a `sync` from its own tree.
+#[test]
+fn a_learners_connection_hands_over_every_sync() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    let following = Serving::Following { leader: 3, epoch: 1 };
+    for (serving, waits) in [(Serving::Leading { epoch: 1 }, false), (following, true)] {
+        server.state().standing.set(serving);
+        peer.send((OpCode::SYNC, vec![0, 0, 0, 1, b'/']));
+        peer.serve();
+        assert_eq!(peer.client.in_flight() > 0, waits);
+    }
 }
 
 /// While a client has more to read than the server reads requests for, that it reads is how it is heard from.

@@ -10,6 +10,7 @@ use crate::request::{ConnectionId, Head};
 use crate::session::SessionHandle;
 use crate::tree::Identities;
 use crate::watch::EventType;
+use crate::zab::Serving;
 
 /// Carries what a replica says to connections, and may count what it does. In the server this is
 /// `runtime::Delivery`; a test may keep everything in plain values.
@@ -80,12 +81,12 @@ pub enum Close {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Observation<'a> {
-    /// A transaction is about to be applied; its request came at this moment.
+    /// A transaction is about to be applied.
     Applying {
         /// What it does.
         body: &'a TxnBody,
-        /// Milliseconds of the monotonic clock.
-        received_ms: i64,
+        /// When its request came, in milliseconds of the monotonic clock; `None` when nobody asked for it here.
+        received_ms: Option<i64>,
     },
     /// One change fired watches.
     Fired(Fired),
@@ -98,6 +99,8 @@ pub enum Observation<'a> {
         /// Whether the transaction predicted another one.
         is_wrong: bool,
     },
+    /// From here on clients are served like this. Said before anybody is served so.
+    Serves(Serving),
     /// A client came back to a session, or tried to.
     Revalidated,
     /// A hard quota refused a request below this top-level node.

@@ -13,7 +13,7 @@ use crate::tree::Tree;
 impl Replica {
     /// Adds what is due by now.
     pub fn add_internal(&mut self, now: Now, tree: &Tree, sessions: &mut Sessions, host: &mut impl Host) {
-        if self.is_full {
+        if self.is_full || self.role.preparer().is_none() || !self.may_prepare() {
             return;
         }
         self.expire(now, sessions, host);
@@ -30,7 +30,10 @@ impl Replica {
     /// Prepares the end of a session, behind multis for what one transaction cannot list.
     pub(super) fn end_session(&mut self, end: Request, now: Now, tree: &Tree, sessions: &mut Sessions) {
         let session = end.head.session;
-        let removals = self.role.preparer().removals_before_end(tree, session);
+        let removals = self
+            .role
+            .preparer()
+            .map_or_else(Vec::new, |preparer| preparer.removals_before_end(tree, session));
         if !removals.is_empty() {
             tracing::warn!(
                 %session,
@@ -43,7 +46,10 @@ impl Replica {
         };
         for Request { head, identities, body } in removals.into_iter().map(removal).chain([end]) {
             let Body::Write(write) = body else { continue };
-            let preparer = self.role.preparer_mut();
+            if !self.may_prepare() {
+                return;
+            }
+            let Some(preparer) = self.role.preparer_mut() else { return };
             let entry = preparer.prepare(tree, sessions, &head, write, &identities, now.wall_ms);
             self.proposals.push(Prepared { head, step: Step::Txn(entry) });
         }

@@ -10,16 +10,28 @@
 //! 4. [`Replica::persist`] asks for a sync with a [`Ticket`]; [`Replica::done`] takes it back.
 //! 5. [`Replica::release`] applies what is committed, and answers, in the order of preparation.
 //!
+//! A member of an ensemble is driven by what its peers say and its disk does instead of 3 and 4:
+//! [`Replica::peer`] takes that in, [`Replica::poll`] says what to do.
+//!
 //! Nothing is applied, and so nothing is answered, before its ticket came back. Calls that need the tree return
 //! when the driver's [`Host::must_yield`] says so, and are called again.
 
 mod commit;
 mod host;
 mod internal;
+mod leading;
+mod learning;
+mod member;
 mod proposals;
+#[cfg(test)]
+mod random_test;
+#[cfg(test)]
+mod replica_test;
 mod roles;
 mod sessions;
 mod sweep;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -28,16 +40,20 @@ use jute::{OpCode, SessionId, Zxid};
 
 pub use self::commit::TOO_MANY_WATCHES;
 pub use self::host::{Close, Fired, Host, Observation, Outcome};
+pub use self::member::check_proposal;
 pub use self::sweep::Options as SweepOptions;
 pub use crate::zab::Ticket;
 
+use self::commit::Digests;
 use self::proposals::Proposals;
 use self::roles::Role;
 use self::sweep::Sweep;
+use crate::request::prepare::Preparer;
 use crate::request::{Body, ConnectionId, Head, Options as RequestOptions, Origin, Request};
 use crate::session::Sessions;
 use crate::tree::Tree;
 use crate::watch::Watches;
+use crate::zab::{Input, Output, Zab};
 
 /// Requests prepared before a sync is asked for.
 const BATCH_MAX: usize = 8192;
@@ -83,6 +99,8 @@ pub struct Data<'a> {
 pub struct Replica {
     options: Options,
     role: Role,
+    /// Says what is committed, and in an ensemble which role this is. It outlives roles.
+    zab: Zab,
     /// Not prepared yet.
     arrived: VecDeque<Request>,
     /// Ends of sessions, not prepared yet. Nothing more is accepted from these sessions.
@@ -95,6 +113,13 @@ pub struct Replica {
     batch: (usize, usize),
     /// The log has no space: nothing is prepared, and no session expires.
     is_full: bool,
+    /// The tree holds everything up to here.
+    applied: Zxid,
+    /// A role began, and the tree does not hold yet all that was committed before: nobody is served.
+    is_catching_up: bool,
+    digests: Digests,
+    /// The newest time this was told, in milliseconds of the monotonic clock.
+    now_ms: i64,
 }
 
 impl Replica {
@@ -102,7 +127,8 @@ impl Replica {
     #[must_use]
     pub fn alone(options: Options, recovered: Zxid, now_ms: i64) -> Self {
         Self {
-            role: Role::alone(options.request, recovered),
+            role: Role::Alone { preparer: Preparer::new(options.request, recovered) },
+            zab: Zab::leading_alone(recovered),
             proposals: Proposals::new(recovered),
             sweep: Sweep::new(options.sweep, now_ms),
             arrived: VecDeque::new(),
@@ -110,12 +136,20 @@ impl Replica {
             connected: HashMap::new(),
             batch: (0, 0),
             is_full: false,
+            applied: recovered,
+            is_catching_up: false,
+            digests: Digests::Agreed,
+            now_ms,
             options,
         }
     }
 
     /// Takes in requests, in the order in which they came.
     pub fn push(&mut self, requests: &mut Vec<Request>) {
+        if self.is_member() {
+            // Nobody waits for a sync of what was prepared before.
+            self.batch = (0, 0);
+        }
         self.arrived.extend(requests.drain(..));
     }
 
@@ -135,11 +169,15 @@ impl Replica {
     /// When there is something to do without a request, in milliseconds of the monotonic clock.
     #[must_use]
     pub fn deadline(&self, sessions: &Sessions) -> i64 {
+        if self.role.preparer().is_none() {
+            return i64::MAX;
+        }
         sessions.next_deadline_ms().unwrap_or(i64::MAX).min(self.sweep.next_ms())
     }
 
     /// Prepares what has arrived, until the batch is large enough or the host wants the tree back.
     pub fn prepare(&mut self, now: Now, tree: &Tree, sessions: &mut Sessions, host: &mut impl Host) {
+        self.now_ms = now.monotonic_ms;
         if self.is_full {
             self.serve_returning(now, tree, sessions, host);
             return;
@@ -154,9 +192,10 @@ impl Replica {
                 self.end_session(end, now, tree, sessions);
             }
             if host.must_yield() {
-                return;
+                break;
             }
         }
+        self.propose(now);
     }
 
     /// Whether [`Replica::prepare`] has something to do before the batch is passed on.
@@ -164,6 +203,7 @@ impl Replica {
     pub fn wants_prepare(&self) -> bool {
         let (requests, ends) = self.batch;
         !self.is_full
+            && self.may_prepare()
             && (!self.arrived.is_empty() && requests < BATCH_MAX
                 || !self.ending.is_empty() && ends < BATCH_ENDS_MAX)
     }
@@ -171,7 +211,7 @@ impl Replica {
     /// Whether a further batch is waiting.
     #[must_use]
     pub fn has_backlog(&self) -> bool {
-        !self.is_full && self.backlog() > 0
+        !self.is_full && self.may_prepare() && self.backlog() > 0
     }
 
     /// Requests that wait to be prepared.
@@ -194,7 +234,7 @@ impl Replica {
     /// Changes of nodes that are prepared and not yet applied.
     #[must_use]
     pub fn outstanding_changes(&self) -> usize {
-        self.role.preparer().changes()
+        self.role.preparer().map_or(0, Preparer::changes)
     }
 
     /// The next transaction for the log.
@@ -211,12 +251,17 @@ impl Replica {
     pub fn persist(&mut self) -> Option<Ticket> {
         self.batch = (0, 0);
         let (first, last) = self.proposals.take_unsynced()?;
-        self.role.appended(first, last)
+        self.zab.input(0, Input::Appended { first, last });
+        match self.zab.poll() {
+            Some(Output::Persist(ticket)) => Some(ticket),
+            _ => None,
+        }
     }
 
     /// What the ticket asks for is durable.
     pub fn done(&mut self, ticket: Ticket) {
-        if let Some(up_to) = self.role.done(ticket) {
+        self.zab.input(0, Input::Done(ticket));
+        if let Some(Output::Commit { up_to }) = self.zab.poll() {
             self.proposals.commit(up_to);
         }
     }
@@ -224,7 +269,7 @@ impl Replica {
     /// Whether [`Replica::release`] has something to do.
     #[must_use]
     pub fn is_released(&self) -> bool {
-        self.proposals.is_released()
+        self.proposals.is_released() || self.is_member() && self.has_committed()
     }
 
     /// The log found no space. What has a zxid keeps its place; nothing more is prepared.
@@ -246,6 +291,9 @@ impl Replica {
 
     /// Answers clients that come back to their session: that takes no transaction.
     fn serve_returning(&mut self, now: Now, tree: &Tree, sessions: &mut Sessions, host: &mut impl Host) {
+        if self.role.preparer().is_none() || !self.may_prepare() {
+            return;
+        }
         let returns = |request: &Request| matches!(&request.body, Body::Connect(connect) if connect.session_id != SessionId::NONE);
         let (returning, others): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.arrived).into_iter().partition(returns);

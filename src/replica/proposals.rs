@@ -91,6 +91,11 @@ impl Proposals {
         self.committed = self.committed.max(up_to);
     }
 
+    /// Everything up to here may be applied.
+    pub(super) const fn committed(&self) -> Zxid {
+        self.committed
+    }
+
     /// Whether [`Proposals::pop_released`] has something.
     pub(super) fn is_released(&self) -> bool {
         self.queue.front().is_some_and(|front| self.may_go(front))

@@ -6,10 +6,13 @@
 use jute::records::Record;
 use jute::records::proto::{ConnectRequest, ConnectResponse};
 use jute::records::txn::CreateSessionTxn;
-use jute::{OpCode, SessionId, write};
+use jute::{OpCode, SessionId, Zxid, write};
 
 use super::host::{Close, Host, Observation, Outcome};
+use super::leading::Owner;
+use super::learning::Returning;
 use super::proposals::{Prepared, Step};
+use super::roles::Role;
 use super::{Now, Replica};
 use crate::request::replies::Replies;
 use crate::request::{ConnectionId, Head, Request, Write};
@@ -32,22 +35,24 @@ impl Replica {
         if request.session_id != SessionId::NONE {
             return self.reopen(connection, &head, &request, now, tree, sessions, host);
         }
-        if has_seen_more(&request, tree) {
+        if self.has_seen_more(&request, tree) {
             return turn_away(connection, &head, &request, tree, host);
         }
         let timeout = self.grant(request.time_out);
         let id = sessions.allocate_id();
         host.bind(connection, sessions.track(id, timeout, now.monotonic_ms));
         let head = Head { session: id, op: OpCode::CREATE_SESSION, ..head };
+        match &mut self.role {
+            Role::Learning(_) => {
+                self.connected.insert(id, connection);
+                return self.ask_for_session(head, timeout, now);
+            }
+            Role::Leading(leading) => leading.set_owner(id, Owner::Here),
+            Role::Alone { .. } | Role::Looking => {}
+        }
         let write = Write::CreateSession(CreateSessionTxn { time_out: timeout });
-        let entry = self.role.preparer_mut().prepare(
-            tree,
-            sessions,
-            &head,
-            write,
-            &Identities::default(),
-            now.wall_ms,
-        );
+        let Some(preparer) = self.role.preparer_mut() else { return };
+        let entry = preparer.prepare(tree, sessions, &head, write, &Identities::default(), now.wall_ms);
         self.connected.insert(id, connection);
         self.proposals.push(Prepared { head, step: Step::NewSession(entry) });
     }
@@ -66,7 +71,7 @@ impl Replica {
         sessions: &mut Sessions,
         host: &mut impl Host,
     ) {
-        if has_seen_more(request, tree) {
+        if self.has_seen_more(request, tree) {
             return turn_away(connection, head, request, tree, host);
         }
         let id = request.session_id;
@@ -78,19 +83,22 @@ impl Replica {
         if !knows_password {
             tracing::warn!(peer = %host.peer(connection), session = %id, "wrong password for session");
         }
-        let timeout = self.grant(request.time_out);
-        let handle = if knows_password { sessions.reopen(id, timeout, now.monotonic_ms) } else { None };
+        let timeout_ms = self.grant(request.time_out);
+        if knows_password && matches!(self.role, Role::Learning(_)) {
+            let returning = Returning { connection, head: *head, timeout_ms };
+            return self.ask_about_session(id, returning, now, host);
+        }
+        let handle = if knows_password { sessions.reopen(id, timeout_ms, now.monotonic_ms) } else { None };
         match handle {
             Some(handle) => {
+                if let Role::Leading(leading) = &mut self.role {
+                    leading.set_owner(id, Owner::Here);
+                }
                 host.bind(connection, handle);
                 self.connected.insert(id, connection);
-                host.answer(head, Outcome::Connected, |out| write_response(out, head, id, timeout));
+                host.answer(head, Outcome::Connected, |out| write_response(out, head, id, timeout_ms));
             }
-            None => {
-                tracing::info!(peer = %host.peer(connection), session = %id, "session is gone");
-                host.answer(head, Outcome::Connected, |out| write_response(out, head, SessionId::NONE, 0));
-                host.close(connection, Close::AfterReplies);
-            }
+            None => say_gone(connection, head, id, host),
         }
     }
 
@@ -110,15 +118,21 @@ impl Replica {
         }
     }
 
+    /// Whether the client has seen a later state than this server has: it must try another one. Everything before
+    /// its leader's epoch is here; a leader of the reference shows the epoch's begin to its clients.
+    fn has_seen_more(&self, request: &ConnectRequest, tree: &Tree) -> bool {
+        let begin = match &self.role {
+            Role::Leading(leading) => Zxid(i64::from(leading.epoch()) << 32),
+            Role::Learning(learning) => Zxid(i64::from(learning.epoch()) << 32),
+            Role::Alone { .. } | Role::Looking => Zxid::ZERO,
+        };
+        request.last_zxid_seen > tree.last_zxid().max(begin)
+    }
+
     /// The timeout a client gets for the one it asks for, in milliseconds.
     fn grant(&self, asked_ms: i32) -> i32 {
         asked_ms.max(self.options.min_session_timeout_ms).min(self.options.max_session_timeout_ms)
     }
-}
-
-/// Whether the client has seen a later state than this server has: it must try another one.
-fn has_seen_more(request: &ConnectRequest, tree: &Tree) -> bool {
-    request.last_zxid_seen > tree.last_zxid()
 }
 
 fn turn_away(
@@ -133,6 +147,13 @@ fn turn_away(
         "client has seen a newer zxid than this server has; it must try another server"
     );
     host.drop_request(head);
+    host.close(connection, Close::AfterReplies);
+}
+
+/// A client came back to a session that does not exist, or does not know its password.
+pub(super) fn say_gone(connection: ConnectionId, head: &Head, session: SessionId, host: &mut impl Host) {
+    tracing::info!(peer = %host.peer(connection), %session, "session is gone");
+    host.answer(head, Outcome::Connected, |out| write_response(out, head, SessionId::NONE, 0));
     host.close(connection, Close::AfterReplies);
 }
 

@@ -63,9 +63,10 @@ impl Context<'_> {
         Err(Code::MARSHALLING_ERROR)
     }
 
-    /// Reference: `SessionTrackerImpl.checkSession`.
+    /// Reference: `SessionTrackerImpl.checkSession`, `LeaderSessionTracker.checkSession`.
     pub(super) fn check_session(&self) -> Result<(), Code> {
         match self.sessions.get(self.session) {
+            None if self.options.in_ensemble => Err(Code::SESSION_EXPIRED),
             None => Err(Code::UNKNOWN_SESSION),
             Some(session) if session.is_closing() => Err(Code::SESSION_EXPIRED),
             Some(_) => Ok(()),

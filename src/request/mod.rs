@@ -26,9 +26,10 @@ use jute::records::proto::{
     ConnectRequest, CreateRequest, CreateTTLRequest, DeleteRequest, SetACLRequest, SetDataRequest,
 };
 use jute::records::txn::CreateSessionTxn;
-use jute::{DecodeError, OpCode, Reader, SessionId};
+use jute::{Code, DecodeError, OpCode, Reader, SessionId};
 
-use crate::tree::{AclRules, Identities};
+use crate::tree::{AclRules, Identities, Identity};
+use crate::zab::{Forwarded, Link};
 
 /// A connection, as far as requests are concerned: its number, which is also its number as a watcher.
 pub type ConnectionId = crate::watch::WatcherId;
@@ -48,6 +49,8 @@ pub struct Options {
     pub close_session_lists: bool,
     /// `reconfigEnabled`.
     pub reconfig: bool,
+    /// Servers of the reference may have to apply what is made here: what would end them is refused.
+    pub in_ensemble: bool,
     /// The largest transaction that a start will read again: `jute.maxbuffer` with its extra size.
     pub txn_bytes_max: usize,
 }
@@ -57,6 +60,9 @@ pub struct Options {
 pub enum Origin {
     /// A client of this server.
     Client(ConnectionId),
+    /// A client of the learner at the other end of this link. Nobody is answered here: the learner answers when it
+    /// applies the transaction.
+    Learner(Link),
     /// The server itself: nobody is answered.
     Internal,
 }
@@ -108,6 +114,27 @@ impl Request {
         };
         Self { head, identities: Identities::default(), body: Body::Write(write) }
     }
+
+    /// A request that a learner passes on. Whatever is in it becomes a transaction, as the learner waits for one
+    /// (reference: `LearnerHandler`, `PrepRequestProcessor`); only `sync` does not.
+    #[must_use]
+    pub fn of_learner(link: Link, forwarded: Forwarded, now_ms: i64) -> Self {
+        let Forwarded { session, cxid, op, body, identities } = forwarded;
+        let head = Head {
+            origin: Origin::Learner(link),
+            session,
+            xid: cxid,
+            op,
+            received_ms: now_ms,
+            bytes: body.len(),
+            knows_read_only: true,
+        };
+        let identity = |id: jute::records::data::Id| {
+            Some(Identity { scheme: id.scheme?, id: id.id.unwrap_or_default() })
+        };
+        let identities = identities.into_iter().filter_map(identity).collect();
+        Self { head, identities, body: Body::of_learner(op, &body) }
+    }
 }
 
 /// What a [`Request`] carries.
@@ -119,6 +146,8 @@ pub enum Body {
     Write(Write),
     /// A read, ping or watch request behind a write of its session: its bytes, decoded when it is answered.
     Ordered(Vec<u8>),
+    /// A write or `sync` that goes to the leader as it came: the bytes behind its header, which decode.
+    Raw(Vec<u8>),
     /// It does not decode, and takes no zxid.
     Malformed,
 }
@@ -142,6 +171,8 @@ pub enum Write {
     MultiOfReads,
     /// It does not decode, and the reference takes a zxid before it finds out: `multi`, `createSession`.
     MalformedLate,
+    /// It takes a zxid, and fails with this.
+    Refused(Code),
     /// Membership.
     Reconfig,
     /// A session begins.
@@ -167,6 +198,29 @@ impl Body {
                 Self::Write(Write::MalformedLate)
             }
             Err(_) => Self::Malformed,
+        }
+    }
+
+    /// The same where writes go to a leader elsewhere. What does not decode is answered here, unless a leader of
+    /// the reference gives it a zxid: what it gives none it proposes under an old one, and is stuck with it.
+    #[must_use]
+    pub fn for_leader(op: OpCode, bytes: &[u8]) -> Self {
+        match Self::decode(op, bytes) {
+            Self::Ordered(bytes) if op == OpCode::SYNC => Self::Raw(bytes),
+            Self::Write(_) => Self::Raw(bytes.to_vec()),
+            body => body,
+        }
+    }
+
+    /// The same for a request that a learner passed on.
+    fn of_learner(op: OpCode, bytes: &[u8]) -> Self {
+        // Learners of the reference pass on a client's deleteContainer, which clients may not send here.
+        if op == OpCode::DELETE_CONTAINER || !is_write(op) && op != OpCode::SYNC {
+            return Self::Write(Write::Refused(Code::UNIMPLEMENTED));
+        }
+        match Self::decode(op, bytes) {
+            Self::Malformed => Self::Write(Write::MalformedLate),
+            body => body,
         }
     }
 }
@@ -250,5 +304,17 @@ mod tests {
         assert!(matches!(Body::decode(OpCode::CREATE_SESSION, &[0, 0]), Body::Write(Write::MalformedLate)));
         assert!(matches!(Body::decode(OpCode::DELETE_CONTAINER, &[0xFF; 4]), Body::Malformed));
         assert!(matches!(Body::decode(OpCode::CREATE, &[0, 0]), Body::Malformed));
+    }
+
+    #[test]
+    fn what_goes_to_a_leader_stays_as_it_came_unless_a_leader_of_the_reference_would_be_stuck_with_it() {
+        let delete = [0, 0, 0, 2, b'/', b'a', 0xFF, 0xFF, 0xFF, 0xFF];
+        let is_raw = |op, bytes: &[u8]| matches!(Body::for_leader(op, bytes), Body::Raw(raw) if raw == bytes);
+        assert!(is_raw(OpCode::DELETE, &delete));
+        assert!(is_raw(OpCode::SYNC, &[]));
+        assert!(is_raw(OpCode::CLOSE_SESSION, &[]));
+        assert!(is_raw(OpCode::MULTI, &create_in_multi()));
+        assert!(matches!(Body::for_leader(OpCode::DELETE, &[0]), Body::Malformed));
+        assert!(matches!(Body::for_leader(OpCode::EXISTS, &[0]), Body::Ordered(_)));
     }
 }

@@ -134,6 +134,7 @@ impl Context<'_> {
             Write::SetAcl(request) => op::set_acl::prepare(self, request),
             Write::Multi(ops) => self.multi(ops),
             Write::MultiOfReads | Write::MalformedLate => Err(Code::MARSHALLING_ERROR),
+            Write::Refused(code) => Err(code),
             Write::Reconfig if self.options.reconfig => {
                 self.check_session()?;
                 Err(Code::UNIMPLEMENTED)

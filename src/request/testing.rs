@@ -85,6 +85,7 @@ pub(crate) const OPTIONS: Options = Options {
     enforce_quota: false,
     digest: true,
     close_session_lists: true,
+    in_ensemble: false,
     reconfig: false,
     txn_bytes_max: 2 << 20,
 };

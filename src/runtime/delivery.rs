@@ -18,6 +18,7 @@ use crate::request::{ConnectionId, Head, Origin, is_write};
 use crate::session::SessionHandle;
 use crate::tree::Identities;
 use crate::watch::EventType;
+use crate::zab::Serving;
 
 /// For how long the tree is held at a time, in microseconds.
 const SLICE_US: i64 = 1000;
@@ -40,6 +41,7 @@ pub(super) struct Delivery<'a> {
     /// Requests that are done, and their bytes.
     done: (usize, usize),
     woken: Vec<Arc<Client>>,
+    serves: Vec<Serving>,
 }
 
 impl<'a> Delivery<'a> {
@@ -56,12 +58,14 @@ impl<'a> Delivery<'a> {
             tally: Tally::default(),
             done: (0, 0),
             woken: Vec::new(),
+            serves: Vec::new(),
         }
     }
 
-    /// Sends what was put into the outboxes. Call it when the tree is let go.
-    pub(super) fn send(self) {
-        let Self { state, metrics, clients, tally, done, woken, .. } = self;
+    /// Sends what was put into the outboxes. Call it when the tree is let go. Returns how clients are to be served
+    /// from here on, where that changes.
+    pub(super) fn send(self) -> Vec<Serving> {
+        let Self { state, metrics, clients, tally, done, woken, serves, .. } = self;
         drop(clients);
         state.stats.count_replies(tally);
         if done.0 > 0 {
@@ -75,6 +79,7 @@ impl<'a> Delivery<'a> {
                 metrics.watch_bytes.add(packets.event_bytes);
             });
         }
+        serves
     }
 }
 
@@ -175,7 +180,9 @@ impl Host for Delivery<'_> {
         match what {
             Observation::Applying { body, received_ms } => {
                 stage_metrics::count_writes(metrics, body);
-                metrics.updatelatency.observe(self.now_ms - received_ms);
+                if let Some(received_ms) = received_ms {
+                    metrics.updatelatency.observe(self.now_ms - received_ms);
+                }
             }
             Observation::Fired(fired) => stage_metrics::count_watches(metrics, fired),
             Observation::Digest { zxid, digest, is_wrong } => {
@@ -187,6 +194,7 @@ impl Host for Delivery<'_> {
             Observation::QuotaExceeded(namespace) => {
                 metrics.quota_exceeded_error_per_namespace.add(namespace, 1);
             }
+            Observation::Serves(serving) => self.serves.push(serving),
             Observation::Revalidated => metrics.connection_revalidate_count.increment(),
             Observation::Expired(_) => metrics.stale_sessions_expired.increment(),
             Observation::Read { path, bytes } => stage_metrics::count_read(metrics, path, bytes),

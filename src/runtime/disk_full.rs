@@ -34,9 +34,9 @@ impl DiskFull {
 impl Writer {
     /// The log found no space.
     pub(super) fn set_full(&mut self, error: &LogError) {
-        let now_ms = self.clock.now_ms();
-        self.replica.set_full();
-        self.state.set_disk_full(true);
+        let now_ms = self.driver.clock.now_ms();
+        self.driver.replica.set_full();
+        self.driver.state.set_disk_full(true);
         let known = self.disk_full;
         let mut full = known.unwrap_or(DiskFull { since_ms: now_ms, retry_ms: now_ms, remind_ms: now_ms });
         full.retry_ms = now_ms + RETRY_MS;
@@ -50,10 +50,10 @@ impl Writer {
 
     /// What the log could not take, it has taken.
     pub(super) fn set_space(&mut self) {
-        let now = self.now();
+        let now = self.driver.now();
         let Some(full) = self.disk_full.take() else { return };
-        self.replica.set_space(now, &self.state.sessions());
-        self.state.set_disk_full(false);
+        self.driver.replica.set_space(now, &self.driver.state.sessions());
+        self.driver.state.set_disk_full(false);
         let after_ms = now.monotonic_ms - full.since_ms;
         tracing::info!(after_ms, "there is space on the disk again; writes go on");
     }
@@ -63,6 +63,6 @@ impl Writer {
     }
 
     fn waiting(&self) -> usize {
-        self.replica.backlog() + self.replica.prepared_count()
+        self.driver.replica.backlog() + self.driver.replica.prepared_count()
     }
 }

@@ -1,12 +1,17 @@
-//! Where connections hand over what must take its turn. Many put in, the writer takes all that waits at once:
+//! Where everybody hands over what the writer must hear. Many put in, the writer takes all that waits at once:
 //! that is what makes one sync serve many writes.
+//!
+//! There is a lane for each kind of sender; within a lane the order is kept. Whatever comes into any lane wakes
+//! the writer.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::log_port::Report;
+use super::peers::FromPeers;
 use crate::request::{ConnectionId, Request};
 
-/// Requests waiting for the writer. Each connection bounds what it has in here; see `net`.
+/// What waits for the writer. Each connection, each peer and the log bound what they have in here.
 #[derive(Debug, Default)]
 pub struct Inbox {
     inner: Mutex<Inner>,
@@ -15,10 +20,9 @@ pub struct Inbox {
 
 #[derive(Debug, Default)]
 struct Inner {
-    requests: Vec<Request>,
-    /// Connections that have gone; what they asked for was put in before.
-    gone: Vec<ConnectionId>,
+    waiting: Taken,
     stopped: bool,
+    turns: u64,
 }
 
 /// What was taken out at once.
@@ -28,55 +32,173 @@ pub struct Taken {
     pub requests: Vec<Request>,
     /// Connections that had gone by then. Everything they asked for is in `requests`, or was taken before.
     pub gone: Vec<ConnectionId>,
+    /// What other members' connections brought.
+    pub peers: Vec<FromPeers>,
+    /// What the log's thread has done.
+    pub disk: Vec<Report>,
+}
+
+impl Taken {
+    /// Whether nobody waits for anything in here.
+    fn is_quiet(&self) -> bool {
+        self.requests.is_empty() && self.peers.is_empty() && self.disk.is_empty()
+    }
 }
 
 impl Inbox {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something in, and wakes the writer if nothing was there.
+    fn put(&self, mut inner: MutexGuard<'_, Inner>, put: impl FnOnce(&mut Taken)) {
+        let was_quiet = inner.waiting.is_quiet();
+        put(&mut inner.waiting);
+        drop(inner);
+        if was_quiet {
+            self.arrived.notify_one();
+        }
+    }
+
     /// Puts in several at once, in order. After [`Inbox::stop`] they are dropped: the server is going.
     pub fn push(&self, requests: &mut Vec<Request>) {
         if requests.is_empty() {
             return;
         }
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         if inner.stopped {
             requests.clear();
             return;
         }
-        let was_empty = inner.requests.is_empty();
-        inner.requests.append(requests);
-        drop(inner);
-        if was_empty {
-            self.arrived.notify_one();
-        }
+        self.put(inner, |waiting| waiting.requests.append(requests));
     }
 
     /// A connection has gone. Nobody is woken for it.
     pub fn push_gone(&self, connection: ConnectionId) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         if !inner.stopped {
-            inner.gone.push(connection);
+            inner.waiting.gone.push(connection);
         }
     }
 
-    /// Takes everything, waiting up to `timeout` for requests. False when stopped and empty.
+    /// Puts in what a peer's connection brought.
+    pub fn push_peer(&self, from: FromPeers) {
+        self.put(self.inner(), |waiting| waiting.peers.push(from));
+    }
+
+    /// Puts in several things that a peer's connection brought, in their order.
+    pub fn push_peers(&self, from: &mut Vec<FromPeers>) {
+        if !from.is_empty() {
+            self.put(self.inner(), |waiting| waiting.peers.append(from));
+        }
+    }
+
+    /// Puts in what the log's thread has done.
+    pub fn push_disk(&self, report: Report) {
+        self.put(self.inner(), |waiting| waiting.disk.push(report));
+    }
+
+    /// Takes everything, waiting up to `timeout` for something. False when stopped and without requests.
     pub fn take(&self, taken: &mut Taken, timeout: Duration) -> bool {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.requests.is_empty() && !inner.stopped && !timeout.is_zero() {
+        let mut inner = self.inner();
+        if inner.waiting.is_quiet() && !inner.stopped && !timeout.is_zero() {
             (inner, _) = self.arrived.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
         }
-        taken.requests.append(&mut inner.requests);
-        taken.gone.append(&mut inner.gone);
+        inner.turns += 1;
+        let Taken { requests, gone, peers, disk } = &mut inner.waiting;
+        taken.requests.append(requests);
+        taken.gone.append(gone);
+        taken.peers.append(peers);
+        taken.disk.append(disk);
         !(inner.stopped && taken.requests.is_empty())
     }
 
-    /// Lets nothing more in; what is inside is still served.
+    /// Takes what peers brought, and nothing else.
+    pub(super) fn take_peers(&self) -> Vec<FromPeers> {
+        let mut inner = self.inner();
+        inner.turns += 1;
+        std::mem::take(&mut inner.waiting.peers)
+    }
+
+    /// How often everything that peers brought was taken.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.inner().turns
+    }
+
+    /// Lets no more requests in; what is inside is still served.
     pub fn stop(&self) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.inner().stopped = true;
         self.arrived.notify_one();
     }
 
     /// Whether [`Inbox::stop`] was called.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).stopped
+        self.inner().stopped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::zab::Input;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn tick() -> FromPeers {
+        FromPeers::Happened { input: Input::Tick, bytes: 0 }
+    }
+
+    /// What a writer gets that waited before anything was there.
+    fn woken_by(put: impl FnOnce(&Inbox)) -> Taken {
+        let inbox = Arc::new(Inbox::default());
+        let waiting = std::thread::spawn({
+            let inbox = inbox.clone();
+            move || {
+                let mut taken = Taken::default();
+                while taken.is_quiet() && inbox.take(&mut taken, LONG) {}
+                taken
+            }
+        });
+        put(&inbox);
+        waiting.join().unwrap()
+    }
+
+    #[test]
+    fn whatever_comes_into_any_lane_wakes_the_writer() {
+        assert_eq!(woken_by(|inbox| inbox.push_peer(tick())).peers.len(), 1);
+        assert_eq!(woken_by(|inbox| inbox.push_disk(Report::Full(true))).disk.len(), 1);
+        assert!(woken_by(Inbox::stop).is_quiet());
+    }
+
+    #[test]
+    fn peers_and_the_disk_are_heard_of_while_the_server_stops() {
+        let inbox = Inbox::default();
+        inbox.stop();
+        inbox.push_peer(tick());
+        inbox.push_disk(Report::Full(false));
+        let mut taken = Taken::default();
+        assert!(!inbox.take(&mut taken, LONG), "no request is left");
+        assert_eq!((taken.peers.len(), taken.disk.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_lane_keeps_its_order() {
+        let inbox = Inbox::default();
+        (0..3).for_each(|number| inbox.push_peer(FromPeers::Happened { input: Input::Tick, bytes: number }));
+        inbox.push_disk(Report::Full(true));
+        inbox.push_disk(Report::Full(false));
+        let mut taken = Taken::default();
+        inbox.take(&mut taken, Duration::ZERO);
+        let order: Vec<_> = taken
+            .peers
+            .iter()
+            .map(|from| if let FromPeers::Happened { bytes, .. } = from { *bytes } else { 99 })
+            .collect();
+        assert_eq!(order, [0, 1, 2]);
+        assert!(matches!(taken.disk.as_slice(), [Report::Full(true), Report::Full(false)]));
     }
 }

@@ -9,21 +9,13 @@ use std::time::Duration;
 use jute::records::data::Acl;
 use jute::{SessionId, Zxid};
 
-use super::{Snapshots, State};
+use super::{Snapshots, State, walk};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
-use crate::snapshot::{Compression, SnapshotError, Writer, format};
-use crate::tree::{Cursor, Step, digest};
+use crate::snapshot::{Compression, SnapshotError, Writer};
+use crate::tree::{Cursor, digest};
 
-/// Nodes visited under one hold of the tree, at most.
-const SLICE_NODES: usize = 256;
-/// Bytes of nodes after which the tree is let go.
-pub(super) const SLICE_BYTES: usize = 128 << 10;
-/// Time after which the tree is let go; the clock may be that much ahead when it begins.
-const SLICE_MS: i64 = 2;
-/// Sessions or access control lists looked at under one hold.
-const SLICE_ENTRIES: usize = 1024;
 /// Rest after a piece of work, in lengths of that work, while clients are served: neither the cores nor the
 /// disk are ever a snapshot's alone.
 const REST: i64 = 2;
@@ -199,16 +191,21 @@ impl Snapshots for SnapshotTaker {
             }
         }
     }
-}
 
-impl Drop for SnapshotTaker {
-    /// A stopping server does not wait for the snapshot that is under way: the log has everything.
-    fn drop(&mut self) {
+    fn give_up(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             let _reported_by_itself = thread.join();
         }
+        self.stopping.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for SnapshotTaker {
+    /// A stopping server does not wait for the snapshot that is under way: the log has everything.
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -281,44 +278,15 @@ impl Job {
         buffer: &mut Vec<u8>,
         nodes: &mut usize,
     ) -> bool {
-        let tree = self.state.tree();
-        for _ in 0..SLICE_NODES {
-            let step = cursor.step(&tree, &mut |path, data, acl, stat| {
-                format::put_node(buffer, path, data, acl, stat);
-            });
-            match step {
-                Step::Written => *nodes += 1,
-                Step::Gone => {}
-                Step::Done => return true,
-            }
-            if buffer.len() >= SLICE_BYTES || self.clock.now_ms() - began_ms >= SLICE_MS {
-                break;
-            }
-        }
-        false
+        walk::slice(&self.state, &*self.clock, cursor, began_ms, buffer, nodes)
     }
 
-    /// The access control lists, shared with the tree.
     pub(super) fn lists(&self, cursor: &mut Cursor) -> Vec<(i64, Arc<[Acl]>)> {
-        let mut lists = Vec::new();
-        while cursor.lists(&self.state.tree(), SLICE_ENTRIES, &mut lists) {}
-        lists.sort_unstable_by_key(|(id, _)| *id);
-        lists
+        walk::lists(&self.state, cursor)
     }
 
-    /// Committed sessions with their timeouts. One that ends meanwhile may be left out: the log ends it too.
     pub(super) fn sessions(&self) -> Vec<(SessionId, i32)> {
-        let mut ids = self.state.sessions().committed();
-        ids.sort_unstable();
-        let mut with_timeouts = Vec::with_capacity(ids.len());
-        for slice in ids.chunks(SLICE_ENTRIES) {
-            let sessions = self.state.sessions();
-            with_timeouts.extend(slice.iter().filter_map(|id| {
-                let timeout_ms = sessions.get(*id)?.timeout_ms();
-                Some((*id, i32::try_from(timeout_ms).unwrap_or(i32::MAX)))
-            }));
-        }
-        with_timeouts
+        walk::sessions(&self.state)
     }
 }
 
@@ -336,6 +304,9 @@ pub fn purge_regularly(
             Ok(removed) if removed.is_empty() => {}
             Ok(removed) => tracing::info!(files = removed.len(), "purged old snapshots and logs"),
             Err(error) => tracing::warn!("cannot purge old snapshots and logs: {error}"),
+        }
+        if let Err(error) = crate::store::forget_replaced(disk.as_ref(), &snapshots, &logs) {
+            tracing::warn!("cannot remove what a leader's snapshot has replaced: {error}");
         }
         std::thread::sleep(interval);
     };

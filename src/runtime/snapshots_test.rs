@@ -11,7 +11,8 @@ use jute::multi::CreateMode;
 use jute::records::data::{Acl, StatPersisted};
 use jute::{SessionId, Zxid};
 
-use super::snapshots::{Job, Options, Outcome, Pace, RETRY_MS, SLICE_BYTES, SnapshotTaker};
+use super::snapshots::{Job, Options, Outcome, Pace, RETRY_MS, SnapshotTaker};
+use super::walk::SLICE_BYTES;
 use super::{Snapshots, State};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::faulty::FaultyDisk;

@@ -5,15 +5,16 @@
 //! it takes the watches. Only the writer holds the sessions together with the tree. Whoever applies holds the
 //! tree alone, so a read never sees a change whose events are not yet in the outboxes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use jute::Zxid;
+use jute::{SessionId, Zxid};
 
 use super::budget::Budget;
 use super::client::Client;
 use super::listening::Listening;
+use super::standing::Published;
 use super::stats::ServerStats;
 use crate::request::{ConnectionId, Options};
 use crate::session::Sessions;
@@ -37,6 +38,8 @@ pub struct State {
     pub budget: Budget,
     /// Whether the server has been listening.
     pub listening: Listening,
+    /// How clients are served.
+    pub standing: Published,
     disk_full: AtomicBool,
     digests: Mutex<VecDeque<(Zxid, u64)>>,
 }
@@ -60,6 +63,7 @@ impl State {
             last_zxid: AtomicI64::new(tree.last_zxid().0),
             budget,
             listening: Listening::new(now_ms),
+            standing: Published::default(),
             disk_full: AtomicBool::new(false),
             tree: RwLock::new(tree),
             watches: Mutex::default(),
@@ -98,6 +102,16 @@ impl State {
 
     pub(super) fn set_disk_full(&self, is_full: bool) {
         self.disk_full.store(is_full, Ordering::Release);
+    }
+
+    /// Puts another tree and its sessions, with their timeouts in milliseconds, in the place of those that are
+    /// here. Returns the tree that was here, which may take long to free.
+    pub(super) fn replace_tree(&self, tree: Tree, timeouts: &BTreeMap<SessionId, i32>, now_ms: i64) -> Tree {
+        let mut sessions = self.sessions();
+        let mut current = self.tree_mut();
+        sessions.replace(timeouts, now_ms);
+        self.set_last_zxid(tree.last_zxid());
+        std::mem::replace(&mut current, tree)
     }
 
     /// The watches.

@@ -1,22 +1,21 @@
-//! The writer: drives the replica, the log and the snapshots. One turn: take all that waits → prepare → append →
+//! The writer of a server that is alone: drives the replica, the log and the snapshots. One turn: take all that waits → prepare → append →
 //! one sync → apply and answer. A reply therefore never precedes the sync of what it acknowledges, and events are
 //! in the outboxes before the reply that caused them.
 //!
 //! [`Writer::run`] is a thread that takes turns for as long as the server lives; the simulator takes the same
-//! turns by itself. The tree and the sessions are held for about a millisecond at a time; the log is never
-//! touched while they are.
+//! turns by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::delivery::Delivery;
 use super::disk_full::DiskFull;
+use super::driver::Driver;
 use super::inbox::{Inbox, Taken};
 use super::stage_metrics::Stages;
 use super::state::State;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::replica::{Data, Now, Options, Replica, Ticket};
+use crate::replica::{Options, Replica, Ticket};
 use crate::txnlog::{Log, LogError};
 
 /// The longest time between two turns, in milliseconds.
@@ -29,6 +28,10 @@ pub trait Snapshots: Send {
 
     /// Starts one of the tree as it stands. The log was just rolled.
     fn start(&mut self);
+
+    /// Gives up the one under way, and returns when nothing is left of it: what it walks over is about to be
+    /// replaced.
+    fn give_up(&mut self) {}
 }
 
 /// No snapshots: for writers that are driven without them.
@@ -63,11 +66,8 @@ pub struct Parts {
 
 /// The writer's state.
 pub struct Writer {
-    pub(super) state: Arc<State>,
+    pub(super) driver: Driver,
     inbox: Arc<Inbox>,
-    pub(super) clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    pub(super) replica: Replica,
     log: Log,
     snapshots: Box<dyn Snapshots>,
     taken: Taken,
@@ -103,11 +103,8 @@ impl Writer {
         let Parts { state, inbox, clock, metrics, log, snapshots, options } = parts;
         let replica = Replica::alone(options, state.tree().last_zxid(), clock.now_ms());
         Self {
-            state,
+            driver: Driver { state, clock, metrics, replica },
             inbox,
-            clock,
-            metrics,
-            replica,
             log,
             snapshots,
             taken: Taken::default(),
@@ -125,7 +122,7 @@ impl Writer {
     pub fn run(mut self) -> Result<(), LogError> {
         loop {
             let timeout = self.timeout();
-            if !self.inbox.take(&mut self.taken, timeout) && !self.replica.has_backlog() {
+            if !self.inbox.take(&mut self.taken, timeout) && !self.driver.replica.has_backlog() {
                 if self.disk_full.is_some() {
                     self.say_stopping();
                     return Ok(());
@@ -151,49 +148,45 @@ impl Writer {
     /// When the next turn is due, on the monotonic clock, if nothing comes before.
     #[must_use]
     pub fn deadline_ms(&self) -> i64 {
-        let now = self.clock.now_ms();
+        let now = self.driver.clock.now_ms();
         let idle = now + IDLE_MS;
         match &self.disk_full {
             Some(full) => full.retry_ms().min(idle),
-            None if self.replica.has_backlog() => now,
-            None => self.replica.deadline(&self.state.sessions()).min(idle),
+            None if self.driver.replica.has_backlog() => now,
+            None => self.driver.replica.deadline(&self.driver.state.sessions()).min(idle),
         }
     }
 
     fn timeout(&self) -> Duration {
-        if self.disk_full.is_none() && self.replica.has_backlog() {
+        if self.disk_full.is_none() && self.driver.replica.has_backlog() {
             return Duration::ZERO;
         }
-        let left = self.deadline_ms() - self.clock.now_ms();
+        let left = self.deadline_ms() - self.driver.clock.now_ms();
         Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1))
     }
 
-    pub(super) fn now(&self) -> Now {
-        Now { monotonic_ms: self.clock.now_ms(), wall_ms: self.clock.wall_ms() }
-    }
-
     fn take_turn(&mut self) -> Result<Turn, LogError> {
-        self.metrics.prep_processor_queue_size.observe(self.taken.requests.len() as i64);
-        self.replica.push(&mut self.taken.requests);
-        self.forget_gone();
+        self.driver.metrics.prep_processor_queue_size.observe(self.taken.requests.len() as i64);
+        self.driver.replica.push(&mut self.taken.requests);
+        self.driver.forget(&mut self.taken.gone);
         if self.disk_full.is_some() && !self.retry()? {
             if self.inbox.is_stopped() {
                 self.say_stopping();
                 return Ok(Turn::Stop);
             }
-            self.prepare_slice();
+            self.driver.prepare_slice();
             return Ok(Turn::Continue);
         }
-        self.add_internal();
-        self.batch.began_ms = self.clock.now_ms();
-        self.batch.made_wall_ms = self.clock.wall_ms();
-        self.batch.changes = self.replica.outstanding_changes();
+        self.driver.add_internal();
+        self.batch.began_ms = self.driver.clock.now_ms();
+        self.batch.made_wall_ms = self.driver.clock.wall_ms();
+        self.batch.changes = self.driver.replica.outstanding_changes();
         loop {
-            self.prepare_slice();
+            self.driver.prepare_slice();
             if !self.append()? {
                 break;
             }
-            if !self.replica.wants_prepare() {
+            if !self.driver.replica.wants_prepare() {
                 break;
             }
         }
@@ -201,68 +194,14 @@ impl Writer {
         Ok(Turn::Continue)
     }
 
-    /// Connections that have gone take along what waits for space on a full disk.
-    fn forget_gone(&mut self) {
-        if !self.replica.is_full() {
-            self.taken.gone.clear();
-            return;
-        }
-        let Self { state, metrics, clock, replica, taken, .. } = self;
-        let mut host = Delivery::new(state, metrics, &**clock);
-        for connection in taken.gone.drain(..) {
-            replica.connection_gone(connection, &mut host);
-        }
-        host.send();
-    }
-
-    /// Adds ends of sessions and what else is due, unless the server has not been listening.
-    fn add_internal(&mut self) {
-        let now = self.now();
-        if !self.state.listening.is_current(now.monotonic_ms) {
-            return;
-        }
-        let Self { state, metrics, clock, replica, .. } = self;
-        let mut sessions = state.sessions();
-        let deaf_ms = state.listening.take_deaf_ms();
-        if deaf_ms > 0 {
-            tracing::warn!(
-                "the server did not run for {deaf_ms} ms (stopped, or out of processor time); every session's \
-                 timeout is extended by that"
-            );
-            sessions.postpone(deaf_ms, now.monotonic_ms);
-        }
-        if now.monotonic_ms < replica.deadline(&sessions) {
-            return;
-        }
-        let tree = state.tree();
-        let mut host = Delivery::new(state, metrics, &**clock);
-        replica.add_internal(now, &tree, &mut sessions, &mut host);
-        drop(tree);
-        drop(sessions);
-        host.send();
-    }
-
-    /// Prepares for about a millisecond.
-    fn prepare_slice(&mut self) {
-        let now = self.now();
-        let Self { state, metrics, clock, replica, .. } = self;
-        let mut sessions = state.sessions();
-        let tree = state.tree();
-        let mut host = Delivery::new(state, metrics, &**clock);
-        replica.prepare(now, &tree, &mut sessions, &mut host);
-        drop(tree);
-        drop(sessions);
-        host.send();
-    }
-
     /// Passes what is prepared to the log. False when the disk is full: what was passed before is synced all
     /// the same.
     fn append(&mut self) -> Result<bool, LogError> {
-        while let Some(entry) = self.replica.next_append() {
+        while let Some(entry) = self.driver.replica.next_append() {
             let zxid = entry.header.zxid;
             match self.log.append(entry) {
                 Ok(()) => {
-                    self.replica.set_appended(zxid);
+                    self.driver.replica.set_appended(zxid);
                     self.batch.txns += 1;
                 }
                 Err(error) if error.is_retryable() => {
@@ -277,9 +216,9 @@ impl Writer {
 
     /// Ends the batch: makes it durable, carries it out and answers. False when the disk is full.
     pub(super) fn sync(&mut self) -> Result<bool, LogError> {
-        let prepared_ms = self.clock.now_ms();
+        let prepared_ms = self.driver.clock.now_ms();
         if self.ticket.is_none() {
-            self.ticket = self.replica.persist();
+            self.ticket = self.driver.replica.persist();
         }
         if let Some(ticket) = self.ticket.take() {
             let synced = match self.log.sync() {
@@ -292,7 +231,7 @@ impl Writer {
                 Err(error) => return Err(error),
             };
             let took_ms = i64::try_from(synced.duration.as_millis()).unwrap_or(i64::MAX);
-            self.metrics.fsynctime.observe(took_ms);
+            self.driver.metrics.fsynctime.observe(took_ms);
             if synced.slow {
                 tracing::warn!(
                     took_ms,
@@ -301,16 +240,16 @@ impl Writer {
                      for it, so look at the disk"
                 );
             }
-            self.replica.done(ticket);
+            self.driver.replica.done(ticket);
         }
         self.count(prepared_ms);
         let txns = std::mem::take(&mut self.batch.txns);
-        while self.replica.is_released() {
-            self.release_slice();
+        while self.driver.replica.is_released() {
+            self.driver.release_slice();
         }
-        let removed = self.batch.changes.saturating_sub(self.replica.outstanding_changes());
-        self.metrics.outstanding_changes_removed.add(removed as u64);
-        let is_whole = self.replica.prepared_count() == 0 && txns > 0;
+        let removed = self.batch.changes.saturating_sub(self.driver.replica.outstanding_changes());
+        self.driver.metrics.outstanding_changes_removed.add(removed as u64);
+        let is_whole = self.driver.replica.prepared_count() == 0 && txns > 0;
         if is_whole && self.snapshots.is_due(txns, self.log.bytes_since_roll()) {
             self.log.roll()?;
             self.snapshots.start();
@@ -318,47 +257,32 @@ impl Writer {
         Ok(true)
     }
 
-    /// Applies and answers for about a millisecond.
-    fn release_slice(&mut self) {
-        let Self { state, metrics, clock, replica, .. } = self;
-        let mut sessions = state.sessions();
-        let mut tree = state.tree_mut();
-        let mut watches = state.watches();
-        let mut host = Delivery::new(state, metrics, &**clock);
-        let mut data = Data { tree: &mut tree, watches: &mut watches, sessions: &mut sessions };
-        replica.release(&mut data, &mut host);
-        state.set_last_zxid(tree.last_zxid());
-        drop(watches);
-        drop(tree);
-        drop(sessions);
-        host.send();
-    }
-
     /// Counts the stages of the batch, which is durable now.
     fn count(&mut self, prepared_ms: i64) {
         let Batch { txns, changes, began_ms, made_wall_ms } = self.batch;
-        let requests = self.replica.prepared_count();
+        let requests = self.driver.replica.prepared_count();
         if requests == 0 {
             return;
         }
-        let metrics = &self.metrics;
+        let metrics = &self.driver.metrics;
         metrics.prep_processor_request_queued.add(requests as u64);
-        let made = self.replica.outstanding_changes();
+        let made = self.driver.replica.outstanding_changes();
         metrics.outstanding_changes_queued.add(made.saturating_sub(changes) as u64);
         self.batch.changes = made;
         if txns > 0 {
             metrics.sync_processor_request_queued.add(txns);
             metrics.sync_processor_batch_size.observe(txns.cast_signed());
         }
-        let stages = Stages { began: began_ms, prepared: prepared_ms, synced: self.clock.now_ms() };
-        let ends = self.replica.prepared().filter(|head| head.op == jute::OpCode::CLOSE_SESSION).count();
-        let received = self.replica.prepared().map(|head| head.received_ms);
-        stages.count(metrics, received, ends, txns, (made_wall_ms, self.clock.wall_ms()));
+        let stages = Stages { began: began_ms, prepared: prepared_ms, synced: self.driver.clock.now_ms() };
+        let ends =
+            self.driver.replica.prepared().filter(|head| head.op == jute::OpCode::CLOSE_SESSION).count();
+        let received = self.driver.replica.prepared().map(|head| head.received_ms);
+        stages.count(metrics, received, ends, txns, (made_wall_ms, self.driver.clock.wall_ms()));
     }
 
     /// Tries again what found the disk full. Whether there is space.
     fn retry(&mut self) -> Result<bool, LogError> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.driver.clock.now_ms();
         if self.disk_full.as_ref().is_some_and(|full| now_ms < full.retry_ms()) {
             return Ok(false);
         }

@@ -1,5 +1,7 @@
 //! Why a server cannot start, or has to end, and with which exit code (reference: `ExitCode`).
 
+use std::path::PathBuf;
+
 use crate::config::ConfigError;
 use crate::snapshot::SnapshotError;
 use crate::store::StoreError;
@@ -34,6 +36,20 @@ pub enum ServerError {
         /// Why not.
         source: std::io::Error,
     },
+    /// `myid` names no member.
+    #[error(
+        "{}: says {says}, and no server.{says} is configured; correct the file, or add the line on every member",
+        path.display()
+    )]
+    NotListed {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        says: i64,
+    },
+    /// The election port cannot be opened.
+    #[error("{0}")]
+    ElectionPort(#[from] crate::quorum::StartError),
     /// The system does not give what a server needs.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -49,6 +65,7 @@ impl ServerError {
         match self {
             Self::Config(_) | Self::Unsupported(_) => 2,
             Self::Store(StoreError::Directory(_) | StoreError::Disk(_)) => 3,
+            Self::ElectionPort(_) => 14,
             _ => 1,
         }
     }

@@ -2,18 +2,24 @@
 //! place that knows all of them.
 
 mod address;
+mod alone;
 mod error;
 #[cfg(test)]
 mod fuzzy_snapshot_test;
 mod loading;
+mod member;
+mod members;
+mod options;
 mod report;
 mod walks;
 
+use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jute::{SessionId, Zxid};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::ServerError;
@@ -22,26 +28,20 @@ pub use self::loading::store_options;
 use self::address::resolve;
 use self::report::{Reporter, Words};
 use crate::admin::metrics_http;
-use crate::auth::{self, Auth, digest};
+use crate::auth::{self, Auth};
 use crate::clock::{Clock, RealClock};
-use crate::config::{Config, LogIo, MetricsProvider, SnapshotCompression};
+use crate::config::{Config, MetricsProvider};
 use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
 use crate::metrics::prometheus::Exporter;
-use crate::net::{AcceptLimits, Acceptor, Descriptors, Limits, Shared, bind};
-use crate::replica::{Options as ReplicaOptions, SweepOptions};
-use crate::request::Options as RequestOptions;
-use crate::runtime::budget::Budget;
+use crate::net::{AcceptLimits, Acceptor, Descriptors, Shared, bind};
 use crate::runtime::snapshots::{self, Job, Pace, SnapshotTaker};
-use crate::runtime::{Inbox, Parts, Snapshots, State, Writer, listening};
+use crate::runtime::{Inbox, Snapshots, State, listening};
 use crate::session::Sessions;
-use crate::snapshot::Compression;
 use crate::store::{Directories, remove_initialize};
-use crate::tree::{AclRules, Cursor};
-use crate::txnlog::{self, Log, LogError};
+use crate::tree::{Cursor, Tree};
+use crate::txnlog::{LogError, Spare};
 
-/// The server id in the session ids of a server that is alone (reference: `ZooKeeperServer`).
-const STANDALONE_SERVER_ID: u8 = 1;
 /// How long connections may take to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -57,19 +57,15 @@ impl Server {
     /// # Errors
     /// When it asks for what this version cannot do.
     pub fn new(config: Config) -> Result<Self, ServerError> {
-        if config.is_distributed() {
-            return Err(ServerError::Unsupported(
-                "this version runs one server alone; the configuration names an ensemble (server.N). Remove \
-                 those lines, or wait for the version that joins ensembles"
-                    .into(),
-            ));
+        if config.is_distributed() && !config.ensemble.refusals.is_empty() {
+            return Err(ServerError::Unsupported(config.ensemble.refusals.join(". ")));
         }
         if config.secure_client_port.is_some() && config.client_port.is_none() {
             return Err(ServerError::Unsupported(
                 "this version has no TLS yet, and only secureClientPort is set; set clientPort".into(),
             ));
         }
-        let auth = auth_options(&config)?;
+        let auth = options::auth_options(&config)?;
         Ok(Self { config, auth })
     }
 
@@ -82,57 +78,22 @@ impl Server {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let metrics = Arc::new(Metrics::new());
-        let store_options = store_options(&config);
-        let directories = Directories::open(&disk, &store_options)?;
+        let directories = Arc::new(Directories::open(&disk, &store_options(&config))?);
         // Ports first: a busy one must not cost a recovery.
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("net").enable_all().build()?;
         let listeners = runtime.block_on(listen(&config))?;
 
-        let recovered = loading::load(&disk, &directories, &store_options, clock.as_ref(), &metrics)?;
-        let last_zxid = recovered.tree.last_zxid();
-        let mut sessions =
-            Sessions::new(i64::from(config.tick_time_ms), STANDALONE_SERVER_ID, clock.now_ms());
-        for (id, timeout_ms) in &recovered.sessions {
-            sessions.restore(*id, *timeout_ms, clock.now_ms());
-        }
-        let state = Arc::new(State::new(
-            recovered.tree,
-            sessions,
-            request_options(&config),
-            budget(&config),
-            clock.now_ms(),
-        ));
+        let ground = Ground { config: &config, disk, clock, metrics, directories };
+        let started = if config.is_distributed() {
+            member::start(&ground, runtime.handle())?
+        } else {
+            alone::start(&ground)?
+        };
+        let Started { state, inbox, write, spare } = started;
         // It ends with the process: to free millions of nodes one by one would only delay that.
         let _never_freed = ManuallyDrop::new(Arc::clone(&state));
-        let log = Log::open(disk.clone(), log_options(&config, &directories), last_zxid)?;
-        let _spare_keeper = log.spare().keep(say_spare)?;
-
-        let job = Job {
-            state: state.clone(),
-            disk: disk.clone(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            options: snapshot_options(&config, &directories),
-        };
-        if recovered.snapshot.is_none() {
-            // The first snapshot proves that the directory was initialised: it comes before any log.
-            job.take(Cursor::new(&state.tree()), Pace::Alone).map_err(ServerError::FirstSnapshot)?;
-        }
-        remove_initialize(disk.as_ref(), &directories)?;
-        let mut taker = SnapshotTaker::new(job);
-        if recovered.snapshot.is_some_and(|zxid| zxid < last_zxid) {
-            taker.start();
-        }
-        let inbox = Arc::new(Inbox::default());
-        let writer = Writer::new(Parts {
-            state: state.clone(),
-            inbox: inbox.clone(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            log,
-            snapshots: Box::new(taker),
-            options: replica_options(&config),
-        });
+        let _spare_keeper = spare.keep(say_spare)?;
+        let Ground { disk, clock, metrics, directories, .. } = ground;
         if let Some(hours) = config.autopurge_purge_interval_hours {
             snapshots::purge_regularly(
                 disk.clone(),
@@ -159,15 +120,15 @@ impl Server {
             clock: clock.clone(),
             metrics: metrics.clone(),
             commands: Arc::new(Words::new(&config.four_letter_whitelist, reporter.clone())),
-            limits: limits(&config),
+            limits: options::limits(&config),
             auth: Auth::new(auth),
         });
         let (failed, failure) = std::sync::mpsc::sync_channel(1);
         let stop = CancellationToken::new();
         let writer_stop = stop.clone();
         let writing = std::thread::Builder::new().name("writer".into()).spawn(move || {
-            let outcome = run_writer(writer);
-            if let Err(error) = outcome {
+            if let Err(error) = write() {
+                tracing::error!("the transaction log failed, so the server ends: {error}");
                 // Nothing may go on without the log: wake whoever waits for a signal.
                 let _already_told = failed.try_send(error);
                 writer_stop.cancel();
@@ -179,7 +140,7 @@ impl Server {
             return Err(ServerError::WriterFailed);
         }
         if let Ok(error) = failure.try_recv() {
-            return Err(error.into());
+            return Err(error);
         }
         runtime.shutdown_timeout(Duration::from_secs(1));
         tracing::info!("stopped");
@@ -187,13 +148,62 @@ impl Server {
     }
 }
 
-/// Runs the writer; a panic there is reported as such by `join`.
-fn run_writer(writer: Writer) -> Result<(), LogError> {
-    let outcome = writer.run();
-    if let Err(error) = &outcome {
-        tracing::error!("the transaction log failed, so the server ends: {error}");
+/// What every server stands on.
+struct Ground<'a> {
+    config: &'a Config,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    directories: Arc<Directories>,
+}
+
+impl Ground<'_> {
+    /// The recovered tree and sessions, shared. `server_id` goes into the ids of new sessions.
+    fn state(&self, tree: Tree, timeouts: &BTreeMap<SessionId, i32>, server_id: u8) -> Arc<State> {
+        let (config, now_ms) = (self.config, self.clock.now_ms());
+        let mut sessions = Sessions::new(i64::from(config.tick_time_ms), server_id, now_ms);
+        for (id, timeout_ms) in timeouts {
+            sessions.restore(*id, *timeout_ms, now_ms);
+        }
+        let (request, budget) = (options::request_options(config), options::budget(config));
+        Arc::new(State::new(tree, sessions, request, budget, now_ms))
     }
-    outcome
+
+    /// Who takes snapshots of the state. A database without any begins with one, before any log: that proves that the
+    /// directory was initialised. One is begun where there is a log to replay.
+    fn snapshots(
+        &self,
+        state: &Arc<State>,
+        found: (Option<Zxid>, Zxid),
+    ) -> Result<SnapshotTaker, ServerError> {
+        let (snapshot, last_zxid) = found;
+        let job = Job {
+            state: Arc::clone(state),
+            disk: self.disk.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            options: options::snapshot_options(self.config, &self.directories),
+        };
+        if snapshot.is_none() {
+            job.take(Cursor::new(&state.tree()), Pace::Alone).map_err(ServerError::FirstSnapshot)?;
+        }
+        remove_initialize(self.disk.as_ref(), &self.directories)?;
+        let mut taker = SnapshotTaker::new(job);
+        if snapshot.is_some_and(|zxid| zxid < last_zxid) {
+            taker.start();
+        }
+        Ok(taker)
+    }
+}
+
+/// A server that has recovered.
+struct Started {
+    state: Arc<State>,
+    inbox: Arc<Inbox>,
+    /// What its writer's thread does, until the inbox is stopped.
+    write: Box<dyn FnOnce() -> Result<(), ServerError> + Send>,
+    /// The next log file.
+    spare: Spare,
 }
 
 /// A log that cannot have its next file yet is an early warning that the disk fills.
@@ -289,103 +299,4 @@ async fn serve(
     stop.cancel();
     acceptor.drain(DRAIN).await;
     Ok(())
-}
-
-fn limits(config: &Config) -> Limits {
-    let frame_bytes_max = usize::try_from(config.jute_max_buffer_bytes).unwrap_or(usize::MAX);
-    Limits {
-        frame_bytes_max,
-        requests_max: 1024,
-        request_bytes_max: 1 << 20,
-        unsent_bytes_max: 1 << 20,
-        sessionless: Duration::from_millis(
-            u64::try_from(config.sessionless_cnxn_timeout_ms).unwrap_or(10_000),
-        ),
-    }
-}
-
-fn auth_options(config: &Config) -> Result<auth::Options, ServerError> {
-    let name = &config.digest_auth_algorithm;
-    let digest_algorithm = digest::Algorithm::from_java_name(name).ok_or_else(|| {
-        ServerError::DigestAlgorithm(format!(
-            "DigestAuthenticationProvider.digestAlg={name}: must be one of {}",
-            digest::Algorithm::java_names()
-        ))
-    })?;
-    Ok(auth::Options {
-        digest_enabled: config.digest_auth_enabled,
-        digest_algorithm,
-        super_digest: config.super_digest.clone(),
-        key_enabled: config.key_auth_enabled,
-        ensemble_enabled: config.ensemble_auth_enabled,
-        ensemble_names: config.ensemble_auth_names.clone(),
-        required_schemes: config.enforce_auth_enabled.then(|| config.enforce_auth_schemes.clone()),
-    })
-}
-
-fn request_options(config: &Config) -> RequestOptions {
-    RequestOptions {
-        acl: AclRules {
-            skip: config.skip_acl,
-            digest: config.digest_auth_enabled,
-            key: config.key_auth_enabled,
-        },
-        extended_types: config.extended_types_enabled,
-        enforce_quota: config.enforce_quota,
-        digest: config.digest_enabled,
-        close_session_lists: config.close_session_txn_enabled,
-        reconfig: config
-            .raw
-            .iter()
-            .any(|(key, value)| key == "reconfigEnabled" && value.eq_ignore_ascii_case("true")),
-        txn_bytes_max: config.read_bytes_max(),
-    }
-}
-
-/// What clients together may make the server hold.
-fn budget(config: &Config) -> Budget {
-    let limit = config.global_outstanding_limit.and_then(|limit| usize::try_from(limit).ok());
-    Budget::new(usize::try_from(config.client_memory_bytes).unwrap_or(usize::MAX), limit)
-}
-
-fn replica_options(config: &Config) -> ReplicaOptions {
-    ReplicaOptions {
-        request: request_options(config),
-        min_session_timeout_ms: config.min_session_timeout_ms,
-        max_session_timeout_ms: config.max_session_timeout_ms,
-        sweep: SweepOptions {
-            interval_ms: config.container_check_interval_ms.into(),
-            per_minute: config.container_max_per_minute.into(),
-            never_used_ms: config.container_max_never_used_ms,
-        },
-    }
-}
-
-fn log_options(config: &Config, directories: &Directories) -> txnlog::Options {
-    txnlog::Options {
-        prealloc_bytes: config.prealloc_size_bytes,
-        size_limit_bytes: config.txn_log_size_limit_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
-        force_sync: config.force_sync,
-        fsync_warning_ms: u64::try_from(config.fsync_warning_threshold_ms).unwrap_or(u64::MAX),
-        io: match config.log_io {
-            LogIo::Mmap => txnlog::Io::Mapped,
-            LogIo::Plain => txnlog::Io::Plain,
-        },
-        ..txnlog::Options::new(directories.logs.clone())
-    }
-}
-
-fn snapshot_options(config: &Config, directories: &Directories) -> snapshots::Options {
-    snapshots::Options {
-        directory: directories.snapshots.clone(),
-        compression: match config.snapshot_compression {
-            SnapshotCompression::None => Compression::None,
-            SnapshotCompression::Gzip => Compression::Gzip,
-            SnapshotCompression::Snappy => Compression::Snappy,
-        },
-        txns: u64::try_from(config.snap_count).unwrap_or(100_000),
-        log_bytes: config.snap_size_limit_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
-        digest: config.digest_enabled,
-        last_zxid: config.serialize_last_processed_zxid,
-    }
 }

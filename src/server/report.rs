@@ -7,23 +7,27 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jute::SessionId;
 
+use super::members;
 use super::walks::{self, session_of};
 use crate::admin::Out;
 use crate::admin::four_letter::{self, Whitelist};
 use crate::admin::report::{
-    Bucket, ConfReport, ConnectionReport, DigestReport, DirsReport, DumpedConnection, Mode, ServerReport,
-    SessionReport, Source, VERSION, Watch, WatchSummary, environment,
+    Bucket, ConfReport, ConnectionReport, DigestReport, DirsReport, DumpedConnection, Mode, QuorumConfReport,
+    ServerReport, SessionReport, Sizes, Source, VERSION, Watch, WatchSummary, environment,
 };
 use crate::clock::Clock;
+use crate::config::dynamic::Role;
 use crate::config::{Config, MetricsProvider};
 use crate::disk::Disk;
 use crate::metrics::prometheus::Exporter;
-use crate::metrics::{Gauges, Metrics, QuotaGauges, java, process};
+use crate::metrics::{Gauges, LeaderGauges, Metrics, QuotaGauges, java, process};
 use crate::net::Commands;
+use crate::runtime::standing::Proposals;
 use crate::runtime::{Client, State};
 use crate::store;
 use crate::tree::quota::{StatsTrack, limits_path, stats_path};
 use crate::tree::{Tree, path};
+use crate::zab::{PeerState, Sid};
 
 /// What a [`Reporter`] looks at.
 pub(super) struct Facts {
@@ -83,8 +87,72 @@ impl Reporter {
             min_client_response_size: least,
             disk_full_writes_waiting: state.is_disk_full().into(),
             quotas: quota_gauges(&tree),
+            leader: self.leader_gauges(),
+            synced_observers: self.synced_observers(),
             ..Gauges::default()
         }
+    }
+
+    /// What only a leader has.
+    fn leader_gauges(&self) -> Option<LeaderGauges> {
+        let Facts { state, clock, config, .. } = &self.facts;
+        let told = state.standing.told().filter(|told| told.state == PeerState::Leading)?;
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let is_synced_follower = |learner: &&(Sid, bool, bool)| matches!(learner, (_, false, true));
+        let is_voter = |sid: &Sid| config.membership.voters().any(|voter| voter.id == *sid);
+        let synced = told.learners.iter().filter(is_synced_follower);
+        let proposals = state.standing.proposals();
+        Some(LeaderGauges {
+            learners: whole(told.learners.len()),
+            synced_followers: whole(synced.clone().count()),
+            synced_non_voting_followers: whole(synced.filter(|(sid, ..)| !is_voter(sid)).count()),
+            pending_syncs: 0,
+            leader_uptime: clock.now_ms() - proposals.since_ms,
+            last_proposal_size: proposals.last_bytes,
+            max_proposal_size: proposals.max_bytes,
+            min_proposal_size: proposals.min_bytes,
+        })
+    }
+
+    /// Observers in sync with this server, where there can be such.
+    fn synced_observers(&self) -> Option<i64> {
+        let told = self.facts.state.standing.told()?;
+        match told.state {
+            PeerState::Leading => {
+                let synced = told.learners.iter().filter(|learner| matches!(learner, (_, true, true)));
+                Some(i64::try_from(synced.count()).unwrap_or(i64::MAX))
+            }
+            PeerState::Following => Some(0),
+            PeerState::Looking | PeerState::Observing => None,
+        }
+    }
+
+    /// What this server is to the others.
+    fn mode(&self) -> Mode {
+        match self.facts.state.standing.told().map(|told| told.state) {
+            None => Mode::Standalone,
+            Some(PeerState::Leading) => Mode::Leader,
+            Some(PeerState::Observing) => Mode::Observer,
+            Some(PeerState::Following | PeerState::Looking) => Mode::Follower,
+        }
+    }
+
+    /// What `conf` adds in an ensemble.
+    fn quorum_conf(&self) -> Option<QuorumConfReport> {
+        let config = &self.facts.config;
+        if !config.is_distributed() {
+            return None;
+        }
+        let me = config.server_id.and_then(|me| config.membership.servers.get(&me))?;
+        Some(QuorumConfReport {
+            init_limit: config.init_limit_ticks,
+            sync_limit: config.sync_limit_ticks,
+            election_alg: 3,
+            election_ports: me.addresses.iter().map(|address| address.election_port).collect(),
+            quorum_ports: me.addresses.iter().map(|address| address.quorum_port).collect(),
+            peer_type: (config.peer_type == Role::Observer).into(),
+            membership: Some(members::text(&config.membership, config.raw.len())),
+        })
     }
 
     /// The size of a directory, without what the reference's would not hold.
@@ -125,7 +193,7 @@ fn quota_gauges(tree: &Tree) -> std::collections::BTreeMap<String, QuotaGauges> 
 
 impl Source for Reporter {
     fn is_serving(&self) -> bool {
-        true
+        self.facts.state.standing.serves()
     }
 
     fn is_read_only(&self) -> bool {
@@ -146,9 +214,12 @@ impl Source for Reporter {
             connections: state.client_count(),
             outstanding: state.budget.waiting() as u64,
             zxid: tree.last_zxid().0,
-            mode: Mode::Standalone,
+            mode: self.mode(),
             node_count: tree.node_count() as u64,
-            proposal_sizes: None,
+            proposal_sizes: (self.mode() == Mode::Leader).then(|| {
+                let Proposals { last_bytes, min_bytes, max_bytes, .. } = state.standing.proposals();
+                Sizes { last_bytes, min_bytes, max_bytes }
+            }),
         }
     }
 
@@ -195,8 +266,8 @@ impl Source for Reporter {
             min_session_timeout_ms: config.min_session_timeout_ms,
             max_session_timeout_ms: config.max_session_timeout_ms,
             client_port_listen_backlog: config.client_port_listen_backlog.unwrap_or(-1),
-            server_id: 0,
-            quorum: None,
+            server_id: config.server_id.filter(|_| config.is_distributed()).unwrap_or(0),
+            quorum: self.quorum_conf(),
         }
     }
 
@@ -279,6 +350,7 @@ impl Source for Reporter {
 
     fn reset_stats(&self) {
         self.facts.state.stats.reset();
+        self.facts.state.standing.reset_proposals();
         if self.facts.config.metrics != MetricsProvider::Prometheus {
             self.facts.metrics.reset();
         }

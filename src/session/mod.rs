@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod model_test;
 mod password;
+#[cfg(test)]
+mod session_test;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -47,6 +49,12 @@ impl SessionHandle {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether its client was heard from at or after `since_ms`.
+    #[must_use]
+    pub fn was_heard_since(&self, since_ms: i64) -> bool {
+        self.last_heard_ms.load(Ordering::Relaxed) >= since_ms
     }
 
     /// When it expires unless it is heard from.
@@ -124,6 +132,18 @@ impl Sessions {
         self.commit(id);
     }
 
+    /// Puts the sessions of another database, with their timeouts in milliseconds, in the place of all that are
+    /// here. Ids go on.
+    pub fn replace(&mut self, sessions: &BTreeMap<SessionId, i32>, now_ms: i64) {
+        for (_, tracked) in self.by_id.drain() {
+            tracked.handle.closing.store(true, Ordering::Release);
+        }
+        self.buckets.clear();
+        for (id, timeout_ms) in sessions {
+            self.restore(*id, *timeout_ms, now_ms);
+        }
+    }
+
     /// Its creation was applied.
     pub fn commit(&mut self, id: SessionId) {
         if let Some(tracked) = self.by_id.get_mut(&id) {
@@ -141,6 +161,32 @@ impl Sessions {
         // A shorter timeout can bring the deadline forward: put it where it belongs now.
         self.rebucket(id);
         Some(handle)
+    }
+
+    /// Another server heard from a client, whose session has this timeout now. False when the session does not
+    /// exist or is ending.
+    pub fn touch(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
+        match self.by_id.get(&id) {
+            Some(tracked) if tracked.handle.timeout_ms() == i64::from(timeout_ms) => {
+                tracked.handle.touch(now_ms)
+            }
+            Some(_) => self.reopen(id, timeout_ms, now_ms).is_some(),
+            None => false,
+        }
+    }
+
+    /// Forgets what was begun and is not committed: sessions whose creation was not applied, and ends that were
+    /// decided. Whether they come to be is for the next leader to say.
+    pub fn forget_uncommitted(&mut self) {
+        let uncommitted: Vec<_> =
+            self.by_id.iter().filter(|(_, tracked)| !tracked.committed).map(|(id, _)| *id).collect();
+        uncommitted.into_iter().for_each(|id| self.remove(id));
+        for (id, tracked) in &self.by_id {
+            if tracked.handle.closing.swap(false, Ordering::AcqRel) {
+                // When it was found to have expired it left its bucket.
+                self.buckets.entry(tracked.bucket).or_default().insert(*id);
+            }
+        }
     }
 
     /// The session, if it exists.
@@ -265,159 +311,5 @@ impl Sessions {
                 self.buckets.remove(&bucket);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn expire(sessions: &mut Sessions, now_ms: i64) -> Vec<SessionId> {
-        sessions.expire(now_ms, &mut |_, _| true)
-    }
-
-    #[test]
-    fn a_session_of_which_nobody_knows_whether_it_was_silent_is_asked_about_again() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        let handle = sessions.track(id, 4000, 1);
-        let mut asked = Vec::new();
-        assert!(
-            sessions
-                .expire(6000, &mut |id, deadline| {
-                    asked.push((id, deadline));
-                    false
-                })
-                .is_empty()
-        );
-        assert_eq!(asked, [(id, 4001)]);
-        assert_eq!(sessions.next_deadline_ms(), Some(6000 + RECHECK_MS));
-        assert!(!handle.is_closing());
-        // It had been heard from all along.
-        handle.touch(3000);
-        assert!(expire(&mut sessions, 6000 + RECHECK_MS).is_empty());
-        assert_eq!(expire(&mut sessions, 8000), [id]);
-    }
-
-    #[test]
-    fn time_in_which_the_server_was_deaf_does_not_count() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        let handle = sessions.track(id, 4000, 1);
-        sessions.postpone(5000, 5001);
-        assert_eq!(handle.deadline_ms(), 9001);
-        // It was heard from since: twice the pause would be too much.
-        sessions.postpone(5000, 5001);
-        assert_eq!(handle.deadline_ms(), 9001);
-        assert!(expire(&mut sessions, 8000).is_empty());
-        assert_eq!(expire(&mut sessions, 10_000), [id]);
-    }
-
-    #[test]
-    fn a_session_expires_at_the_tick_after_its_timeout_unless_heard_from() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        let handle = sessions.track(id, 4000, 1);
-        assert_eq!(sessions.next_deadline_ms(), Some(6000));
-        assert!(handle.touch(5000));
-        assert!(expire(&mut sessions, 6000).is_empty());
-        assert_eq!(sessions.next_deadline_ms(), Some(10_000));
-        assert_eq!(expire(&mut sessions, 10_000), [id]);
-        assert!(!handle.touch(10_001));
-        assert!(sessions.reopen(id, 4000, 10_002).is_none());
-    }
-
-    #[test]
-    fn coming_back_with_a_shorter_timeout_brings_the_deadline_forward() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        sessions.track(id, 40_000, 0);
-        sessions.reopen(id, 4000, 0);
-        assert_eq!(expire(&mut sessions, 6000), [id]);
-    }
-
-    /// Only what is committed goes into snapshots: the log before them may be purged.
-    #[test]
-    fn a_session_that_recovery_found_is_in_the_next_snapshot() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        sessions.restore(SessionId(7), 4000, 1);
-        sessions.track(SessionId(8), 4000, 1);
-        assert_eq!(sessions.committed(), [SessionId(7)]);
-        assert_eq!(expire(&mut sessions, 6000), [SessionId(7), SessionId(8)]);
-    }
-
-    #[test]
-    fn ids_carry_the_server_and_the_time() {
-        let mut sessions = Sessions::new(2000, 1, 0x1234);
-        assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0000);
-        assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0001);
-    }
-
-    #[test]
-    fn nothing_is_waited_for_when_no_session_is_left() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        assert_eq!(sessions.next_deadline_ms(), None);
-        sessions.track(SessionId(1), 4000, 1);
-        sessions.track(SessionId(2), 4000, 1);
-        sessions.remove(SessionId(1));
-        assert_eq!(sessions.next_deadline_ms(), Some(6000));
-        sessions.remove(SessionId(2));
-        assert_eq!((sessions.next_deadline_ms(), sessions.ids()), (None, Vec::new()));
-        sessions.track(SessionId(3), 40_000, 0);
-        sessions.reopen(SessionId(3), 1000, 0);
-        assert_eq!(sessions.next_deadline_ms(), Some(2000), "and nothing is left where it was");
-        assert_eq!(expire(&mut sessions, 2000), [SessionId(3)]);
-        assert_eq!(sessions.next_deadline_ms(), None);
-    }
-
-    #[test]
-    fn a_session_that_is_ending_is_not_come_back_to() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let handle = sessions.track(SessionId(1), 4000, 0);
-        assert!(sessions.get(SessionId(2)).is_none() && sessions.reopen(SessionId(2), 4000, 0).is_none());
-        assert_eq!(sessions.reopen(SessionId(1), 9000, 10).map(|handle| handle.deadline_ms()), Some(9010));
-        assert_eq!(handle.timeout_ms(), 9000);
-        sessions.set_closing(SessionId(1));
-        sessions.set_closing(SessionId(2));
-        assert!(handle.is_closing() && !handle.touch(20));
-        assert!(sessions.reopen(SessionId(1), 4000, 20).is_none());
-        assert!(sessions.get(SessionId(1)).is_some(), "until its end is applied");
-        let other = sessions.track(SessionId(3), 4000, 0);
-        sessions.remove(SessionId(3));
-        assert!(other.is_closing() && sessions.get(SessionId(3)).is_none());
-    }
-
-    #[test]
-    fn hearing_from_a_session_late_does_not_take_back_what_was_heard_before() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let handle = sessions.track(SessionId(1), 4000, 0);
-        handle.touch(100);
-        handle.touch(50);
-        assert_eq!(handle.deadline_ms(), 4100);
-        let same = sessions.track(SessionId(1), 9999, 200);
-        assert_eq!((same.timeout_ms(), handle.deadline_ms()), (4000, 4200), "it was there already");
-        assert_eq!(sessions.bucket_end_of(SessionId(1)), Some(6000));
-        assert_eq!(sessions.bucket_end_of(SessionId(2)), None);
-        sessions.renew_all(3000);
-        assert_eq!((handle.deadline_ms(), sessions.bucket_end_of(SessionId(1))), (7000, Some(8000)));
-    }
-
-    #[test]
-    fn only_sessions_whose_beginning_is_applied_count() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        sessions.track(SessionId(1), 4000, 0);
-        sessions.track(SessionId(2), 4000, 0);
-        assert_eq!(sessions.committed_count(), 0);
-        sessions.commit(SessionId(2));
-        sessions.commit(SessionId(3));
-        assert_eq!((sessions.committed_count(), sessions.ids().len()), (1, 2));
-    }
-
-    #[test]
-    fn an_id_is_given_out_once_and_never_is_the_mark_of_a_container() {
-        let mut sessions = Sessions::new(2000, 0x80, 0);
-        assert_eq!(sessions.allocate_id(), SessionId(i64::MIN + 1));
-        sessions.track(SessionId(i64::MIN + 2), 4000, 0);
-        assert_eq!(sessions.allocate_id(), SessionId(i64::MIN + 3));
     }
 }

@@ -5,11 +5,13 @@
 //! - [`model`]: a tree so plain that it can be believed; the judge of what recovery gives.
 //! - [`storage_script`]: a server's storage, driven by a script.
 //! - [`server`]: a whole server, its clients and its faults, from one number.
+//! - [`ensemble`]: several servers, their clients and their network, from one number.
 //! - [`check`]: every power cut of a script, and what must hold after each.
 
 mod check;
 mod crash;
 mod disk;
+mod ensemble;
 mod file;
 mod model;
 mod server;
@@ -19,4 +21,5 @@ mod corruption_test;
 mod crash_test;
 mod fault_test;
 mod leftover_test;
+mod member_test;
 mod mutant_test;

@@ -28,4 +28,4 @@ pub use compression::Compression;
 pub use error::SnapshotError;
 pub use find::{CANDIDATES_MAX, Candidate, candidates};
 pub use loader::{FIELD_BYTES_MAX, Loaded, Visitor, load, load_body, load_stream};
-pub use writer::{Writer, Written, discard_unfinished};
+pub use writer::{Writer, Written, discard_unfinished, name_received};

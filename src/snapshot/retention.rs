@@ -75,6 +75,25 @@ pub fn discard_newer(disk: &dyn Disk, directory: &Path, zxid: Zxid) -> Result<Ve
     Ok(removed)
 }
 
+/// Removes every snapshot, durably, newest first.
+///
+/// # Errors
+/// As the disk reports.
+pub fn discard_all(disk: &dyn Disk, directory: &Path) -> Result<(), SnapshotError> {
+    let all = snapshots(disk, directory)?.into_iter().rev();
+    all.map(|snapshot| snapshot.path)
+        .try_for_each(|path| remove_all(disk, directory, std::iter::once(path)).map(drop))
+}
+
+/// Whether a whole snapshot holds everything up to this transaction and nothing more.
+///
+/// # Errors
+/// As the disk reports.
+pub fn ends_with(disk: &dyn Disk, directory: &Path, zxid: Zxid) -> Result<bool, SnapshotError> {
+    let mut named = candidates(disk, directory, usize::MAX)?.into_iter().filter(|found| found.zxid == zxid);
+    Ok(named.any(|found| last_held(disk, &found.path) == Some(zxid)))
+}
+
 /// The last transaction a snapshot can hold; `None` if it is damaged or does not say.
 fn last_held(disk: &dyn Disk, path: &Path) -> Option<Zxid> {
     let loaded = load(disk, path, FIELD_BYTES_MAX, &mut Unseen).ok()?;

@@ -16,6 +16,8 @@ use crate::disk::{Disk, DiskError};
 /// Before the name of a file that is being written. The reference takes no such file for a snapshot,
 /// while `snapshot.5.tmp` it would.
 const TEMPORARY_PREFIX: &str = "tmp.";
+/// The same for one that comes from a leader: it stays under this name until all that it replaces has gone.
+const RECEIVED_PREFIX: &str = "tmp.received.";
 /// Content is summed and compressed in pieces of this size.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -26,6 +28,7 @@ pub struct Writer {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     name: String,
+    temporary: PathBuf,
     /// `None` once finished or failed.
     sink: Option<Sink>,
     buffer: Vec<u8>,
@@ -55,8 +58,31 @@ impl Writer {
         zxid: Zxid,
         compression: Compression,
     ) -> Result<Self, SnapshotError> {
+        Self::create_as(TEMPORARY_PREFIX, disk, directory, zxid, compression)
+    }
+
+    /// The same for a snapshot that comes from a leader; see [`Writer::finish_received`].
+    ///
+    /// # Errors
+    /// As the disk reports.
+    pub fn create_received(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        zxid: Zxid,
+        compression: Compression,
+    ) -> Result<Self, SnapshotError> {
+        Self::create_as(RECEIVED_PREFIX, disk, directory, zxid, compression)
+    }
+
+    fn create_as(
+        prefix: &str,
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        zxid: Zxid,
+        compression: Compression,
+    ) -> Result<Self, SnapshotError> {
         let name = format::file_name(zxid, compression);
-        let temporary = directory.join(format!("{TEMPORARY_PREFIX}{name}"));
+        let temporary = directory.join(format!("{prefix}{name}"));
         match disk.remove(&temporary) {
             Err(error) if !error.is_not_found() => return Err(error.into()),
             _ => {}
@@ -66,6 +92,7 @@ impl Writer {
             disk: Arc::clone(disk),
             directory: directory.to_owned(),
             name,
+            temporary,
             sink,
             buffer: HEADER.to_vec(),
             checksum: Adler32::new(),
@@ -140,6 +167,32 @@ impl Writer {
         digest: Option<(Zxid, i32, i64)>,
         last_zxid: Option<Zxid>,
     ) -> Result<Written, SnapshotError> {
+        let file_bytes = self.complete(digest, last_zxid)?;
+        let path = self.directory.join(&self.name);
+        if let Err(error) = self.disk.rename(&self.temporary, &path) {
+            let _ = self.disk.remove(&self.temporary);
+            return Err(error.into());
+        }
+        self.disk.sync_dir(&self.directory)?;
+        Ok(Written { path, file_bytes, content_bytes: self.content_bytes })
+    }
+
+    /// [`Writer::finish`] for a snapshot that comes from a leader: it is whole and synced, and stays under its
+    /// temporary name until [`name_received`]. Nothing removes it before that but the next start.
+    ///
+    /// # Errors
+    /// As the disk reports; the file is gone then.
+    pub fn finish_received(mut self) -> Result<Written, SnapshotError> {
+        let file_bytes = self.complete(None, None)?;
+        Ok(Written { path: self.temporary.clone(), file_bytes, content_bytes: self.content_bytes })
+    }
+
+    /// Ends nodes and file. Returns the file's length.
+    fn complete(
+        &mut self,
+        digest: Option<(Zxid, i32, i64)>,
+        last_zxid: Option<Zxid>,
+    ) -> Result<u64, SnapshotError> {
         self.buffer.extend_from_slice(&END);
         self.seal()?;
         if let Some((zxid, version, digest)) = digest {
@@ -153,15 +206,7 @@ impl Writer {
             self.seal()?;
         }
         let Some(sink) = self.sink.take() else { return Err(self.failed(io::ErrorKind::BrokenPipe.into())) };
-        let finished = sink.finish();
-        let file_bytes = finished.map_err(|error| self.failed(error))?;
-        let path = self.directory.join(&self.name);
-        if let Err(error) = self.disk.rename(&self.temporary(), &path) {
-            let _ = self.disk.remove(&self.temporary());
-            return Err(error.into());
-        }
-        self.disk.sync_dir(&self.directory)?;
-        Ok(Written { path, file_bytes, content_bytes: self.content_bytes })
+        sink.finish().map_err(|error| self.failed(error))
     }
 
     fn seal(&mut self) -> Result<(), SnapshotError> {
@@ -194,22 +239,35 @@ impl Writer {
     /// Removes the file: a part of a snapshot is of no use.
     fn failed(&mut self, error: io::Error) -> SnapshotError {
         self.sink = None;
-        let path = self.temporary();
-        let _ = self.disk.remove(&path);
-        DiskError::new("write the snapshot", &path, error).into()
-    }
-
-    fn temporary(&self) -> PathBuf {
-        self.directory.join(format!("{TEMPORARY_PREFIX}{}", self.name))
+        let _ = self.disk.remove(&self.temporary);
+        DiskError::new("write the snapshot", &self.temporary, error).into()
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.sink.take().is_some() {
-            let _ = self.disk.remove(&self.temporary());
+            let _ = self.disk.remove(&self.temporary);
         }
     }
+}
+
+/// Gives a received snapshot its name, durably. What it replaces must have gone before. Returns the new path.
+///
+/// # Errors
+/// As the disk reports, and when the file is no received snapshot.
+pub fn name_received(disk: &dyn Disk, file: &Path) -> Result<PathBuf, SnapshotError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let (Some(name), Some(directory)) =
+        (name.and_then(|name| name.strip_prefix(RECEIVED_PREFIX)), file.parent())
+    else {
+        let error = io::Error::other("it is not the file of a received snapshot");
+        return Err(DiskError::new("name the snapshot", file, error).into());
+    };
+    let path = directory.join(name);
+    disk.rename(file, &path)?;
+    disk.sync_dir(directory)?;
+    Ok(path)
 }
 
 /// Removes what writers of an earlier process left behind, durably. Returns the names.
@@ -218,7 +276,10 @@ impl Drop for Writer {
 /// As the disk reports.
 pub fn discard_unfinished(disk: &dyn Disk, directory: &Path) -> Result<Vec<String>, SnapshotError> {
     let mut discarded = disk.list(directory)?;
-    discarded.retain(|name| name.strip_prefix(TEMPORARY_PREFIX).and_then(format::parse_name).is_some());
+    discarded.retain(|name| {
+        let name = name.strip_prefix(RECEIVED_PREFIX).or_else(|| name.strip_prefix(TEMPORARY_PREFIX));
+        name.and_then(format::parse_name).is_some()
+    });
     for name in &discarded {
         disk.remove(&directory.join(name))?;
     }

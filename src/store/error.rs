@@ -38,6 +38,17 @@ pub enum StoreError {
         /// The directory of the logs.
         logs: PathBuf,
     },
+    /// An epoch file of a member cannot be right.
+    #[error(
+        "{}: {problem}. Restore the file from a copy of this directory; or, if the other members are whole, move \
+         the data and log directories away and let the server fetch its state from the leader", path.display()
+    )]
+    Epoch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// No database, and nothing says that this is right.
     #[error(
         "{}: there is no database, and zookeeper.db.autocreate is false; create the file {} to start with an \
@@ -50,4 +61,24 @@ pub enum StoreError {
         /// The file that says that an empty database is right.
         initialize: PathBuf,
     },
+}
+
+impl StoreError {
+    /// Whether what was stored is damaged or missing, and not merely out of reach: a member may then set it aside
+    /// and fetch everything from its leader.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        match self {
+            Self::NoWholeSnapshot(error) => matches!(error, SnapshotError::Damaged { .. }),
+            Self::LogWithoutSnapshot { .. } => true,
+            Self::Log(error) => matches!(
+                error,
+                LogError::Corrupt { .. }
+                    | LogError::Gap { .. }
+                    | LogError::Lost { .. }
+                    | LogError::NotALog { .. }
+            ),
+            _ => false,
+        }
+    }
 }

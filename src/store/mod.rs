@@ -5,14 +5,21 @@
 //! - [`read`]: the newest snapshot that can be loaded and the log after it, as a tree. Changes nothing.
 //! - [`recover`]: [`read`], then what a start changes on disk: leftovers go, a torn tail is cut, what was
 //!   read becomes durable.
+//! - [`receive`]: a snapshot that comes from a leader, as a tree and a file.
 //! - [`Epochs`]: the epoch files of a member of an ensemble.
+//! - [`recover_member`]: [`recover`] for a member, which may start with nothing where a server alone may not.
+//! - [`truncate`], [`install`]: what a leader has a member do.
 //! - [`remove_initialize`], [`remove_orphans`]: what only some roles may do afterwards.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
+mod aside;
 mod directories;
-mod epochs;
+mod effects;
+pub mod epochs;
 mod error;
 mod loading;
+mod member;
+mod receive;
 mod recovery;
 
 #[cfg(test)]
@@ -22,9 +29,13 @@ pub(crate) mod testing;
 
 use std::path::PathBuf;
 
+pub use aside::{Aside, forget_replaced};
 pub use directories::{Directories, is_extra};
+pub use effects::{install, truncate};
 pub use epochs::{Epoch, Epochs};
 pub use error::StoreError;
+pub use member::{Member, recover_member};
+pub use receive::{Received, Receiving, receive};
 pub use recovery::{Found, Health, Recovered, Step, read, recover, remove_initialize, remove_orphans};
 
 use crate::snapshot::FIELD_BYTES_MAX;

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
     ("store", &["disk", "snapshot", "tree", "txnlog"]),
-    ("request", &["logging", "session", "tree", "watch"]),
+    ("request", &["logging", "session", "tree", "watch", "zab"]),
     ("replica", &["request", "session", "tree", "watch", "zab"]),
     (
         "runtime",

@@ -209,7 +209,7 @@ impl Tree {
         Code::OK
     }
 
-    fn set_data(
+    pub(super) fn set_data(
         &mut self,
         path: &str,
         data: Option<Vec<u8>>,

@@ -2,11 +2,15 @@
 
 use jute::Zxid;
 use jute::records::data::{Acl, StatPersisted};
+use jute::records::txn::TxnHeader;
 
 use super::acl::perms;
 use super::node::{Node, NodeId, OwnerRules};
 use super::slab::Slab;
 use super::{Tree, digest, path, quota};
+
+/// The node that shows the members of an ensemble.
+const CONFIG: &str = "/zookeeper/config";
 
 /// The way to the node that was loaded last. Snapshots are written depth first, so that the next one's
 /// parent stands on it.
@@ -169,12 +173,21 @@ impl Tree {
     /// Adds `/zookeeper/config`, readable by everyone. Directories that 3.4 wrote lack it, and a server
     /// that is alone does not add it to them.
     pub(super) fn plant_config_node(&mut self) {
-        const PATH: &str = "/zookeeper/config";
         let mut readable = self.acls.list(super::AclSlot::OPEN).to_vec();
         readable.iter_mut().for_each(|acl| acl.perms = perms::READ);
         let slot = self.acls.intern(Some(readable));
         let aversion = -1; // the reference sets the list with "version -1"
-        self.plant(PATH, super::built_in(PATH, slot, aversion));
+        self.plant(CONFIG, super::built_in(CONFIG, slot, aversion));
+    }
+
+    /// Makes `/zookeeper/config` show the members of an ensemble, with their version as its zxid. Each member does
+    /// so by itself: it is in no log, and lies outside the digest (reference: `ZKDatabase.initConfigInZKDatabase`).
+    pub fn show_members(&mut self, text: &[u8], version: Zxid, wall_ms: i64) {
+        if self.find(CONFIG).is_none() {
+            self.plant_config_node();
+        }
+        let header = TxnHeader { zxid: version, time: wall_ms, ..TxnHeader::default() };
+        self.set_data(CONFIG, Some(text.to_vec()), -1, &header, &mut |_| {});
     }
 
     pub(super) fn plant(&mut self, path: &str, node: Node) {

@@ -29,6 +29,20 @@ pub fn stats_path(path: &str) -> String {
 /// quota. Text that anybody but a vandal wrote is shorter.
 const TEXT_BYTES_MAX: usize = 1024;
 
+/// Whether the reference can read a limits or usage node with this data. What it cannot read ends it.
+#[must_use]
+pub fn is_readable(data: Option<&[u8]>) -> bool {
+    let Some(data) = data else { return false };
+    let text = String::from_utf8_lossy(data);
+    let mut pairs = text.split([',', ';']);
+    let first_fits = text.is_empty() || pairs.clone().next().is_some_and(|first| !first.is_empty());
+    first_fits
+        && pairs.all(|pair| {
+            let value = pair.trim_end_matches('=').split('=').nth(1);
+            pair.is_empty() || value.is_some_and(|value| value.is_empty() || value.parse::<i64>().is_ok())
+        })
+}
+
 /// The text of a limits or usage node. Missing and malformed numbers are -1: no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatsTrack(BTreeMap<String, i64>);
@@ -181,6 +195,21 @@ pub fn governed_path(quota_node: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_reference_reads_is_told_from_what_ends_it() {
+        let readable =
+            ["", "count=1", "count=-1,bytes=-1=;byteHardLimit=3;countHardLimit=2", "a==b,", "x=+5;;y=6"];
+        let fatal =
+            ["x", "count=", "=", ",count=1", "count=1,bytes= 5", "count=one", "count=99999999999999999999"];
+        for text in readable {
+            assert!(is_readable(Some(text.as_bytes())), "{text}");
+        }
+        for text in fatal {
+            assert!(!is_readable(Some(text.as_bytes())), "{text}");
+        }
+        assert!(!is_readable(None));
+    }
 
     #[test]
     fn hard_limits_follow_a_stray_equals_sign() {

@@ -273,6 +273,23 @@ impl Log {
         }
     }
 
+    /// Forgets every transaction after `zxid`, durably, and goes on after it, whether the log contains it or not:
+    /// a snapshot that ends with it takes the log's place. Snapshots newer than it must be gone already.
+    ///
+    /// # Errors
+    /// As [`Log::truncate`], but for a missing transaction.
+    pub fn continue_after(&mut self, zxid: Zxid) -> Result<(), LogError> {
+        self.roll()?;
+        self.marker = None;
+        let cut = mark::remove(&*self.disk, &self.options.dir)
+            .map_err(LogError::from)
+            .and_then(|()| truncate::cut_above(&self.disk, &self.options.dir, zxid));
+        cut.map_err(|error| self.fail(error))?;
+        self.appended = zxid;
+        self.durable = zxid;
+        Ok(())
+    }
+
     /// Ends the log of a server that stops: everything is durable afterwards, the mark too; the file loses its
     /// padding, and a next one that was made ready is removed.
     ///

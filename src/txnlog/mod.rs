@@ -16,6 +16,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 mod error;
+mod follow;
 pub mod format;
 mod inspect;
 mod log;
@@ -45,6 +46,7 @@ mod testing;
 use std::path::PathBuf;
 
 pub use error::LogError;
+pub use follow::{entries_after, files_after};
 pub use inspect::{FileSummary, inspect};
 pub use log::{Log, Synced};
 pub use mark::{MARK_NAME, Mark, remove as remove_mark};
@@ -52,6 +54,7 @@ pub use reader::{Entries, Frame, Gaps};
 pub use recovery::{Progress, Recovered, ReplayOptions, Replayed, recover, repair, replay};
 pub use spare::{Keeper, SPARE_NAME, Spare};
 pub use tail::TornTail;
+pub use truncate::holds;
 
 /// How records reach the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

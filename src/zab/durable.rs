@@ -60,6 +60,19 @@ impl Ticket {
     }
 }
 
+#[cfg(test)]
+impl Ticket {
+    /// For tests of whoever carries tickets out.
+    pub(crate) const fn for_test(number: u64, effect: Effect) -> Self {
+        Self { number, effect }
+    }
+
+    /// As it was made.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 /// What is durable here. Tickets are confirmed in the order in which they were made.
 #[derive(Debug)]
 pub(super) struct Durables {

@@ -474,6 +474,17 @@ impl Zab {
         if !self.common.durables.is_settled() {
             return;
         }
+        // A sync that broke off may have left transactions of an epoch whose begin is here, and which was not made
+        // current: as at a start, it is now, so that this server claims what it has.
+        let durables = &mut self.common.durables;
+        let epoch = durables.logged().epoch();
+        if epoch > durables.current()
+            && let Some(covered) = durables.covered(durables.logged())
+        {
+            let ticket = durables.ask_current(epoch, covered);
+            self.common.output(Output::Persist(ticket));
+            return;
+        }
         self.role = Role::Looking(Election::begin(&mut self.common, now));
         for (from, notification) in std::mem::take(&mut self.held) {
             self.notified(now, from, notification);

@@ -105,7 +105,10 @@ pub enum Output {
         is_valid: bool,
     },
     /// Learning: the oldest `sync` that was forwarded and not answered yet may be answered.
-    Synced,
+    Synced {
+        /// Once everything up to here is applied.
+        after: Zxid,
+    },
     /// A learner's connection has ended: it owns no session any more.
     LearnerGone {
         /// The connection.

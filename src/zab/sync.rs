@@ -27,13 +27,19 @@ pub(super) fn plan(history: &History, committed: Zxid, last: Zxid, force_snapsho
     } else if last == committed {
         Plan::Diff { after: last }
     } else if last > committed {
-        if is_begin_of_epoch { Plan::Snap } else { Plan::Trunc { to: committed } }
+        // A learner of the reference that does not have the place of a cut goes on with wrong data: it is sent one only
+        // where its log must have that place. The reference also cuts across epochs.
+        let has_place = committed.counter() > 0 && committed.epoch() == last.epoch();
+        if is_begin_of_epoch || !has_place { Plan::Snap } else { Plan::Trunc { to: committed } }
     } else if last >= min {
         match history.at_or_before(last) {
             Some(found) if found == last || is_begin_of_epoch => Plan::Diff { after: found },
             // It comes from another epoch than what follows here: a cut might not find its place.
             _ => Plan::Snap,
         }
+    } else if last == history.base() {
+        // Just what comes before memory's first.
+        Plan::Diff { after: last }
     } else {
         let to = history.first().map_or(committed, |first| Zxid(first.0 - 1)).min(committed);
         Plan::Log { after: last, to }
@@ -64,9 +70,12 @@ mod tests {
         check(&log, 2 * E + 2, 2 * E, diff(E + 4));
         check(&log, 2 * E + 1, 2 * E + 2, Plan::Trunc { to: Zxid(2 * E + 1) });
         check(&log, 2 * E + 2, 2 * E + 9, Plan::Trunc { to: Zxid(2 * E + 2) });
+        check(&log, 2 * E + 2, 3 * E + 1, Plan::Snap);
+        check(&[], 0, 4, Plan::Snap);
         check(&log, 2 * E + 2, E + 5, Plan::Snap);
         check(&log, 2 * E + 2, 3 * E, Plan::Snap);
         check(&log, 2 * E + 2, E + 1, Plan::Log { after: Zxid(E + 1), to: Zxid(E + 2) });
+        check(&log, 2 * E + 2, E + 2, diff(E + 2));
         check(&log, 2 * E + 2, -1, Plan::Snap);
         check(&[], 7, 7, diff(7));
         check(&[], 7, 5, Plan::Log { after: Zxid(5), to: Zxid(7) });

@@ -3,19 +3,25 @@
 
 mod config;
 mod connection;
+mod election_port;
 mod four_letter;
 mod frames;
 mod log_file;
 mod memory_disk;
+mod quorum_packets;
 mod script;
 mod server;
 mod snapshot_file;
+mod snapshot_stream;
 
 pub use config::config;
+pub use election_port::election_port;
 pub use four_letter::four_letter;
 pub use frames::frames;
 pub use log_file::log_file;
+pub use quorum_packets::quorum_packets;
 pub use snapshot_file::snapshot_file;
+pub use snapshot_stream::snapshot_stream;
 
 use jute_fuzz::Targets;
 use oxkeeper::tree::{Cursor, Tree};
@@ -23,10 +29,13 @@ use oxkeeper::tree::{Cursor, Tree};
 /// Every target of the server.
 pub const TARGETS: &Targets = &[
     ("config", config),
+    ("election_port", election_port),
     ("four_letter", four_letter),
     ("frames", frames),
     ("log_file", log_file),
+    ("quorum_packets", quorum_packets),
     ("snapshot_file", snapshot_file),
+    ("snapshot_stream", snapshot_stream),
 ];
 
 /// Asserts that a snapshot of `tree` loads, and that what is loaded is the same tree: whatever was

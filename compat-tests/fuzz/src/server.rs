@@ -69,6 +69,7 @@ impl Server {
             enforce_quota: on(3),
             digest: true,
             close_session_lists: !on(4),
+            in_ensemble: false,
             reconfig: on(5),
             txn_bytes_max: TXN_BYTES_MAX,
         };

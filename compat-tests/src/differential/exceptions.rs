@@ -25,6 +25,11 @@ impl Exceptions {
         Self::load_kind("directory")
     }
 
+    /// Reads the entries that a conversation on the quorum ports can meet.
+    pub fn load_of_quorum_ports() -> Result<Self> {
+        Self::load_kind("quorum")
+    }
+
     fn load_kind(wanted: &str) -> Result<Self> {
         let path = artifacts::package_dir().join("exceptions.toml");
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -32,8 +37,8 @@ impl Exceptions {
     }
 
     /// Tables `[[exception]]` of `key = "value"` lines. An entry is `kind = "difference"` (a run meets
-    /// it), `kind = "directory"` (damaged files show it) or `kind = "excluded"` (it would stop the
-    /// reference, so it is never sent).
+    /// it), `kind = "directory"` (damaged files show it), `kind = "quorum"` (a peer sees it) or
+    /// `kind = "excluded"` (it would stop the reference, so it is never sent).
     fn parse(text: &str, wanted: &str) -> Result<Self> {
         let mut exceptions = Self::default();
         for table in text.split("[[exception]]").skip(1) {
@@ -53,7 +58,7 @@ impl Exceptions {
             value("reference")?;
             match value("kind")? {
                 kind if kind == wanted => drop(exceptions.met.insert(name.to_owned(), 0)),
-                "difference" | "directory" | "excluded" => {}
+                "difference" | "directory" | "quorum" | "excluded" => {}
                 other => bail!("exception {name} is of unknown kind {other}"),
             }
         }

@@ -16,8 +16,7 @@ impl Reading<'_> {
     }
 
     pub(super) fn membership(&self) -> Result<Membership> {
-        let multi_address = self.source.boolean("multiAddress.enabled", false)?
-            || self.source.flag("multiAddress.enabled", false);
+        let multi_address = self.several_addresses()?;
         let mut membership = Membership::default();
         let dynamic_file = self.source.text("dynamicConfigFile");
         for entry in self.entries.effective() {
@@ -121,6 +120,11 @@ impl Reading<'_> {
                 if ticks == 0 {
                     return Err(self.source.missing(key, "must be set in an ensemble"));
                 }
+            }
+            if config.readonly_mode_enabled {
+                let remark = "readonlymode.enabled=true: this version serves nobody while there is no leader, \
+                              read-only clients neither";
+                self.source.warnings.push(remark.to_owned());
             }
             if config.server_id.is_none() {
                 let path = config.data_dir.join("myid").display().to_string();

@@ -37,6 +37,7 @@ pub(in crate::request) fn prepare(
     if let Owner::Session(_) = Owner::from_field(parent.stat.ephemeral_owner, context.tree.rules()) {
         return Err(Code::NO_CHILDREN_FOR_EPHEMERALS);
     }
+    quota::check_creation(context, &path, request.data.as_deref())?;
     let data_length = request.data.as_ref().map_or(0, Vec::len);
     quota::check(context, &path, 1, data_length as i64)?;
 

@@ -5,6 +5,7 @@ use jute::records::proto::DeleteRequest;
 use jute::records::txn::DeleteTxn;
 use jute::txn::TxnBody;
 
+use super::quota;
 use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
 use crate::tree::acl::perms;
@@ -23,6 +24,7 @@ pub(in crate::request) fn prepare(
     if node.children > 0 {
         return Err(Code::NOT_EMPTY);
     }
+    quota::check_place(context, &path)?;
     context.take_in(4 + path.len())?;
     remove(context, &path);
     Ok(TxnBody::Delete(DeleteTxn { path: Some(path) }))
@@ -45,6 +47,7 @@ pub(in crate::request) fn prepare_container(
     if !context.outstanding.exists(context.tree, &parent) {
         return Err(Code::NO_NODE);
     }
+    quota::check_place(context, &path)?;
     remove(context, &path);
     Ok(TxnBody::DeleteContainer(DeleteTxn { path: Some(path) }))
 }

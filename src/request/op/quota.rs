@@ -5,7 +5,7 @@ use jute::Code;
 use crate::logging::shown;
 use crate::request::context::Context;
 use crate::tree::path;
-use crate::tree::quota::{StatsTrack, limits_path, stats_path};
+use crate::tree::quota::{LIMITS, ROOT, STATS, StatsTrack, is_readable, limits_path, stats_path};
 
 /// Whether `nodes` and `bytes` more fit under the quota that governs `path`. Usage is what is applied;
 /// soft limits only warn. What is refused is counted for the first component of the path.
@@ -39,6 +39,36 @@ fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -
     let path = shown(path);
     tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
     if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
+}
+
+/// Refuses to create what a server of the reference would not survive to apply.
+pub(super) fn check_creation(context: &Context<'_>, path: &str, data: Option<&[u8]>) -> Result<(), Code> {
+    check_place(context, path)?;
+    match path::split(path) {
+        // Whatever a usage node is created with is overwritten at once.
+        Some((_, STATS)) => Ok(()),
+        _ => check_text(context, path, data),
+    }
+}
+
+/// Refuses a limits node where a server of the reference ends when it comes or goes: it cuts the length of
+/// `/zookeeper/quota` off its parent's path and keeps the rest, which must not be empty (reference:
+/// `DataTree.createNode`, `deleteNode`, `PathTrie`).
+pub(super) fn check_place(context: &Context<'_>, path: &str) -> Result<(), Code> {
+    let Some((parent, LIMITS)) = path::split(path) else { return Ok(()) };
+    let is_fatal = parent.starts_with("/zookeeper") && parent.encode_utf16().count() <= ROOT.len();
+    if context.options.in_ensemble && is_fatal { Err(Code::BAD_ARGUMENTS) } else { Ok(()) }
+}
+
+/// Refuses text in a limits or usage node that ends a server of the reference when it next looks at the quota
+/// (reference: `StatsTrack`).
+pub(super) fn check_text(context: &Context<'_>, path: &str, data: Option<&[u8]>) -> Result<(), Code> {
+    let is_its = path.starts_with(ROOT) && matches!(path::split(path), Some((_, LIMITS | STATS)));
+    if context.options.in_ensemble && is_its && !is_readable(data) {
+        Err(Code::BAD_ARGUMENTS)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -120,5 +150,52 @@ mod tests {
             let (more, used, soft, hard) = case;
             assert_eq!(check(more, used, soft, hard), wanted, "{case:?}");
         }
+    }
+
+    /// Each ends a server of the reference when it applies it, or when it next looks at the quota. With the server
+    /// alone they are harmless.
+    #[test]
+    fn in_an_ensemble_is_refused_what_would_end_a_server_of_the_reference() {
+        let of = |op, body| Asked { session: SESSIONS[0], op, body };
+        let set = |path: &str, data: &str| {
+            let data = Some(data.as_bytes().to_vec());
+            of(OpCode::SET_DATA, SetDataRequest { path: Some(path.into()), data, version: -1 }.to_bytes())
+        };
+        let refused = |in_ensemble, before: &[Asked], asked: &Asked| {
+            let mut sessions = Sessions::new(2000, 1, 0);
+            sessions.track(SESSIONS[0], 30_000, 0);
+            let mut tree = Tree::new(OwnerRules::default());
+            let mut alone = Preparer::new(OPTIONS, Zxid::ZERO);
+            for asked in before {
+                let entry = prepare(&mut alone, &tree, &mut sessions, asked.request(), 5).unwrap();
+                tree.replay(entry);
+                alone.applied(tree.last_zxid());
+            }
+            let options = Options { in_ensemble, ..OPTIONS };
+            let mut preparer = Preparer::new(options, tree.last_zxid());
+            prepare(&mut preparer, &tree, &mut sessions, asked.request(), 5).unwrap().body.op()
+                == OpCode::ERROR
+        };
+        let create = |path: &str| creation(path, CreateMode::Persistent);
+        let (limits, stats) = (limits_path("/a"), stats_path("/a"));
+        let quota = [create("/zookeeper/quota/a"), create(&stats)];
+        let root = create("/zookeeper/quota/zookeeper_limits");
+        let beside = [create("/zookeeperx"), create("/zookeeperx/zookeeper_limits")];
+        for (before, asked) in [
+            (&[][..], &root),
+            (
+                std::slice::from_ref(&root),
+                &crate::request::testing::deletion("/zookeeper/quota/zookeeper_limits"),
+            ),
+            (&beside[..1], &beside[1]),
+            (&beside, &crate::request::testing::deletion("/zookeeperx/zookeeper_limits")),
+            (&quota, &create(&limits)),
+            (&quota, &set(&stats, "count=one")),
+        ] {
+            assert!(refused(true, before, asked), "{asked:?}");
+            assert!(!refused(false, before, asked), "{asked:?}");
+        }
+        assert!(!refused(true, &quota, &set(&stats, "count=1,bytes=2")));
+        assert!(!refused(true, &quota[..1], &quota[1]));
     }
 }

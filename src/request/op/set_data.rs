@@ -19,6 +19,7 @@ pub(in crate::request) fn prepare(
     let path = Context::valid_path(request.path)?;
     let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
     context.permit(&before.acl, perms::WRITE)?;
+    quota::check_text(context, &path, request.data.as_deref())?;
     let data_length = request.data.as_ref().map_or(0, Vec::len);
     quota::check(context, &path, 0, data_length as i64 - before.data_length as i64)?;
     let version = next_version(before.stat.version, request.version)?;

@@ -26,9 +26,9 @@ struct Pending {
 }
 
 /// A connection as a client has it.
-pub(super) struct Connection {
-    pub(super) stream: MemoryStream,
-    pub(super) link: Link,
+pub(in crate::sim) struct Connection {
+    pub(in crate::sim) stream: MemoryStream,
+    pub(in crate::sim) link: Link,
     received: Vec<u8>,
     /// Where its items are in the history, once it has a session.
     number: Option<usize>,
@@ -36,19 +36,22 @@ pub(super) struct Connection {
 }
 
 /// A client.
-pub(super) struct SimClient {
-    pub(super) name: usize,
-    pub(super) session: Option<SessionId>,
-    pub(super) connection: Option<Connection>,
+pub(in crate::sim) struct SimClient {
+    pub(in crate::sim) name: usize,
+    pub(in crate::sim) session: Option<SessionId>,
+    pub(in crate::sim) connection: Option<Connection>,
     /// The one before, which the session left.
-    pub(super) abandoned: Option<Connection>,
+    pub(in crate::sim) abandoned: Option<Connection>,
+    /// In an ensemble: which servers these two are to.
+    pub(in crate::sim) server: Option<i64>,
+    pub(in crate::sim) abandoned_server: Option<i64>,
     /// Whether it takes what the server sends.
-    pub(super) is_reading: bool,
+    pub(in crate::sim) is_reading: bool,
     /// When it is heard of again, after it vanished.
-    pub(super) absent_until_ms: i64,
+    pub(in crate::sim) absent_until_ms: i64,
     /// Since when it has kept its session as it should: connected, pinging, reading.
-    pub(super) well_since_ms: Option<i64>,
-    pub(super) last_zxid: Zxid,
+    pub(in crate::sim) well_since_ms: Option<i64>,
+    pub(in crate::sim) last_zxid: Zxid,
     watches: Vec<Watch>,
     next_xid: i32,
     last_sent_ms: i64,
@@ -56,12 +59,14 @@ pub(super) struct SimClient {
 }
 
 impl SimClient {
-    pub(super) fn new(name: usize) -> Self {
+    pub(in crate::sim) fn new(name: usize) -> Self {
         Self {
             name,
             session: None,
             connection: None,
             abandoned: None,
+            server: None,
+            abandoned_server: None,
             is_reading: true,
             absent_until_ms: 0,
             well_since_ms: None,
@@ -74,7 +79,7 @@ impl SimClient {
     }
 
     /// Asks for its session, or a new one, on a new connection.
-    pub(super) fn connect(&mut self, stream: MemoryStream, link: Link, now_ms: i64) {
+    pub(in crate::sim) fn connect(&mut self, stream: MemoryStream, link: Link, now_ms: i64) {
         let id = self.session.unwrap_or(SessionId::NONE);
         let request = ConnectRequest {
             protocol_version: 0,
@@ -90,12 +95,12 @@ impl SimClient {
         self.abandoned = self.connection.replace(new).or_else(|| self.abandoned.take());
     }
 
-    pub(super) fn is_connected(&self) -> bool {
+    pub(in crate::sim) fn is_connected(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.number.is_some())
     }
 
     /// Sends some requests.
-    pub(super) fn act(&mut self, random: &mut Random, now_ms: i64) {
+    pub(in crate::sim) fn act(&mut self, random: &mut Random, now_ms: i64) {
         if !self.is_connected() {
             return;
         }
@@ -107,7 +112,7 @@ impl SimClient {
     }
 
     /// Ends its session.
-    pub(super) fn close(&mut self, random: &mut Random, now_ms: i64, history: &mut History) {
+    pub(in crate::sim) fn close(&mut self, random: &mut Random, now_ms: i64, history: &mut History) {
         if !self.is_connected() {
             return;
         }
@@ -123,7 +128,7 @@ impl SimClient {
     }
 
     /// Sends a write through the connection that the session has left.
-    pub(super) fn act_through_abandoned(&mut self, random: &mut Random, history: &mut History) {
+    pub(in crate::sim) fn act_through_abandoned(&mut self, random: &mut Random, history: &mut History) {
         let (Some(abandoned), Some(session), true) = (&self.abandoned, self.session, self.is_connected())
         else {
             return;
@@ -135,7 +140,7 @@ impl SimClient {
     }
 
     /// What a client does without being told: it keeps its session alive.
-    pub(super) fn tick(&mut self, now_ms: i64) {
+    pub(in crate::sim) fn tick(&mut self, now_ms: i64) {
         if self.is_connected() && now_ms - self.last_sent_ms >= self.timeout_ms / 3 {
             let ping = Asked { op: OpCode::PING, body: Vec::new(), watch: None };
             self.write(PING_XID, &ping);
@@ -159,7 +164,7 @@ impl SimClient {
     }
 
     /// Takes what the server has sent.
-    pub(super) fn receive(&mut self, now_ms: i64, history: &mut History) {
+    pub(in crate::sim) fn receive(&mut self, now_ms: i64, history: &mut History) {
         let Some(connection) = &mut self.connection else { return };
         connection.received.append(&mut connection.stream.receive());
         loop {
@@ -259,7 +264,7 @@ impl SimClient {
     }
 
     /// The server has decided that the session ends, although the client did not ask for it.
-    pub(super) fn note_expiry(&mut self, now_ms: i64) {
+    pub(in crate::sim) fn note_expiry(&mut self, now_ms: i64) {
         let well_ms = self.well_since_ms.take().map_or(0, |since| now_ms - since);
         assert!(
             well_ms < self.timeout_ms,
@@ -279,7 +284,7 @@ impl SimClient {
     }
 
     /// The connection is lost; the client does not know how far the server came.
-    pub(super) fn disconnect(&mut self) {
+    pub(in crate::sim) fn disconnect(&mut self) {
         for mut connection in self.connection.take().into_iter().chain(self.abandoned.take()) {
             connection.stream.close();
             connection.link.hang_up();

@@ -26,23 +26,24 @@ use crate::store::testing::start;
 use crate::tree::{AclRules, Cursor};
 use crate::txnlog::{self, Gaps, Io, Log, ReplayOptions};
 
-pub(super) const DATA: &str = "/data/version-2";
+pub(in crate::sim) const DATA: &str = "/data/version-2";
 /// What the clients ask for at least and at most.
-pub(super) const TIMEOUTS_MS: (i32, i32) = (4000, 10_000);
+pub(in crate::sim) const TIMEOUTS_MS: (i32, i32) = (4000, 10_000);
 /// What all clients may make the server hold.
-pub(super) const MEMORY_BYTES: usize = 4 << 20;
+pub(in crate::sim) const MEMORY_BYTES: usize = 4 << 20;
 
-pub(super) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
+pub(in crate::sim) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
     acl: AclRules { skip: false, digest: true, key: false },
     extended_types: false,
     enforce_quota: true,
     digest: true,
     close_session_lists: true,
+    in_ensemble: false,
     reconfig: false,
     txn_bytes_max: 2 << 20,
 };
 
-pub(super) const LIMITS: Limits = Limits {
+pub(in crate::sim) const LIMITS: Limits = Limits {
     frame_bytes_max: 1 << 20,
     requests_max: 64,
     request_bytes_max: 64 << 10,
@@ -51,16 +52,16 @@ pub(super) const LIMITS: Limits = Limits {
 };
 
 /// A running process.
-pub(super) struct Machine {
-    pub(super) shared: Arc<Shared>,
-    pub(super) disk: SimDisk,
+pub(in crate::sim) struct Machine {
+    pub(in crate::sim) shared: Arc<Shared>,
+    pub(in crate::sim) disk: SimDisk,
     writer: Writer,
     next_connection: u64,
 }
 
 impl Machine {
     /// Recovers what is on the disk.
-    pub(super) fn start(disk: &SimDisk, clock: &Arc<ManualClock>, io: Io) -> Self {
+    pub(in crate::sim) fn start(disk: &SimDisk, clock: &Arc<ManualClock>, io: Io) -> Self {
         let dynamic: Arc<dyn Disk> = Arc::new(disk.clone());
         let (tree, recovered, snapshot) = start(&dynamic).expect("a start needs no human");
         let last = tree.last_zxid();
@@ -120,11 +121,11 @@ impl Machine {
             limits: LIMITS,
             auth: Auth::new(crate::auth::Options::default()),
         });
-        Self { shared, disk: disk.clone(), writer, next_connection: 1 }
+        Self { shared, disk: disk.clone(), writer, next_connection: 0 }
     }
 
     /// A client connects.
-    pub(super) fn accept(&mut self, stream: MemoryStream) -> Link {
+    pub(in crate::sim) fn accept(&mut self, stream: MemoryStream) -> Link {
         let id = self.next_connection;
         self.next_connection += 1;
         let client = Arc::new(Client::new(id, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), 0));
@@ -133,7 +134,7 @@ impl Machine {
     }
 
     /// The writer takes a turn. False when the disk has lost its power.
-    pub(super) fn turn(&mut self) -> bool {
+    pub(in crate::sim) fn turn(&mut self) -> bool {
         match self.writer.turn() {
             Ok(turn) => turn == Turn::Continue,
             Err(error) => {
@@ -144,7 +145,7 @@ impl Machine {
     }
 
     /// Every transaction in the log, as a reader finds them.
-    pub(super) fn logged(disk: &SimDisk) -> Vec<TxnEntry> {
+    pub(in crate::sim) fn logged(disk: &SimDisk) -> Vec<TxnEntry> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut entries = Vec::new();
         let mut push = |entry| entries.push(entry);

@@ -7,10 +7,10 @@
 //! - [`history`]: what clients saw, and what the log says happened.
 //! - [`invariants`]: what must hold, one property a file.
 
-mod client;
-mod history;
-mod invariants;
-mod machine;
-mod requests;
+pub(super) mod client;
+pub(super) mod history;
+pub(super) mod invariants;
+pub(super) mod machine;
+pub(super) mod requests;
 mod server_test;
 mod world;

@@ -15,22 +15,22 @@ const PATHS: [&str; 10] = ["/a", "/b", "/c", "/a/x", "/a/y", "/b/x", "/c/x", "/a
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) op: OpCode,
-    pub(super) body: Vec<u8>,
+pub(in crate::sim) struct Asked {
+    pub(in crate::sim) op: OpCode,
+    pub(in crate::sim) body: Vec<u8>,
     /// The watch it leaves when it succeeds, if it leaves one.
-    pub(super) watch: Option<Watch>,
+    pub(in crate::sim) watch: Option<Watch>,
 }
 
 /// A watch, as a client remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Watch {
-    pub(super) path: String,
-    pub(super) kind: WatchKind,
+pub(in crate::sim) struct Watch {
+    pub(in crate::sim) path: String,
+    pub(in crate::sim) kind: WatchKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WatchKind {
+pub(in crate::sim) enum WatchKind {
     /// Once, of data and existence.
     Data,
     /// Once, of the children.
@@ -58,7 +58,7 @@ fn path(random: &mut Random) -> String {
 }
 
 /// Any request of a client in session.
-pub(super) fn any(random: &mut Random, session: SessionId, xid: i32) -> Asked {
+pub(in crate::sim) fn any(random: &mut Random, session: SessionId, xid: i32) -> Asked {
     let path = path(random);
     let some = Some(path.clone());
     let plain = |op: OpCode, body: Vec<u8>| Asked { op, body, watch: None };

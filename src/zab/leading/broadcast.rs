@@ -189,6 +189,7 @@ impl Leading {
         let mut behind = Vec::new();
         for (link, learner) in &mut self.learners {
             while learner.queued_bytes < WINDOW_BYTES {
+                learner.answer_syncs(common, *link);
                 let next = match learner.stage {
                     Stage::Catching => next_to_catch(common, learner, target, &new_leader),
                     Stage::Told | Stage::Live => next_to_broadcast(common, learner),
@@ -223,10 +224,7 @@ impl Leading {
                     Next::Nothing => break,
                 }
             }
-            while learner.syncs.front().is_some_and(|after| *after <= learner.committed) {
-                learner.syncs.pop_front();
-                learner.send(common, *link, ToLearner::Sync);
-            }
+            learner.answer_syncs(common, *link);
         }
         for link in behind {
             self.drop_learner(common, link, "it has fallen behind what is kept in memory".to_owned());

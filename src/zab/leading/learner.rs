@@ -80,6 +80,14 @@ impl Learner {
         common.output(Output::ToLearner { link, packet });
     }
 
+    /// Answers the syncs that wait for nothing more. To be called behind each commit: a learner of the reference
+    /// waits for both in the order in which it asked.
+    pub(super) fn answer_syncs(&mut self, common: &mut Common, link: Link) {
+        while self.syncs.pop_front_if(|after| *after <= self.committed).is_some() {
+            self.send(common, link, ToLearner::Sync);
+        }
+    }
+
     /// It was sent a proposal that it is to acknowledge.
     pub(super) const fn wait_for(&mut self, zxid: Zxid, now: Ms) {
         if self.waited.is_none() {

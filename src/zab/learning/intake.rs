@@ -181,7 +181,7 @@ impl Learning {
                 Ok(())
             }
             FromMaster::Sync => {
-                common.output(Output::Synced);
+                common.output(Output::Synced { after: common.committed });
                 Ok(())
             }
             FromMaster::Revalidated { session, is_valid } => {

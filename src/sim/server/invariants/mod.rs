@@ -11,7 +11,7 @@ use jute::txn::TxnEntry;
 use super::history::History;
 
 /// Panics at the first thing that is wrong.
-pub(super) fn check(history: &History, logged: &[TxnEntry]) {
+pub(in crate::sim) fn check(history: &History, logged: &[TxnEntry]) {
     acknowledged::check(history, logged);
     fenced::check(history, logged);
     session_ends::check(logged);

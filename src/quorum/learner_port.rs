@@ -1,0 +1,206 @@
+//! The quorum port: where learners connect while this server leads (reference: `Leader.LearnerCnxAcceptor`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+
+use super::dial::{self, Address};
+use super::pending::Pending;
+use super::{Shared, learner_link};
+use crate::metrics::Summary;
+use crate::zab::{Hello, Input, Link, ToLearner};
+
+/// Between two attempts to bind the port: the term of leading before may not have let it go yet.
+const BIND_PAUSE: Duration = Duration::from_millis(100);
+/// After a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The port, and the learners.
+pub(super) struct LearnerPort {
+    pub(super) shared: Arc<Shared>,
+    pub(super) pending: Pending,
+    learners: Mutex<Learners>,
+}
+
+#[derive(Default)]
+struct Learners {
+    /// While it is open; cancelled when all connections are to end.
+    open: Option<CancellationToken>,
+    /// Numbers given out so far.
+    links: u64,
+    by_link: BTreeMap<Link, Learner>,
+}
+
+struct Learner {
+    orders: UnboundedSender<Order>,
+    end: CancellationToken,
+    name: String,
+}
+
+/// What a learner's connection is to send.
+pub(super) enum Order {
+    /// A packet.
+    Packet(ToLearner),
+    /// What does not fit into memory. What is ordered after it waits until it is over.
+    Stream(Receiver<Piece>),
+}
+
+/// A piece of a stream.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// More of it.
+    Bytes(Vec<u8>),
+    /// It is whole.
+    End,
+    /// There is none; nothing was sent.
+    Refused(String),
+    /// It can never be whole.
+    Broken(String),
+}
+
+/// A connection that has introduced itself.
+pub(super) struct Admitted {
+    pub(super) link: Link,
+    /// How many packets wait for it.
+    pub(super) queue: Option<Arc<Summary>>,
+    pub(super) orders: UnboundedReceiver<Order>,
+    /// Cancelled when it is to end.
+    pub(super) end: CancellationToken,
+}
+
+impl LearnerPort {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, pending: Pending::default(), learners: Mutex::default() }
+    }
+
+    fn learners(&self) -> MutexGuard<'_, Learners> {
+        self.learners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts learners, or ends all their connections and accepts no more.
+    pub(super) fn listen(self: &Arc<Self>, is_open: bool) {
+        let mut learners = self.learners();
+        if !is_open {
+            if let Some(open) = learners.open.take() {
+                open.cancel();
+            }
+            learners.by_link.clear();
+            return;
+        }
+        if learners.open.is_some() {
+            return;
+        }
+        let options = &self.shared.options;
+        let open = CancellationToken::new();
+        for address in options.places(options.mine().quorum) {
+            let (port, end) = (Arc::clone(self), open.clone());
+            self.shared.tasks.spawn(async move {
+                tokio::select! {
+                    () = port.serve(address, &end) => {}
+                    () = end.cancelled() => {}
+                }
+            });
+        }
+        learners.open = Some(open);
+    }
+
+    async fn serve(self: &Arc<Self>, address: Address, open: &CancellationToken) {
+        let listener = self.bind(&address).await;
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    let _slow = stream.set_nodelay(true);
+                    let (port, end) = (Arc::clone(self), open.child_token());
+                    self.shared.tasks.spawn(async move {
+                        tokio::select! {
+                            () = learner_link::run(&port, stream, from, &end) => {}
+                            () = end.cancelled() => {}
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection on the quorum port: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn bind(&self, address: &Address) -> TcpListener {
+        let mut was_told = false;
+        loop {
+            match dial::listen(address, self.shared.options.listen_on_all).await {
+                Ok(listener) => return listener,
+                Err(why) if was_told => tracing::debug!("cannot listen on the quorum port: {why}"),
+                Err(why) => {
+                    tracing::warn!(
+                        "cannot listen on the quorum port while leading, and will go on trying: {why}"
+                    );
+                    was_told = true;
+                }
+            }
+            tokio::time::sleep(BIND_PAUSE).await;
+        }
+    }
+
+    /// Lets a learner in that has introduced itself; `None` when the port was closed meanwhile.
+    pub(super) fn admit(&self, hello: Hello, from: SocketAddr, end: &CancellationToken) -> Option<Admitted> {
+        let mut learners = self.learners();
+        if end.is_cancelled() {
+            return None;
+        }
+        learners.links += 1;
+        let link = Link(learners.links);
+        let learner = hello.sid;
+        let (sender, orders) = mpsc::unbounded_channel();
+        let name = match hello.sid {
+            Some(sid) => format!("{} ({from})", self.shared.options.name(sid)),
+            None => format!("a learner without a number ({from})"),
+        };
+        tracing::info!("{name} has connected to learn");
+        learners.by_link.insert(link, Learner { orders: sender, end: end.clone(), name });
+        // Under the lock, so that nothing is heard of it once it was closed.
+        self.shared.put(Input::LearnerCame { link, hello });
+        let key = learner.unwrap_or(-1).to_string();
+        let queue = self.shared.metrics.learner_handler_qp_size.of(&key);
+        Some(Admitted { link, queue, orders, end: end.clone() })
+    }
+
+    /// A connection has ended by itself.
+    pub(super) fn left(&self, link: Link, why: &str) {
+        let mut learners = self.learners();
+        if let Some(learner) = learners.by_link.remove(&link) {
+            tracing::warn!("the connection of {} has ended: {why}", learner.name);
+            self.shared.put(Input::LearnerLeft { link });
+        }
+    }
+
+    /// Sends a packet. Of a connection that has gone nobody hears more.
+    pub(super) fn send(&self, link: Link, packet: ToLearner) {
+        if matches!(packet, ToLearner::Diff(_) | ToLearner::Trunc(_)) {
+            self.shared.metrics.diff_count.increment();
+        }
+        self.order(link, Order::Packet(packet));
+    }
+
+    /// Puts something behind all that was ordered before.
+    pub(super) fn order(&self, link: Link, order: Order) {
+        if let Some(learner) = self.learners().by_link.get(&link) {
+            // A connection that ends drops what was ordered, and says that it has left.
+            let _ending = learner.orders.send(order);
+        }
+    }
+
+    /// Ends a connection. Nothing is heard of it any more.
+    pub(super) fn close(&self, link: Link, why: &str) {
+        if let Some(learner) = self.learners().by_link.remove(&link) {
+            tracing::warn!("the connection of {} is closed: {why}", learner.name);
+            learner.end.cancel();
+        }
+    }
+}

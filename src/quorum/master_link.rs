@@ -1,0 +1,257 @@
+//! The connection to the leader, while this server learns (reference: `Learner`).
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jute::Zxid;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+
+use super::packets::Packets;
+use super::{Shared, UNCONSUMED_BYTES_MAX, dial, snapshot_in};
+use crate::runtime::peers::{FromPeers, Staged};
+use crate::store::Received;
+use crate::zab::{FromMaster, Input, Sid, ToMaster};
+
+/// How often a leader is tried: it may have heard of its election later than this server.
+const TRIES: u32 = 5;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Packets taken at once.
+const TAKEN_MAX: usize = 1024;
+/// Bytes of unsent packets above which a buffer is not kept.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// At most one connection at a time.
+pub(super) struct MasterLink {
+    shared: Arc<Shared>,
+    current: Mutex<Current>,
+    /// Bytes of what the leaders say that may still be put in.
+    credit: Semaphore,
+}
+
+#[derive(Default)]
+struct Current {
+    /// So many times a leader was dialed.
+    number: u64,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    packets: UnboundedSender<ToMaster>,
+    end: CancellationToken,
+    name: String,
+}
+
+impl MasterLink {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, current: Mutex::default(), credit: Semaphore::new(UNCONSUMED_BYTES_MAX) }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects to this server's quorum port, in place of any earlier connection.
+    pub(super) fn dial(self: &Arc<Self>, leader: Sid) {
+        self.close("another leader is connected to");
+        let name = self.shared.options.name(leader);
+        let (sender, packets) = mpsc::unbounded_channel();
+        let end = CancellationToken::new();
+        let number = {
+            let mut current = self.current();
+            current.number += 1;
+            current.connection = Some(Connection { packets: sender, end: end.clone(), name: name.clone() });
+            current.number
+        };
+        let link = Arc::clone(self);
+        self.shared.tasks.spawn(async move {
+            let why = tokio::select! {
+                why = link.run(leader, &name, number, packets) => why,
+                () = end.cancelled() => return,
+            };
+            tracing::warn!("the connection to the leader, {name}, has ended: {why}");
+            let input = Input::MasterLeft { why: format!("{name}: {why}") };
+            link.put(number, FromPeers::Happened { input, bytes: 0 });
+        });
+    }
+
+    /// Puts something in, unless the connection was given up: nothing of an earlier leader's may follow what a
+    /// later one says. False if it was.
+    fn put(&self, number: u64, from: FromPeers) -> bool {
+        let current = self.current();
+        let is_current = current.number == number && current.connection.is_some();
+        if is_current {
+            self.shared.inbox.put(from);
+        }
+        is_current
+    }
+
+    /// The same for packets that came together.
+    fn put_all(&self, number: u64, heard: &mut Vec<FromPeers>) {
+        let current = self.current();
+        if current.number == number && current.connection.is_some() {
+            self.shared.inbox.put_all(heard);
+            return;
+        }
+        drop(current);
+        let unused =
+            heard.drain(..).map(|from| if let FromPeers::Happened { bytes, .. } = from { bytes } else { 0 });
+        self.credit.add_permits(unused.sum());
+    }
+
+    /// Sends a packet.
+    pub(super) fn send(&self, packet: ToMaster) {
+        if let Some(connection) = &self.current().connection {
+            // A connection that ends says so.
+            let _ending = connection.packets.send(packet);
+        }
+    }
+
+    /// Ends the connection. Nothing is heard of it any more.
+    pub(super) fn close(&self, why: &str) {
+        if let Some(connection) = self.current().connection.take() {
+            tracing::info!("the connection to the leader, {}, is closed: {why}", connection.name);
+            connection.end.cancel();
+        }
+    }
+
+    /// So many bytes were dealt with.
+    pub(super) fn consumed(&self, bytes: usize) {
+        self.credit.add_permits(bytes);
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        leader: Sid,
+        name: &str,
+        number: u64,
+        packets: UnboundedReceiver<ToMaster>,
+    ) -> String {
+        let mut stream = match self.connect(leader).await {
+            Ok(stream) => stream,
+            Err(why) => return why,
+        };
+        tracing::info!("connected to the leader, {name}");
+        let (reading, writing) = stream.split();
+        self.put(number, FromPeers::Happened { input: Input::MasterCame, bytes: 0 });
+        tokio::select! {
+            why = self.hear(name, number, reading) => why,
+            why = say(writing, packets) => why,
+        }
+    }
+
+    async fn connect(&self, leader: Sid) -> Result<TcpStream, String> {
+        let options = &self.shared.options;
+        let Some(member) = options.members.get(&leader) else {
+            return Err("the configuration does not name it".into());
+        };
+        let tries = async {
+            let mut tried = 1;
+            loop {
+                match dial::connect(&member.quorum, options.dial_master).await {
+                    Err(_) if tried < TRIES => tried += 1,
+                    ended => return ended,
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let connected = tokio::time::timeout(options.dial_master, tries).await;
+        connected.unwrap_or_else(|_| Err(format!("it did not answer within {:?}", options.dial_master)))
+    }
+
+    async fn hear(self: &Arc<Self>, name: &str, number: u64, stream: impl AsyncRead + Unpin) -> String {
+        let mut packets = Packets::new(stream, self.shared.options.data_bytes_max);
+        let mut heard = Vec::new();
+        loop {
+            if !packets.has_next() {
+                self.put_all(number, &mut heard);
+            }
+            let (packet, length) = match packets.next().await {
+                Ok(next) => next,
+                Err(why) => return why,
+            };
+            if let Some(zxid) = packet.snapshot() {
+                self.put_all(number, &mut heard);
+                tracing::info!("the leader, {name}, sends a snapshot of 0x{zxid:x}");
+                let receiving = snapshot_in::receive(&self.shared, &mut packets, name, zxid);
+                let received = match self.while_alive(number, zxid, receiving).await {
+                    Ok(received) => received,
+                    Err(why) => return why,
+                };
+                let Received { tree, sessions, file, .. } = received;
+                let staged = Box::new(Staged { tree, sessions });
+                let snapshot = FromPeers::Snapshot { zxid, staged, file: file.clone() };
+                if !self.put(number, snapshot) {
+                    // If this fails, the next start removes it.
+                    let _left = self.shared.disk.remove(&file);
+                }
+                continue;
+            }
+            let said = match packet.into_from_master() {
+                Ok(said) => said,
+                Err(bad) => return bad.to_string(),
+            };
+            let metrics = &self.shared.metrics;
+            match &said {
+                FromMaster::Proposal(_) => metrics.learner_proposal_received_count.increment(),
+                FromMaster::Commit(_) | FromMaster::Inform(_) => {
+                    metrics.learner_commit_received_count.increment();
+                }
+                _ => {}
+            }
+            // A packet larger than all credit takes all of it.
+            let bytes = length.min(UNCONSUMED_BYTES_MAX);
+            let asked = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let credit = match self.credit.try_acquire_many(asked) {
+                Ok(credit) => credit,
+                Err(_) => {
+                    // What is waited for may be what was just heard.
+                    self.put_all(number, &mut heard);
+                    match self.credit.acquire_many(asked).await {
+                        Ok(credit) => credit,
+                        Err(closed) => return closed.to_string(),
+                    }
+                }
+            };
+            credit.forget();
+            heard.push(FromPeers::Happened { input: Input::MasterSaid(said), bytes });
+        }
+    }
+}
+
+impl MasterLink {
+    /// Lets the core know that the leader is alive while it sends a snapshot and so can say nothing else. Whether it
+    /// goes on sending is watched where it is received.
+    async fn while_alive<T>(&self, number: u64, zxid: Zxid, receiving: impl Future<Output = T>) -> T {
+        let mut receiving = pin!(receiving);
+        let pause = self.shared.options.init / 8;
+        loop {
+            tokio::select! {
+                received = &mut receiving => return received,
+                () = tokio::time::sleep(pause) => {
+                    let input = Input::MasterSaid(FromMaster::Ping(zxid));
+                    self.put(number, FromPeers::Happened { input, bytes: 0 });
+                }
+            }
+        }
+    }
+}
+
+async fn say(mut stream: impl AsyncWrite + Unpin, mut packets: UnboundedReceiver<ToMaster>) -> String {
+    let (mut taken, mut out) = (Vec::new(), Vec::new());
+    while packets.recv_many(&mut taken, TAKEN_MAX).await > 0 {
+        taken.drain(..).for_each(|packet: ToMaster| packet.encode(&mut out));
+        if let Err(error) = stream.write_all(&out).await {
+            return error.to_string();
+        }
+        out.clear();
+        out.shrink_to(BUFFER_BYTES);
+    }
+    "nothing more can be sent".into()
+}

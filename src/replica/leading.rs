@@ -1,0 +1,205 @@
+//! Where the ensemble's transactions are made: what learners pass on, whose the sessions are, and the way of
+//! transactions to the core.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use jute::{Code, OpCode, SessionId, Zxid};
+
+use super::host::{Close, Host};
+use super::roles::Role;
+use super::{Now, Replica};
+use crate::request::prepare::Preparer;
+use crate::request::{Head, Options, Origin, Request, Write};
+use crate::session::Sessions;
+use crate::tree::Tree;
+use crate::zab::{Input, Link, Proposal};
+
+/// The last counter of an epoch that is given out. The one above it is left to the end of the epoch (reference:
+/// `Leader.propose`).
+const COUNTER_MAX: u32 = u32::MAX - 1;
+
+/// A term of leadership.
+#[derive(Debug)]
+pub(super) struct Leading {
+    /// Gives out zxids.
+    pub(super) preparer: Preparer,
+    /// Where the client of a session is; nobody knows at first, and the first request says it.
+    owners: HashMap<SessionId, Owner>,
+    /// Clients of learners who came back before the tree had caught up.
+    returning: Vec<(Link, SessionId, i32)>,
+}
+
+/// Where a session's client is (reference: `SessionTrackerImpl.SessionImpl.owner`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Connected to this server.
+    Here,
+    /// Connected to the learner at the other end.
+    At(Link),
+}
+
+impl Owner {
+    const fn of(origin: Origin) -> Option<Self> {
+        match origin {
+            Origin::Client(_) => Some(Self::Here),
+            Origin::Learner(link) => Some(Self::At(link)),
+            Origin::Internal => None,
+        }
+    }
+}
+
+impl Leading {
+    /// Begins an epoch.
+    pub(super) fn new(options: Options, epoch: u32) -> Self {
+        Self {
+            preparer: Preparer::new(options, Zxid(i64::from(epoch) << 32)),
+            owners: HashMap::new(),
+            returning: Vec::new(),
+        }
+    }
+
+    /// Whether the epoch has no more zxids.
+    pub(super) const fn is_used_up(&self) -> bool {
+        self.preparer.last_zxid().counter() >= COUNTER_MAX
+    }
+
+    /// The epoch.
+    pub(super) const fn epoch(&self) -> u32 {
+        self.preparer.last_zxid().epoch()
+    }
+
+    pub(super) fn set_owner(&mut self, session: SessionId, owner: Owner) {
+        self.owners.insert(session, owner);
+    }
+
+    pub(super) fn session_ended(&mut self, session: SessionId) {
+        self.owners.remove(&session);
+    }
+
+    /// The sessions at its other end stay there until they come back: an earlier connection of one of them, at
+    /// another server, must not take it over.
+    pub(super) fn learner_gone(&mut self, link: Link) {
+        self.returning.retain(|(of, ..)| *of != link);
+    }
+
+    pub(super) fn take_returning(&mut self) -> Vec<(Link, SessionId, i32)> {
+        std::mem::take(&mut self.returning)
+    }
+
+    /// Whether the session's client is elsewhere than where this request comes from. Whoever is the first to ask
+    /// for something is where the client is (reference: `SessionTrackerImpl.checkSession`; the end of a session is
+    /// not checked).
+    fn has_moved(&mut self, head: &Head, sessions: &Sessions) -> bool {
+        let is_checked = !matches!(head.op, OpCode::CREATE_SESSION | OpCode::CLOSE_SESSION);
+        let is_alive = || sessions.get(head.session).is_some_and(|handle| !handle.is_closing());
+        match Owner::of(head.origin) {
+            Some(from) if is_checked && is_alive() => {
+                *self.owners.entry(head.session).or_insert(from) != from
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Replica {
+    /// Whether what has arrived may be prepared, forwarded or refused.
+    pub(super) const fn may_prepare(&self) -> bool {
+        match &self.role {
+            Role::Alone { .. } | Role::Looking => true,
+            Role::Leading(leading) => !self.is_catching_up && !leading.is_used_up(),
+            Role::Learning(_) => !self.is_catching_up,
+        }
+    }
+
+    /// What becomes of a write, before it is checked against the tree: in an ensemble its session may be elsewhere.
+    pub(super) fn admit(&mut self, head: &Head, write: Write, sessions: &mut Sessions, now: Now) -> Write {
+        let Role::Leading(leading) = &mut self.role else { return write };
+        if leading.has_moved(head, sessions) {
+            return Write::Refused(Code::SESSION_MOVED);
+        }
+        match (&write, Owner::of(head.origin)) {
+            (Write::CreateSession(_), Some(Owner::At(_))) if head.session == SessionId::NONE => {
+                Write::Refused(Code::SESSION_EXPIRED)
+            }
+            (Write::CreateSession(txn), Some(owner)) => {
+                if sessions.track(head.session, txn.time_out, now.monotonic_ms).is_closing() {
+                    return Write::Refused(Code::SESSION_EXPIRED);
+                }
+                leading.set_owner(head.session, owner);
+                write
+            }
+            _ => write,
+        }
+    }
+
+    /// A learner's `sync`, or the end of a session of one of its clients. What learners ask for keeps its order, as
+    /// those of the reference wait for it in that order (`CommitProcessor`).
+    pub(super) fn take_in_order(
+        &mut self,
+        link: Link,
+        request: Request,
+        now: Now,
+        tree: &Tree,
+        sessions: &mut Sessions,
+    ) {
+        if request.head.op == OpCode::SYNC {
+            self.propose(now);
+            self.zab.input(now.monotonic_ms, Input::SyncAsked { link });
+        } else {
+            sessions.set_closing(request.head.session);
+            self.end_session(request, now, tree, sessions);
+        }
+    }
+
+    /// Hands what was prepared to the core: each transaction is encoded once, for the log and for all peers.
+    pub(super) fn propose(&mut self, now: Now) {
+        if !matches!(self.role, Role::Leading(_)) {
+            return;
+        }
+        let mut encoded = Vec::new();
+        let mut ends = Vec::new();
+        while let Some(entry) = self.proposals.next_append() {
+            let zxid = entry.header.zxid;
+            entry.encode(&mut encoded);
+            ends.push((zxid, encoded.len()));
+            self.proposals.set_appended(zxid);
+        }
+        self.proposals.take_unsynced();
+        if ends.is_empty() {
+            return;
+        }
+        let mut rest = Bytes::from(encoded);
+        let mut begin = 0;
+        let proposals = ends.into_iter().map(|(zxid, end)| {
+            let payload = rest.split_to(end - std::mem::replace(&mut begin, end));
+            Proposal { zxid, payload }
+        });
+        let proposals = proposals.collect();
+        self.zab.input(now.monotonic_ms, Input::Prepared(proposals));
+    }
+
+    /// A client came back to its session at a learner (reference: `LeaderZooKeeperServer.checkIfValidGlobalSession`,
+    /// `Leader.revalidateSession`).
+    pub(super) fn revalidate(
+        &mut self,
+        (link, session, timeout_ms): (Link, SessionId, i32),
+        now: Now,
+        sessions: &mut Sessions,
+        host: &mut impl Host,
+    ) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        if self.is_catching_up {
+            leading.returning.push((link, session, timeout_ms));
+            return;
+        }
+        let is_valid = sessions.touch(session, timeout_ms, now.monotonic_ms);
+        if is_valid {
+            leading.set_owner(session, Owner::At(link));
+            if let Some(earlier) = self.connected.remove(&session) {
+                host.close(earlier, Close::Now);
+            }
+        }
+        self.zab.input(now.monotonic_ms, Input::Revalidated { link, session, is_valid });
+    }
+}

@@ -1,0 +1,346 @@
+//! Where writes go to a leader: they are passed on as they came, and answered when their transactions are applied.
+//! Reference: `FollowerRequestProcessor`, `CommitProcessor`, `Learner`.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+use jute::records::data::Id;
+use jute::txn::{TxnBody, TxnEntry};
+use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
+
+use super::host::{Close, Host, Outcome};
+use super::roles::Role;
+use super::sessions::write_response;
+use super::{Now, Replica};
+use crate::request::{Body, ConnectionId, Head, Origin, Request};
+use crate::session::Sessions;
+use crate::tree::Identities;
+use crate::zab::{Forwarded, Input, ToMaster};
+
+/// A time with one leader.
+#[derive(Debug)]
+pub(super) struct Learning {
+    epoch: u32,
+    /// What is not answered, in the order in which each session asked for it.
+    pending: HashMap<SessionId, VecDeque<Pending>>,
+    /// Sessions whose first request waits for nothing any more.
+    ready: VecDeque<SessionId>,
+    /// The `sync`s that the leader was asked for, in order.
+    syncs: VecDeque<(SessionId, u64)>,
+    syncs_asked: u64,
+    /// Those that were answered, with the transaction up to which the tree must be.
+    synced: VecDeque<(Zxid, SessionId, u64)>,
+    /// Clients that come back to their sessions, for as long as the leader is asked about them.
+    pub(super) returning: HashMap<SessionId, Returning>,
+    /// When sessions that were heard from were last collected.
+    collected_ms: i64,
+}
+
+/// A request that is not answered.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) head: Head,
+    pub(super) wait: Wait,
+}
+
+/// What it waits for, besides those before it.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// Its transaction. These are the request's bytes.
+    Txn(Bytes),
+    /// The answer to this `sync`.
+    Sync { number: u64, body: Bytes, identities: Identities },
+    /// Nothing: it is answered from the tree.
+    Read { bytes: Vec<u8>, identities: Identities },
+    /// Nothing: it is answered with an error.
+    Refused(Code),
+}
+
+/// A client that comes back.
+#[derive(Debug)]
+pub(super) struct Returning {
+    pub(super) connection: ConnectionId,
+    pub(super) head: Head,
+    pub(super) timeout_ms: i32,
+}
+
+impl Wait {
+    const fn is_over(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Refused(_))
+    }
+}
+
+impl Learning {
+    pub(super) fn new(epoch: u32) -> Self {
+        Self {
+            epoch,
+            pending: HashMap::new(),
+            ready: VecDeque::new(),
+            syncs: VecDeque::new(),
+            syncs_asked: 0,
+            synced: VecDeque::new(),
+            returning: HashMap::new(),
+            collected_ms: i64::MIN,
+        }
+    }
+
+    /// The leader's epoch.
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    fn push(&mut self, head: Head, wait: Wait) {
+        let session = head.session;
+        let queue = self.pending.entry(session).or_default();
+        if queue.is_empty() && wait.is_over() {
+            self.ready.push_back(session);
+        }
+        queue.push_back(Pending { head, wait });
+    }
+
+    /// The request of a client of this server that led to this transaction. It stands in front of its session's,
+    /// as the leader keeps their order. What was asked for is compared too: a client may have used the same number
+    /// for something else on a connection to another server, and that may come only now.
+    pub(super) fn take_asked_for(&mut self, txn: &TxnEntry) -> Option<Head> {
+        let session = txn.header.client_id;
+        let queue = self.pending.get_mut(&session)?;
+        let is_it = |front: &mut Pending| match &front.wait {
+            Wait::Txn(body) => {
+                front.head.xid == txn.header.cxid && is_outcome(front.head.op, body, &txn.body)
+            }
+            _ => false,
+        };
+        let Pending { head, .. } = queue.pop_front_if(is_it)?;
+        self.ready.push_back(session);
+        Some(head)
+    }
+
+    /// The next request that waits for nothing any more.
+    pub(super) fn pop_ready(&mut self) -> Option<Pending> {
+        while let Some(session) = self.ready.front().copied() {
+            let queue = self.pending.get_mut(&session);
+            if let Some(pending) = queue.and_then(|queue| queue.pop_front_if(|front| front.wait.is_over())) {
+                return Some(pending);
+            }
+            self.ready.pop_front();
+            if self.pending.get(&session).is_some_and(VecDeque::is_empty) {
+                self.pending.remove(&session);
+            }
+        }
+        None
+    }
+
+    pub(super) fn has_ready(&self, applied: Zxid) -> bool {
+        !self.ready.is_empty() || self.synced.front().is_some_and(|(after, ..)| *after <= applied)
+    }
+
+    /// The oldest `sync` was answered: its client is when the tree holds everything up to `after`.
+    pub(super) fn synced(&mut self, after: Zxid) {
+        if let Some((session, number)) = self.syncs.pop_front() {
+            self.synced.push_back((after, session, number));
+        }
+    }
+
+    /// Lets go the `sync`s that may be answered with a tree at this zxid.
+    pub(super) fn settle(&mut self, applied: Zxid) {
+        while let Some((_, session, answered)) = self.synced.pop_front_if(|(after, ..)| *after <= applied) {
+            let Some(queue) = self.pending.get_mut(&session) else { continue };
+            let wait = queue.iter_mut().map(|pending| &mut pending.wait);
+            for wait in wait {
+                if let Wait::Sync { number, body, identities } = wait
+                    && *number == answered
+                {
+                    let (bytes, identities) = (body.to_vec(), std::mem::take(identities));
+                    *wait = Wait::Read { bytes, identities };
+                    self.ready.push_back(session);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What a session that has ended still waits for.
+    pub(super) fn forget_session(&mut self, session: SessionId) -> impl Iterator<Item = Head> + use<> {
+        let pending = self.pending.remove(&session).unwrap_or_default();
+        pending.into_iter().map(|pending| pending.head)
+    }
+
+    /// All that is not answered.
+    pub(super) fn heads(&self) -> impl Iterator<Item = &Head> {
+        let pending = self.pending.values().flatten().map(|pending| &pending.head);
+        pending.chain(self.returning.values().map(|returning| &returning.head))
+    }
+
+    /// Sessions connected here that were heard from since this was last asked, with their timeouts.
+    pub(super) fn collect_touched(
+        &mut self,
+        connected: &HashMap<SessionId, ConnectionId>,
+        sessions: &Sessions,
+        now_ms: i64,
+    ) -> Vec<(SessionId, i32)> {
+        let since_ms = std::mem::replace(&mut self.collected_ms, now_ms);
+        let handles = connected.keys().filter_map(|session| sessions.get(*session));
+        let heard = handles.filter(|handle| handle.was_heard_since(since_ms));
+        let timeout = |ms: i64| i32::try_from(ms).unwrap_or(i32::MAX);
+        let mut touched: Vec<_> = heard.map(|handle| (handle.id, timeout(handle.timeout_ms()))).collect();
+        touched.sort_unstable();
+        touched
+    }
+}
+
+/// Whether a request can have led to this. A failure says nothing of what failed.
+fn is_outcome(op: OpCode, body: &[u8], txn: &TxnBody) -> bool {
+    let path = match txn {
+        TxnBody::Error(_) => return true,
+        TxnBody::Create(txn) | TxnBody::Create2(txn) => &txn.path,
+        TxnBody::CreateContainer(txn) => &txn.path,
+        TxnBody::CreateTtl(txn) => &txn.path,
+        TxnBody::Delete(txn) => &txn.path,
+        TxnBody::SetData(txn) => &txn.path,
+        TxnBody::SetAcl(txn) => &txn.path,
+        _ => return op == txn.op(),
+    };
+    let asked_for = Reader::new(body).ustring();
+    // A sequential node has more in its path.
+    let is_it = |asked_for: &str| path.as_deref().is_some_and(|path| path.starts_with(asked_for));
+    op == txn.op() && asked_for.is_ok_and(|asked_for| asked_for.as_deref().is_some_and(is_it))
+}
+
+impl Replica {
+    /// Passes a request on, or lets it wait for those of its session that were.
+    pub(super) fn forward(&mut self, request: Request, now: Now, host: &mut impl Host) {
+        let Request { head, identities, body } = request;
+        let Role::Learning(learning) = &mut self.role else { return };
+        match body {
+            Body::Raw(bytes) => {
+                let body = Bytes::from(bytes);
+                let wait = if head.op == OpCode::SYNC {
+                    learning.syncs_asked += 1;
+                    learning.syncs.push_back((head.session, learning.syncs_asked));
+                    let (number, identities) = (learning.syncs_asked, identities.clone());
+                    Wait::Sync { number, body: body.clone(), identities }
+                } else {
+                    Wait::Txn(body.clone())
+                };
+                learning.push(head, wait);
+                self.ask_leader(&head, body, &identities, now);
+            }
+            Body::Ordered(bytes) => learning.push(head, Wait::Read { bytes, identities }),
+            Body::Malformed => learning.push(head, Wait::Refused(Code::MARSHALLING_ERROR)),
+            Body::Write(_) | Body::Connect(_) => {
+                // It was made for another role.
+                host.drop_request(&head);
+                if let Origin::Client(connection) = head.origin {
+                    host.close(connection, Close::Now);
+                }
+            }
+        }
+    }
+
+    fn ask_leader(&mut self, head: &Head, body: Bytes, identities: &Identities, now: Now) {
+        let id = |identity: &crate::tree::Identity| Id {
+            scheme: Some(identity.scheme.clone()),
+            id: Some(identity.id.clone()),
+        };
+        let forwarded = Forwarded {
+            session: head.session,
+            cxid: head.xid,
+            op: head.op,
+            body,
+            identities: identities.iter().map(id).collect(),
+        };
+        self.zab.input(now.monotonic_ms, Input::Forward(ToMaster::Request(forwarded)));
+    }
+
+    /// Asks the leader for a session (reference: `ZooKeeperServer.createSession`). The client is answered when it
+    /// has begun.
+    pub(super) fn ask_for_session(&mut self, head: Head, timeout_ms: i32, now: Now) {
+        let mut body = Vec::new();
+        write::int(&mut body, timeout_ms);
+        let body = Bytes::from(body);
+        if let Role::Learning(learning) = &mut self.role {
+            learning.push(head, Wait::Txn(body.clone()));
+        }
+        self.ask_leader(&head, body, &Identities::default(), now);
+    }
+
+    /// Asks the leader about the session of a client that came back and knows its password (reference:
+    /// `Learner.validateSession`).
+    pub(super) fn ask_about_session(
+        &mut self,
+        session: SessionId,
+        returning: Returning,
+        now: Now,
+        host: &mut impl Host,
+    ) {
+        let Role::Learning(learning) = &mut self.role else { return };
+        let timeout_ms = returning.timeout_ms;
+        if let Some(earlier) = learning.returning.insert(session, returning) {
+            host.drop_request(&earlier.head);
+            host.close(earlier.connection, Close::Now);
+        }
+        self.zab.input(now.monotonic_ms, Input::Forward(ToMaster::Revalidate { session, timeout_ms }));
+    }
+
+    /// The leader's answer.
+    pub(super) fn revalidated(
+        &mut self,
+        session: SessionId,
+        is_valid: bool,
+        now: Now,
+        sessions: &mut Sessions,
+        host: &mut impl Host,
+    ) {
+        let Role::Learning(learning) = &mut self.role else { return };
+        let Some(Returning { connection, head, timeout_ms }) = learning.returning.remove(&session) else {
+            return;
+        };
+        let handle = is_valid.then(|| {
+            // The transaction that began it may still be on its way here.
+            sessions.track(session, timeout_ms, now.monotonic_ms);
+            sessions.reopen(session, timeout_ms, now.monotonic_ms)
+        });
+        match handle.flatten() {
+            Some(handle) => {
+                host.bind(connection, handle);
+                self.connected.insert(session, connection);
+                host.answer(&head, Outcome::Connected, |out| write_response(out, &head, session, timeout_ms));
+            }
+            None => super::sessions::say_gone(connection, &head, session, host),
+        }
+    }
+
+    /// Whether the tree has more to take in, or somebody can be answered.
+    pub(super) fn has_committed(&self) -> bool {
+        let is_ready = matches!(&self.role, Role::Learning(learning) if learning.has_ready(self.applied));
+        is_ready || self.is_catching_up || self.next_foreign().is_some()
+    }
+
+    /// The next transaction to apply that was not prepared in this term of leadership.
+    pub(super) fn next_foreign(&self) -> Option<&crate::zab::Proposal> {
+        let is_foreign = |zxid: Zxid| match &self.role {
+            Role::Alone { .. } => false,
+            Role::Leading(leading) => zxid.epoch() < leading.epoch(),
+            Role::Learning(_) | Role::Looking => true,
+        };
+        let is_told = |zxid: Zxid| zxid <= self.proposals.committed();
+        let next = self.zab.committed_after(self.applied)?;
+        (is_told(next.zxid) && is_foreign(next.zxid)).then_some(next)
+    }
+
+    /// Everybody who waits for an answer, once each connection.
+    pub(super) fn waiting_connections(&self) -> BTreeSet<ConnectionId> {
+        let learning = match &self.role {
+            Role::Learning(learning) => Some(learning),
+            _ => None,
+        };
+        let heads = learning.into_iter().flat_map(Learning::heads).chain(self.proposals.heads());
+        let requests = self.arrived.iter().chain(&self.ending).map(|request| &request.head);
+        let origins = heads.chain(requests).map(|head| head.origin);
+        let connections = origins.filter_map(|origin| match origin {
+            Origin::Client(connection) => Some(connection),
+            Origin::Learner(_) | Origin::Internal => None,
+        });
+        connections.chain(self.connected.values().copied()).collect()
+    }
+}
