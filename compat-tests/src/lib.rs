@@ -15,12 +15,16 @@
 //! | `OXKEEPER_HOSTILE` | `long`: hostile clients in the sizes they were first measured with |
 //! | `OXKEEPER_HOSTILE_GAP_MS` | the longest that a polite client may wait meanwhile |
 //! | `OXKEEPER_KILL_ROUNDS` | rounds of the durability test |
+//! | `OXKEEPER_MIXES` | ensembles to try, as `AAO+O OOA`, or `all` |
 //! | `OXKEEPER_POWER_CUTS`, `OXKEEPER_POWER_IMAGES` | power cuts to make, and disks to make them on at the same time |
 //! | `OXKEEPER_ENSEMBLE` | `leader`, `follower` or `observer`: clients and systems meet this server of an ensemble of three, on both sides |
 //! | `OXKEEPER_FAULTS` | `all`, or names: these deliberate faults are tried on the in-process tests, not one in ten |
 //! | `OXKEEPER_SEED` | the seed of the durability test and of the power cuts; without it, one from the clock |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
+//! | `OXKEEPER_QUORUM_SEEDS` | conversations of the differential run on the quorum ports |
+//! | `OXKEEPER_ROLLING_SESSIONS` | sessions of the rolling replacement |
+//! | `OXKEEPER_SHOW_LOG` | set: the log of the server on the quorum ports is shown after each conversation |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
 //! | `CI` | `true`: a missing Java, Maven, Python, strace or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use jute::SessionId;
 use jute::records::Record;
+use jute::records::proto::RequestHeader;
 use tokio_util::sync::CancellationToken;
 
-use super::testing::{Server, Setup, first_frame};
-use super::{AcceptLimits, Acceptor, Descriptors, bind};
+use super::testing::{Server, Setup, ask, first_frame};
+use super::{AcceptLimits, Acceptor, Commands, Descriptors, bind};
+use crate::runtime::budget::Budget;
 
 const NO_LIMITS: AcceptLimits =
     AcceptLimits { per_address: 0, total: 0, keepalive: false, descriptors: Descriptors::at_most(u64::MAX) };
@@ -27,6 +29,10 @@ impl Accepting {
     fn new(limits: AcceptLimits, sessionless: Duration) -> Self {
         let mut setup = Setup::default();
         setup.limits.sessionless = sessionless;
+        Self::with(limits, setup)
+    }
+
+    fn with(limits: AcceptLimits, setup: Setup) -> Self {
         let server = Server::with(setup);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -62,6 +68,15 @@ impl Accepting {
         };
         stream.set_nonblocking(false).unwrap();
         answered.is_ok_and(|bytes| bytes > 0).then_some(stream)
+    }
+
+    /// What comes of a question that has nothing to do with sessions.
+    fn ask_word(&self, word: &[u8]) -> Vec<u8> {
+        let mut stream = self.dial();
+        stream.write_all(word).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
     }
 
     fn wait_for_clients(&self, count: usize) {
@@ -116,4 +131,123 @@ fn a_connection_that_asks_for_no_session_is_closed_and_one_that_has_a_session_st
     stammering.write_all(&[0, 0, 0]).unwrap();
     assert!(is_closed(&mut stammering));
     server.wait_for_clients(1);
+}
+
+#[test]
+fn connections_that_end_are_counted() {
+    let mut server = Accepting::new(NO_LIMITS, LONG);
+    let dropped = server.server.shared.metrics.clone();
+    let client = server.connect().unwrap();
+    assert_eq!(dropped.connection_drop_count.value(), 0);
+    drop(client);
+    while dropped.connection_drop_count.value() == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!((dropped.connection_drop_count.value(), server.server.state().client_count()), (1, 0));
+}
+
+#[test]
+fn a_process_that_has_few_files_left_lets_nobody_in() {
+    let descriptors = Descriptors::at_most(1);
+    let mut server = Accepting::new(AcceptLimits { descriptors, ..NO_LIMITS }, LONG);
+    assert!(server.connect().is_none());
+    assert_eq!(server.server.shared.metrics.connection_rejected.value(), 1);
+}
+
+/// Echoes what follows the word, and talks at length.
+struct Words;
+
+impl Commands for Words {
+    fn is_word(&self, word: [u8; 4]) -> bool {
+        matches!(&word, b"echo" | b"long")
+    }
+    fn extra_bytes(&self, word: [u8; 4]) -> usize {
+        if word == *b"echo" { 3 } else { 0 }
+    }
+    fn is_heavy(&self, word: [u8; 4]) -> bool {
+        word == *b"long"
+    }
+    fn answer(&self, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
+        if word == *b"echo" {
+            send(extra.to_vec());
+        } else {
+            for _ in 0..3 {
+                send(vec![b'x'; 10_000]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_word_is_answered_whole_and_ends_its_connection() {
+    let setup = Setup { commands: Arc::new(Words), ..Setup::default() };
+    let server = Accepting::with(NO_LIMITS, setup);
+    assert_eq!(server.ask_word(b"echoabc"), b"abc");
+    server.wait_for_clients(0);
+    let stats = &server.server.state().stats;
+    assert_eq!((stats.received(), stats.sent()), (1, 1));
+    assert_eq!(server.ask_word(b"long"), vec![b'x'; 30_000]);
+    server.wait_for_clients(0);
+    assert_eq!((stats.received(), stats.sent()), (2, 5), "in packets of 8 KiB, as the reference sends them");
+    assert_eq!(server.server.shared.metrics.bytes_received_count.value(), 8);
+}
+
+#[test]
+fn a_word_waits_for_its_argument_as_long_as_for_a_session() {
+    let mut setup = Setup { commands: Arc::new(Words), ..Setup::default() };
+    setup.limits.sessionless = Duration::from_millis(300);
+    let server = Accepting::with(NO_LIMITS, setup);
+    let mut slow = server.dial();
+    slow.write_all(b"echoab").unwrap();
+    assert!(is_closed(&mut slow));
+    let mut gone = server.dial();
+    gone.write_all(b"echo").unwrap();
+    gone.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(is_closed(&mut gone));
+    server.wait_for_clients(0);
+}
+
+/// A write that finds the server with as much as it may hold waits for 10 s, not for ever and not for a moment.
+#[test]
+fn a_connection_whose_request_finds_no_memory_waits_and_is_then_closed() {
+    const BUDGET: usize = 100_000;
+    let setup = Setup { budget: Budget::new(BUDGET, None), ..Setup::default() };
+    let mut server = Accepting::with(NO_LIMITS, setup);
+    let mut client = server.connect().unwrap();
+    let (op, body) = ask::create("/a", &[0; 20_000]);
+    let frame = [RequestHeader { xid: 1, r#type: op.0 }.to_bytes(), body].concat();
+    let frame = [&(frame.len() as u32).to_be_bytes()[..], &frame].concat();
+    // Once it waits only until there is memory again.
+    server.server.state().budget.hold(BUDGET as i64);
+    client.write_all(&frame).unwrap();
+    for _ in 0..9 {
+        std::thread::sleep(Duration::from_millis(30));
+        server.server.clock.advance_us(1_000_000);
+        server.server.turn();
+    }
+    server.server.state().budget.hold(-(BUDGET as i64));
+    while !server.server.has("/a") {
+        server.server.turn();
+        std::thread::yield_now();
+    }
+    let mut reply = [0; 26];
+    client.read_exact(&mut reply).unwrap();
+    server.server.state().budget.hold(BUDGET as i64);
+    client.write_all(&frame).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let mut passed_s = 0;
+    loop {
+        match client.read(&mut [0; 1]) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            _ => break,
+        }
+        // Sessions expire after 30 s: it is closed before.
+        assert!(passed_s < 25, "it waits for ever");
+        passed_s += 1;
+        server.server.clock.advance_us(1_000_000);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(passed_s > 9, "after {passed_s} s");
+    server.wait_for_clients(0);
+    assert_eq!(server.server.state().sessions().ids().len(), 1, "its session is still there");
 }

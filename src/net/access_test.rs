@@ -2,7 +2,7 @@
 
 use jute::records::data::Acl;
 use jute::records::proto::{GetACLResponse, GetDataResponse};
-use jute::{Code, OpCode};
+use jute::{Code, OpCode, Zxid};
 
 use super::testing::{Peer, Server, Setup, ask};
 use crate::auth;
@@ -134,6 +134,8 @@ fn a_hard_quota_refuses_what_would_pass_it() {
     let limits = b"count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=2";
     server.succeed(&mut peer, ask::create("/zookeeper/quota/a/zookeeper_limits", limits));
     server.succeed(&mut peer, ask::create("/a/b", b"12345"));
+    // No more nodes may come; what is there may change.
+    server.succeed(&mut peer, ask::set_data("/a/b", b"54321", -1));
     assert_eq!(server.ask(&mut peer, ask::create("/a/c", b"")).code, Code::QUOTA_EXCEEDED);
     assert_eq!(server.ask(&mut peer, ask::set_data("/a/b", b"12345678901", -1)).code, Code::QUOTA_EXCEEDED);
     server.succeed(&mut peer, ask::set_data("/a/b", b"1234567890", -1));
@@ -149,4 +151,48 @@ fn a_malformed_authentication_closes_without_an_answer() {
     peer.serve();
     assert!(peer.take_replies().is_empty());
     assert!(peer.end().is_some_and(|why| why.contains("malformed credentials")), "{:?}", peer.end());
+}
+
+#[test]
+fn a_client_that_means_another_ensemble_is_closed_and_each_answer_is_counted() {
+    let named = |names: Option<&[&str]>| {
+        let ensemble_names = names.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        auth::Options { ensemble_enabled: true, ensemble_names, ..auth::Options::default() }
+    };
+    let counts = |server: &Server| {
+        let metrics = &server.shared.metrics;
+        [&metrics.ensemble_auth_success, &metrics.ensemble_auth_skip, &metrics.ensemble_auth_fail]
+            .map(|counter| counter.value())
+    };
+    let mut server = Server::with(Setup { auth: named(Some(&["ours", "alias"])), ..Setup::default() });
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::auth("ensemble", b"ours"));
+    server.succeed(&mut peer, ask::auth("ensemble", b"alias"));
+    assert_eq!(counts(&server), [2, 0, 0]);
+    server.succeed(&mut peer, ask::auth("ensemble", b""));
+    assert_eq!(counts(&server), [2, 1, 0]);
+    peer.send(ask::auth("ensemble", b"theirs"));
+    peer.serve();
+    assert_eq!((counts(&server), peer.take_replies().len()), ([2, 1, 1], 0));
+    assert!(peer.end().is_some_and(|why| why.contains("theirs")), "{:?}", peer.end());
+    let mut server = Server::with(Setup { auth: named(None), ..Setup::default() });
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::auth("ensemble", b"whatever"));
+    assert_eq!(counts(&server), [0, 1, 0]);
+}
+
+/// Without a login configuration the reference answers a token with none, and does not survive that there is none.
+#[test]
+fn a_step_of_sasl_is_answered_with_no_token() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    let reply = server.succeed(&mut peer, (OpCode::SASL, vec![0, 0, 0, 1, 7]));
+    assert_eq!((reply.body, reply.zxid), (vec![0xFF; 4], Zxid::ZERO));
+    for (token, why) in [(vec![0xFF; 4], "without a token"), (vec![0, 0], "malformed SASL token")] {
+        let mut peer = server.connect();
+        peer.send((OpCode::SASL, token));
+        peer.serve();
+        assert!(peer.take_replies().is_empty());
+        assert!(peer.end().is_some_and(|told| told.contains(why)), "{:?}", peer.end());
+    }
 }

@@ -56,7 +56,11 @@ pub mod protocol;
 mod protocol_test;
 pub mod pump;
 #[cfg(test)]
+mod reads_test;
+#[cfg(test)]
 mod session_test;
+#[cfg(test)]
+mod sweep_test;
 #[cfg(test)]
 mod testing;
 pub mod transport;

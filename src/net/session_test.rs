@@ -2,9 +2,11 @@
 
 use jute::records::Record;
 use jute::records::proto::ConnectRequest;
-use jute::{Code, OpCode, SessionId};
+use jute::{Code, OpCode, SessionId, write};
 
-use super::testing::{Peer, Server, TIMEOUT_MS, TIMEOUTS_MS, ask, first_frame};
+use super::Limits;
+use super::protocol::{Consumed, Phase};
+use super::testing::{Peer, Server, Setup, TIMEOUT_MS, TIMEOUTS_MS, ask, first_frame};
 use crate::clock::Clock;
 use crate::zab::Serving;
 
@@ -334,4 +336,83 @@ fn a_learners_connection_hands_over_every_sync() {
         peer.serve();
         assert_eq!(peer.client.in_flight() > 0, waits);
     }
+}
+
+/// While a client has more to read than the server reads requests for, that it reads is how it is heard from.
+#[test]
+fn a_client_that_takes_in_long_replies_slowly_does_not_expire() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::create("/large", &[0; 100_000]));
+    peer.set_reads(false);
+    for _ in 0..60 {
+        peer.send(ask::get_data("/large", false));
+    }
+    peer.serve();
+    let session = peer.session();
+    let mut taken = 0;
+    for _ in 0..6 {
+        server.pass(i64::from(TIMEOUT_MS) / 2, &mut []);
+        peer.stream.set_room(50_000);
+        peer.link.run();
+        taken += peer.stream.receive().len();
+        peer.stream.set_room(0);
+        assert!(is_alive(&server, session), "it has taken {taken} bytes so far");
+    }
+    assert_eq!(taken, 300_000);
+    server.pass(i64::from(TIMEOUT_MS) + 2500, &mut [&mut peer]);
+    assert!(!is_alive(&server, session), "it takes nothing any more");
+}
+
+/// What came and waits for the writer is no silence of the client.
+#[test]
+fn a_client_whose_requests_wait_for_the_writer_is_not_silent() {
+    let limits = Limits { requests_max: 2, ..Setup::default().limits };
+    let mut server = Server::with(Setup { limits, ..Setup::default() });
+    let mut peer = server.connect();
+    let now_ms = server.clock.now_ms();
+    for number in 0..3 {
+        peer.send(ask::create(&format!("/{number}"), b""));
+    }
+    peer.serve();
+    assert!(!peer.client.has_listened(now_ms));
+    peer.serve();
+    assert!(!peer.client.has_listened(now_ms), "one is not taken in yet");
+    (0..3).for_each(|_| {
+        server.turn();
+        peer.serve();
+    });
+    assert!(peer.client.has_listened(now_ms));
+    assert_eq!(peer.take_replies().len(), 3);
+}
+
+/// Its answer may be there before the connection looks again.
+#[test]
+fn a_session_that_begins_at_once_is_served_at_once() {
+    let mut server = Server::new();
+    let mut peer = server.dial();
+    let protocol = peer.link.protocol();
+    let mut frame = Vec::new();
+    write::buffer(&mut frame, Some(&first_frame(SessionId::NONE).to_bytes()));
+    protocol.input().fill(|buffer| buffer.extend(&frame));
+    assert_eq!((protocol.consume(0).unwrap(), protocol.phase()), (Consumed::Something, Phase::Connecting));
+    assert_eq!((protocol.consume(0).unwrap(), protocol.phase()), (Consumed::Nothing, Phase::Connecting));
+    server.turn();
+    let protocol = peer.link.protocol();
+    assert_eq!((protocol.consume(0).unwrap(), protocol.phase()), (Consumed::Something, Phase::Open));
+    server.succeed(&mut peer, ask::create("/a", b""));
+}
+
+/// As in the reference; the client hears of the end from its next connection.
+#[test]
+fn what_a_session_asks_for_while_it_is_ending_is_dropped_without_a_word() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    server.state().sessions().set_closing(peer.session());
+    for asked in [ask::ping(), ask::get_data("/", false), ask::create("/a", b""), ask::ping()] {
+        peer.send(asked);
+    }
+    peer.serve();
+    assert_eq!((peer.take_replies().len(), peer.client.in_flight(), peer.unserved()), (0, 0, 0));
+    assert!(peer.end().is_none());
 }

@@ -12,7 +12,7 @@ use jute::records::proto::{ConnectRequest, ConnectResponse, ReplyHeader, Request
 use jute::{Code, OpCode, Reader, SessionId, Zxid, write};
 
 use super::in_memory::{Link, MemoryStream};
-use super::{Limits, NoWords, Shared};
+use super::{Commands, Limits, NoWords, Shared};
 use crate::auth::{self, Auth};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::RealDisk;
@@ -38,6 +38,9 @@ pub(super) struct Setup {
     pub(super) options: crate::request::Options,
     pub(super) budget: Budget,
     pub(super) auth: auth::Options,
+    pub(super) commands: Arc<dyn Commands>,
+    /// Whether the tree knows nodes with a time to live.
+    pub(super) extended_types: bool,
 }
 
 impl Default for Setup {
@@ -49,11 +52,18 @@ impl Default for Setup {
             unsent_bytes_max: 1 << 20,
             sessionless: std::time::Duration::from_secs(10),
         };
-        Self { limits, options: OPTIONS, budget: Budget::unlimited(), auth: auth::Options::default() }
+        Self {
+            limits,
+            options: OPTIONS,
+            budget: Budget::unlimited(),
+            auth: auth::Options::default(),
+            commands: Arc::new(NoWords),
+            extended_types: false,
+        }
     }
 }
 
-/// A server that answers no four-letter words and takes no snapshots.
+/// A server that takes no snapshots, and answers four-letter words only if it is told how.
 pub(super) struct Server {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Arc<ManualClock>,
@@ -70,7 +80,7 @@ impl Server {
 
     /// With settings of its own.
     pub(super) fn with(setup: Setup) -> Self {
-        let Setup { limits, options, budget, auth } = setup;
+        let Setup { limits, options, budget, auth, commands, extended_types } = setup;
         let directory = tempfile::tempdir().expect("a directory for the log");
         let log_options = txnlog::Options {
             prealloc_bytes: 0,
@@ -80,7 +90,8 @@ impl Server {
         };
         let log = Log::open(Arc::new(RealDisk), log_options, Zxid::ZERO).expect("a new log");
         let clock = Arc::new(ManualClock::at_us(START_US));
-        let (sessions, tree) = (Sessions::new(2000, 1, 0), Tree::new(OwnerRules::default()));
+        let (sessions, tree) =
+            (Sessions::new(2000, 1, 0), Tree::new(OwnerRules { extended_types, ..OwnerRules::default() }));
         let state = Arc::new(State::new(tree, sessions, options, budget, clock.now_ms()));
         let (inbox, metrics) = (Arc::new(Inbox::default()), Arc::new(Metrics::new()));
         let (min_session_timeout_ms, max_session_timeout_ms) = TIMEOUTS_MS;
@@ -94,7 +105,6 @@ impl Server {
             snapshots: Box::new(NoSnapshots),
             options: Options { request: options, min_session_timeout_ms, max_session_timeout_ms, sweep },
         });
-        let commands = Arc::new(NoWords);
         let (auth, manual) = (Auth::new(auth), clock.clone());
         let shared = Arc::new(Shared { state, inbox, clock: manual, metrics, commands, limits, auth });
         Self { shared, clock, writer, clients: 0, _directory: directory }

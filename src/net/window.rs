@@ -41,3 +41,45 @@ impl OrderedReads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many are let in until nothing more is.
+    fn let_in(reads: &mut OrderedReads) -> usize {
+        (0..1000)
+            .take_while(|_| {
+                reads.may_hand_over() && {
+                    reads.handed_over();
+                    true
+                }
+            })
+            .count()
+    }
+
+    #[test]
+    fn as_many_reads_are_let_in_as_their_answers_are_expected_to_leave_room_for() {
+        let client = Client::new(1, ([127, 0, 0, 1], 1).into(), 0);
+        let mut reads = OrderedReads::new(4 * FIRST_ESTIMATE_BYTES);
+        assert_eq!(let_in(&mut reads), 4);
+        client.note_ordered(FIRST_ESTIMATE_BYTES);
+        reads.idle(&client);
+        assert_eq!(let_in(&mut reads), 4, "they were as large as expected");
+        // Smaller ones are believed by and by.
+        for expected in [8, 16, 32] {
+            client.note_ordered(100);
+            reads.idle(&client);
+            assert_eq!(let_in(&mut reads), expected);
+        }
+        client.note_ordered(4 * FIRST_ESTIMATE_BYTES);
+        reads.idle(&client);
+        assert_eq!(let_in(&mut reads), 1, "one always is");
+        client.note_ordered(0);
+        reads.idle(&client);
+        assert_eq!(let_in(&mut reads), 2, "also after a single one");
+        reads.idle(&client);
+        reads.idle(&client);
+        assert_eq!(let_in(&mut reads), 4, "who handed nothing over learned nothing");
+    }
+}

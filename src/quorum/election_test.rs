@@ -242,6 +242,7 @@ async fn a_port_that_is_taken_is_named() {
         state: node.state.clone(),
         disk: Arc::new(crate::disk::RealDisk),
         clock: Arc::new(crate::clock::RealClock),
+        metrics: Arc::new(Metrics::new()),
         runtime: tokio::runtime::Handle::current(),
     };
     let Err(error) = start(parts).await else { panic!("the port is taken") };

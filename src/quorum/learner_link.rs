@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::Ahead;
 use super::learner_port::{Admitted, LearnerPort, Order, Piece};
 use super::packets::Packets;
+use crate::runtime::peers::FromPeers;
 use crate::zab::{Hello, Input, Link};
 
 /// Packets taken at once.
 const ORDERS_MAX: usize = 1024;
+/// What was sent is told to the core in portions of at least this: each time wakes the writer.
+const DRAINED_BYTES: usize = 512 << 10;
 /// Bytes that are written at once, about.
 const WRITE_BYTES: usize = 256 << 10;
 
@@ -35,10 +38,15 @@ pub(super) async fn run(
             return;
         }
     };
-    let Some(Admitted { link, orders, end }) = port.admit(hello, from, end) else { return };
+    let Some(Admitted { link, queue, orders, end }) = port.admit(hello, from, end) else { return };
+    let count = |packets: usize| {
+        if let Some(queue) = &queue {
+            queue.observe(i64::try_from(packets).unwrap_or(i64::MAX));
+        }
+    };
     let why = tokio::select! {
         ended = hear(port, link, &mut packets) => ended,
-        ended = say(port, link, writing, orders) => ended,
+        ended = say(port, link, writing, orders, count) => ended,
         () = end.cancelled() => return,
     };
     port.left(link, &why);
@@ -61,7 +69,11 @@ async fn introduction(
 
 async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRead + Unpin>) -> String {
     let mut ahead = Ahead::default();
+    let mut heard = Vec::new();
     loop {
+        if !packets.has_next() {
+            port.shared.inbox.put_all(&mut heard);
+        }
         let (packet, bytes) = match packets.next().await {
             Ok(next) => next,
             Err(why) => return why,
@@ -70,8 +82,11 @@ async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRe
             Ok(said) => said,
             Err(bad) => return bad.to_string(),
         };
+        if !ahead.has_room(bytes) {
+            port.shared.inbox.put_all(&mut heard);
+        }
         ahead.admit(&*port.shared.inbox, bytes).await;
-        port.shared.put(Input::LearnerSaid { link, said });
+        heard.push(FromPeers::Happened { input: Input::LearnerSaid { link, said }, bytes: 0 });
     }
 }
 
@@ -80,10 +95,11 @@ async fn say(
     link: Link,
     mut stream: impl AsyncWrite + Unpin,
     mut orders: UnboundedReceiver<Order>,
+    count: impl Fn(usize),
 ) -> String {
-    let (mut taken, mut out) = (Vec::new(), Vec::new());
+    let (mut taken, mut out, mut weight) = (Vec::new(), Vec::new(), 0);
     while orders.recv_many(&mut taken, ORDERS_MAX).await > 0 {
-        let mut weight = 0;
+        count(taken.len() + orders.len());
         for order in taken.drain(..) {
             match order {
                 Order::Packet(packet) => {
@@ -126,7 +142,9 @@ async fn flush(
     stream.write_all(out).await.map_err(|error| error.to_string())?;
     out.clear();
     out.shrink_to(2 * WRITE_BYTES);
-    port.shared.put(Input::Drained { link, bytes: std::mem::take(weight) });
+    if *weight >= DRAINED_BYTES {
+        port.shared.put(Input::Drained { link, bytes: std::mem::take(weight) });
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::dial::{self, Address};
 use super::pending::Pending;
 use super::{Shared, learner_link};
+use crate::metrics::Summary;
 use crate::zab::{Hello, Input, Link, ToLearner};
 
 /// Between two attempts to bind the port: the term of leading before may not have let it go yet.
@@ -65,6 +66,8 @@ pub(super) enum Piece {
 /// A connection that has introduced itself.
 pub(super) struct Admitted {
     pub(super) link: Link,
+    /// How many packets wait for it.
+    pub(super) queue: Option<Arc<Summary>>,
     pub(super) orders: UnboundedReceiver<Order>,
     /// Cancelled when it is to end.
     pub(super) end: CancellationToken,
@@ -153,6 +156,7 @@ impl LearnerPort {
         }
         learners.links += 1;
         let link = Link(learners.links);
+        let learner = hello.sid;
         let (sender, orders) = mpsc::unbounded_channel();
         let name = match hello.sid {
             Some(sid) => format!("{} ({from})", self.shared.options.name(sid)),
@@ -162,7 +166,9 @@ impl LearnerPort {
         learners.by_link.insert(link, Learner { orders: sender, end: end.clone(), name });
         // Under the lock, so that nothing is heard of it once it was closed.
         self.shared.put(Input::LearnerCame { link, hello });
-        Some(Admitted { link, orders, end: end.clone() })
+        let key = learner.unwrap_or(-1).to_string();
+        let queue = self.shared.metrics.learner_handler_qp_size.of(&key);
+        Some(Admitted { link, queue, orders, end: end.clone() })
     }
 
     /// A connection has ended by itself.
@@ -176,6 +182,9 @@ impl LearnerPort {
 
     /// Sends a packet. Of a connection that has gone nobody hears more.
     pub(super) fn send(&self, link: Link, packet: ToLearner) {
+        if matches!(packet, ToLearner::Diff(_) | ToLearner::Trunc(_)) {
+            self.shared.metrics.diff_count.increment();
+        }
         self.order(link, Order::Packet(packet));
     }
 

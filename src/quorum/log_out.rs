@@ -9,7 +9,7 @@ use jute::Zxid;
 use tokio::sync::mpsc::{self, Sender};
 
 use super::learner_port::{LearnerPort, Order, Piece};
-use super::{Options, Shared};
+use super::{Options, Shared, UnderWay};
 use crate::disk::Disk;
 use crate::snapshot;
 use crate::txnlog::{self, entries_after};
@@ -35,9 +35,13 @@ pub(super) struct Wanted {
 pub(super) fn start(shared: &Arc<Shared>, port: &LearnerPort, link: Link, wanted: Wanted) {
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
     port.order(link, Order::Stream(receiver));
-    let on_thread = Arc::clone(shared);
     let failing = pieces.clone();
+    if wanted.diff.is_some() {
+        shared.metrics.diff_count.increment();
+    }
+    let on_thread = Arc::clone(shared);
     let started = shared.tasks.thread("log-out", move || {
+        let _under_way = UnderWay::begin(&on_thread.logs_out, &on_thread.metrics.inflight_diff_count);
         // A learner that has gone needs nothing.
         let _gone = run(&on_thread, wanted, &pieces);
     });

@@ -92,6 +92,19 @@ impl MasterLink {
         is_current
     }
 
+    /// The same for packets that came together.
+    fn put_all(&self, number: u64, heard: &mut Vec<FromPeers>) {
+        let current = self.current();
+        if current.number == number && current.connection.is_some() {
+            self.shared.inbox.put_all(heard);
+            return;
+        }
+        drop(current);
+        let unused =
+            heard.drain(..).map(|from| if let FromPeers::Happened { bytes, .. } = from { bytes } else { 0 });
+        self.credit.add_permits(unused.sum());
+    }
+
     /// Sends a packet.
     pub(super) fn send(&self, packet: ToMaster) {
         if let Some(connection) = &self.current().connection {
@@ -154,12 +167,17 @@ impl MasterLink {
 
     async fn hear(self: &Arc<Self>, name: &str, number: u64, stream: impl AsyncRead + Unpin) -> String {
         let mut packets = Packets::new(stream, self.shared.options.data_bytes_max);
+        let mut heard = Vec::new();
         loop {
+            if !packets.has_next() {
+                self.put_all(number, &mut heard);
+            }
             let (packet, length) = match packets.next().await {
                 Ok(next) => next,
                 Err(why) => return why,
             };
             if let Some(zxid) = packet.snapshot() {
+                self.put_all(number, &mut heard);
                 tracing::info!("the leader, {name}, sends a snapshot of 0x{zxid:x}");
                 let receiving = snapshot_in::receive(&self.shared, &mut packets, name, zxid);
                 let received = match self.while_alive(number, zxid, receiving).await {
@@ -179,18 +197,30 @@ impl MasterLink {
                 Ok(said) => said,
                 Err(bad) => return bad.to_string(),
             };
+            let metrics = &self.shared.metrics;
+            match &said {
+                FromMaster::Proposal(_) => metrics.learner_proposal_received_count.increment(),
+                FromMaster::Commit(_) | FromMaster::Inform(_) => {
+                    metrics.learner_commit_received_count.increment();
+                }
+                _ => {}
+            }
             // A packet larger than all credit takes all of it.
             let bytes = length.min(UNCONSUMED_BYTES_MAX);
             let asked = u32::try_from(bytes).unwrap_or(u32::MAX);
-            match self.credit.acquire_many(asked).await {
-                Ok(credit) => {
-                    let input = Input::MasterSaid(said);
-                    if self.put(number, FromPeers::Happened { input, bytes }) {
-                        credit.forget();
+            let credit = match self.credit.try_acquire_many(asked) {
+                Ok(credit) => credit,
+                Err(_) => {
+                    // What is waited for may be what was just heard.
+                    self.put_all(number, &mut heard);
+                    match self.credit.acquire_many(asked).await {
+                        Ok(credit) => credit,
+                        Err(closed) => return closed.to_string(),
                     }
                 }
-                Err(closed) => return closed.to_string(),
-            }
+            };
+            credit.forget();
+            heard.push(FromPeers::Happened { input: Input::MasterSaid(said), bytes });
         }
     }
 }

@@ -58,6 +58,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ use self::master_link::MasterLink;
 use self::tasks::Tasks;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::metrics::{Metrics, Summary};
 use crate::runtime::State;
 use crate::runtime::peers::{FromPeers, Peers};
 use crate::snapshot::Compression;
@@ -157,6 +159,10 @@ impl Options {
 pub trait Inbox: Send + Sync {
     /// Puts it behind what was put before. Never waits.
     fn put(&self, from: FromPeers);
+    /// The same for several, in their order, which the writer then finds together.
+    fn put_all(&self, from: &mut Vec<FromPeers>) {
+        from.drain(..).for_each(|from| self.put(from));
+    }
     /// A number that changes whenever everything put before has been taken.
     fn turns(&self) -> u64;
 }
@@ -164,6 +170,10 @@ pub trait Inbox: Send + Sync {
 impl Inbox for crate::runtime::Inbox {
     fn put(&self, from: FromPeers) {
         self.push_peer(from);
+    }
+
+    fn put_all(&self, from: &mut Vec<FromPeers>) {
+        self.push_peers(from);
     }
 
     fn turns(&self) -> u64 {
@@ -183,6 +193,8 @@ pub struct Parts {
     pub disk: Arc<dyn Disk>,
     /// Time, for walks over the tree.
     pub clock: Arc<dyn Clock>,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
     /// Where connections are served.
     pub runtime: tokio::runtime::Handle,
 }
@@ -194,7 +206,27 @@ struct Shared {
     state: Arc<State>,
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    /// Learners that are being sent the tree, and the log.
+    snapshots_out: AtomicI64,
+    logs_out: AtomicI64,
     tasks: Tasks,
+}
+
+/// One of those that are under way at the same time.
+struct UnderWay<'a>(&'a AtomicI64);
+
+impl<'a> UnderWay<'a> {
+    fn begin(all: &'a AtomicI64, figure: &Summary) -> Self {
+        figure.observe(all.fetch_add(1, Ordering::Relaxed) + 1);
+        Self(all)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
@@ -227,9 +259,19 @@ pub struct Driver {
 /// # Errors
 /// The port cannot be bound (reference: `ExitCode.UNABLE_TO_BIND_QUORUM_PORT`).
 pub async fn start(parts: Parts) -> Result<Driver, StartError> {
-    let Parts { options, inbox, state, disk, clock, runtime } = parts;
+    let Parts { options, inbox, state, disk, clock, metrics, runtime } = parts;
     let sid = options.me;
-    let shared = Arc::new(Shared { options, inbox, state, disk, clock, tasks: Tasks::new(runtime) });
+    let shared = Arc::new(Shared {
+        options,
+        inbox,
+        state,
+        disk,
+        clock,
+        metrics,
+        snapshots_out: AtomicI64::new(0),
+        logs_out: AtomicI64::new(0),
+        tasks: Tasks::new(runtime),
+    });
     let election = Arc::new(ElectionPort::new(Arc::clone(&shared)));
     election.open().await.map_err(|why| StartError { sid, why })?;
     let learners = Arc::new(LearnerPort::new(Arc::clone(&shared)));
@@ -317,9 +359,14 @@ struct Ahead {
 }
 
 impl Ahead {
+    /// Whether so many bytes more may be put in without waiting.
+    const fn has_room(&self, bytes: usize) -> bool {
+        self.bytes == 0 || self.bytes.saturating_add(bytes) <= UNTAKEN_BYTES_MAX
+    }
+
     /// Counts what is about to be put in, after waiting until there is room for it.
     async fn admit(&mut self, inbox: &dyn Inbox, bytes: usize) {
-        while self.bytes > 0 && self.bytes.saturating_add(bytes) > UNTAKEN_BYTES_MAX {
+        while !self.has_room(bytes) {
             let turn = inbox.turns();
             if turn == self.turn {
                 tokio::time::sleep(Duration::from_millis(1)).await;

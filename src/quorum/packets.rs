@@ -36,6 +36,11 @@ impl<R: AsyncRead + Unpin> Packets<R> {
         }
     }
 
+    /// Whether the next packet, or what cannot be one, is here already.
+    pub(super) fn has_next(&self) -> bool {
+        !matches!(Packet::length(&self.buffer, self.data_bytes_max), Ok(None))
+    }
+
     /// Some bytes of what is no packet: what waits here, or what comes next.
     ///
     /// # Errors

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jute::{Zxid, write};
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::learner_port::{LearnerPort, Order, Piece};
 use super::log_out::PIECES_MAX;
+use super::{Shared, UnderWay};
 use crate::runtime::walk;
 use crate::tree::Cursor;
 use crate::zab::{Link, SNAPSHOT_END, ToLearner};
@@ -22,7 +22,10 @@ pub(super) fn start(shared: &Arc<Shared>, port: &LearnerPort, link: Link) -> Zxi
     let cursor = Cursor::new(&state.tree());
     let zxid = cursor.began_at();
     let failing = pieces.clone();
+    let on_thread = Arc::clone(shared);
+    shared.metrics.snap_count.increment();
     let started = shared.tasks.thread("snapshot-out", move || {
+        let _under_way = UnderWay::begin(&on_thread.snapshots_out, &on_thread.metrics.inflight_snap_count);
         let mut send = |bytes| pieces.blocking_send(Piece::Bytes(bytes)).is_ok();
         let mut head = Vec::new();
         ToLearner::Snap(zxid).encode(&mut head);

@@ -163,6 +163,7 @@ impl Node {
             state: state.clone(),
             disk: Arc::new(RealDisk),
             clock: Arc::new(RealClock),
+            metrics: Arc::new(Metrics::new()),
             runtime: tokio::runtime::Handle::current(),
         };
         let driver = start(parts).await.unwrap();

@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 
 use jute::multi::CreateMode;
+use jute::records::Record;
+use jute::records::data::{Acl, Id};
+use jute::records::proto::{SetACLRequest, SetDataRequest};
 use jute::txn::{TxnBody, TxnEntry};
-use jute::{OpCode, SessionId, Zxid};
+use jute::{Code, OpCode, SessionId, Zxid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -90,4 +93,69 @@ fn the_end_of_a_session_leaves_alone_what_another_has_created_in_the_meantime() 
             (end.clone(), 0),
         ]);
     }
+}
+
+/// What a request of this session is refused with.
+fn refusal(server: &mut Server, session: SessionId, asked: Asked) -> Option<Code> {
+    match server.prepare(&Asked { session, ..asked }, 5).expect("it decodes").body {
+        TxnBody::Error(error) => Some(Code(error.err)),
+        _ => None,
+    }
+}
+
+#[test]
+fn nothing_is_done_for_a_session_that_is_unknown_or_ending() {
+    let mut server = Server::new();
+    server.prepare(&creation("/there", CreateMode::Persistent), 1).unwrap();
+    let asked = || {
+        let path = Some("/there".to_owned());
+        let set = SetDataRequest { path: path.clone(), data: None, version: -1 }.to_bytes();
+        let acl =
+            Some(vec![Acl { perms: 31, id: Id { scheme: Some("world".into()), id: Some("anyone".into()) } }]);
+        let set_acl = SetACLRequest { path: path.clone(), acl, version: -1 }.to_bytes();
+        let of = |op, body| Asked { session: SESSIONS[0], op, body };
+        [
+            creation("/new", CreateMode::Persistent),
+            of(OpCode::SET_DATA, set),
+            of(OpCode::SET_ACL, set_acl),
+            deletion("/there"),
+        ]
+    };
+    let unknown = SessionId(99);
+    for asked in asked() {
+        assert_eq!(refusal(&mut server, unknown, asked), Some(Code::UNKNOWN_SESSION));
+    }
+    let ephemeral = || creation("/e", CreateMode::Ephemeral);
+    assert_eq!(refusal(&mut server, unknown, ephemeral()), Some(Code::SESSION_EXPIRED));
+    server.sessions.set_closing(SESSIONS[1]);
+    for asked in asked().into_iter().chain([ephemeral()]) {
+        assert_eq!(refusal(&mut server, SESSIONS[1], asked), Some(Code::SESSION_EXPIRED));
+    }
+    assert_eq!(refusal(&mut server, SESSIONS[0], ephemeral()), None);
+}
+
+/// The sweep acts on nobody's behalf, and what it found may have changed.
+#[test]
+fn the_sweep_removes_only_what_is_there_and_empty_and_no_session_s() {
+    let mut server = Server::new();
+    for (path, mode) in [
+        ("/c", CreateMode::Persistent),
+        ("/full", CreateMode::Persistent),
+        ("/full/x", CreateMode::Persistent),
+    ] {
+        server.prepare(&creation(path, mode), 1).unwrap();
+    }
+    server.prepare(&creation("/e", CreateMode::Ephemeral), 1).unwrap();
+    let sweep = |path: &str| Asked {
+        session: SESSIONS[0],
+        op: OpCode::DELETE_CONTAINER,
+        body: Some(path.to_owned()).to_bytes(),
+    };
+    let mut found = |path: &str| refusal(&mut server, SessionId(0), sweep(path));
+    assert_eq!(found("/full"), Some(Code::NOT_EMPTY));
+    assert_eq!(found("/none"), Some(Code::NO_NODE));
+    assert_eq!(found("/e"), Some(Code::BAD_VERSION));
+    assert_eq!(found("/zookeeper"), Some(Code::BAD_ARGUMENTS));
+    assert_eq!(found("/c"), None);
+    assert_eq!(found("/c"), Some(Code::NO_NODE));
 }

@@ -205,15 +205,51 @@ fn a_session_that_inherited_too_many_ephemerals_can_end() {
         let removals = server.preparer.removals_before_end(&server.tree, SESSIONS[0]);
         assert_eq!(!removals.is_empty(), is_too_many);
         let removals = removals.into_iter().map(|paths| (OpCode::MULTI, Write::RemoveEphemerals(paths)));
+        let mut sizes = Vec::new();
         for (op, write) in removals.chain([(OpCode::CLOSE_SESSION, Write::CloseSession)]) {
             let mut request = Asked { session: SESSIONS[0], op, body: Vec::new() }.request();
             request.body = Body::Write(write);
             let entry =
                 prepare(&mut server.preparer, &server.tree, &mut server.sessions, request, 5).unwrap();
             assert!(bytes_of(&entry) <= MOST, "{} bytes", bytes_of(&entry));
+            sizes.push(bytes_of(&entry));
             pending.push(entry);
+        }
+        // No more is removed before the end than has to be, in no more parts than that takes.
+        if is_too_many {
+            let mut full = sizes.clone();
+            full.remove(sizes.len() - 2);
+            assert!(full.iter().all(|bytes| *bytes > MOST - 100), "{sizes:?}");
         }
         pending.into_iter().for_each(|entry| server.apply(entry));
         assert_eq!(server.tree.ephemerals_of(SESSIONS[0]).count(), 0);
     }
+}
+
+/// What is prepared and not applied yet counts too.
+#[test]
+fn ephemerals_that_wait_together_are_no_more_than_the_end_can_list() {
+    const MOST: usize = 5000;
+    let mut server = Server::new(MOST);
+    let entries: Vec<_> = (100..900)
+        .map(|n| server.prepare(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral)))
+        .collect();
+    let created = entries.iter().filter(|entry| !is_refused(entry)).count();
+    entries.into_iter().for_each(|entry| server.apply(entry));
+    assert_eq!(server.tree.ephemerals_of(SESSIONS[0]).count(), created);
+    let close = Asked { session: SESSIONS[0], op: OpCode::CLOSE_SESSION, body: Vec::new() };
+    let bytes = bytes_of(&server.serve(&close));
+    assert!((MOST - 40..=MOST).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn where_the_end_of_a_session_lists_nothing_nothing_is_removed_before_it() {
+    let mut server = Server::new(1 << 20);
+    for n in 0..200 {
+        server.serve(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral));
+    }
+    let options = Options { txn_bytes_max: 1000, close_session_lists: false, ..OPTIONS };
+    server.preparer = Preparer::new(options, server.tree.last_zxid());
+    assert!(server.preparer.removals_before_end(&server.tree, SESSIONS[0]).is_empty());
+    assert!(!is_refused(&server.serve(&creation("/one-more", CreateMode::Ephemeral))));
 }

@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// A read behind a write was answered with so many bytes.
-    pub(super) fn note_ordered(&self, bytes: usize) {
+    pub(crate) fn note_ordered(&self, bytes: usize) {
         self.largest_ordered.fetch_max(bytes, Ordering::Relaxed);
     }
 
@@ -321,5 +321,71 @@ mod tests {
         client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));
         client.deliver(true, drop);
         assert!(socket.1.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_connection_is_asked_once_whether_its_client_has_been_silent() {
+        let (client, _) = client(0);
+        assert!(!client.is_asked_to_listen());
+        assert!(!client.has_listened(100) && client.is_asked_to_listen());
+        client.set_silent(99);
+        assert!(!client.is_asked_to_listen() && !client.has_listened(100));
+        client.set_silent(100);
+        assert!(client.has_listened(100) && client.has_listened(50) && !client.has_listened(101));
+        client.set_closed();
+        assert!(client.is_closed() && client.has_listened(i64::MAX), "who has gone is silent");
+    }
+
+    #[test]
+    fn requests_in_the_writer_s_hands_are_counted_with_their_bytes() {
+        let (client, _) = client(0);
+        client.enter(10);
+        client.enter(5);
+        assert_eq!((client.in_flight(), client.in_flight_bytes()), (2, 15));
+        client.leave(10);
+        assert_eq!((client.in_flight(), client.in_flight_bytes()), (1, 5));
+        client.note_ordered(7);
+        client.note_ordered(3);
+        assert_eq!((client.take_largest_ordered(), client.take_largest_ordered()), (7, 0));
+        assert_eq!(client.identity_bytes(), 0, "its address costs nothing");
+        assert!(!client.is_over_watched());
+        client.set_over_watched();
+        assert!(client.is_over_watched());
+    }
+
+    /// Takes nothing, and notes when it is shut down.
+    #[derive(Debug, Default)]
+    struct Ends(AtomicBool);
+
+    impl Socket for Arc<Ends> {
+        fn write_now(&self, _: &[u8]) -> usize {
+            0
+        }
+        fn shut_down(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn only_who_is_ended_at_once_loses_the_socket_at_once() {
+        for (how, is_at_once) in
+            [(Closing::AfterReplies, false), (Closing::Now, true), (Closing::Refused("why"), true)]
+        {
+            let client = Client::new(1, ([127, 0, 0, 1], 1).into(), 0);
+            let socket = Arc::new(Ends::default());
+            client.set_socket(Arc::new(Arc::clone(&socket)));
+            client.close(how);
+            assert_eq!((client.is_ended(), socket.0.load(Ordering::Relaxed)), (is_at_once, is_at_once));
+            assert_eq!(client.outbox().closing(), Some(how));
+        }
+    }
+
+    #[test]
+    fn without_a_socket_of_its_own_the_writer_leaves_replies_to_the_connection() {
+        let (client, socket) = client(100);
+        client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));
+        client.deliver(false, |_| panic!("the connection counts what it sends"));
+        assert!(socket.1.lock().unwrap().is_empty());
+        assert_eq!(collected(&client).as_deref(), Some(&b"reply"[..]));
     }
 }

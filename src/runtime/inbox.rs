@@ -86,6 +86,13 @@ impl Inbox {
         self.put(self.inner(), |waiting| waiting.peers.push(from));
     }
 
+    /// Puts in several things that a peer's connection brought, in their order.
+    pub fn push_peers(&self, from: &mut Vec<FromPeers>) {
+        if !from.is_empty() {
+            self.put(self.inner(), |waiting| waiting.peers.append(from));
+        }
+    }
+
     /// Puts in what the log's thread has done.
     pub fn push_disk(&self, report: Report) {
         self.put(self.inner(), |waiting| waiting.disk.push(report));

@@ -62,4 +62,18 @@ mod tests {
         assert_eq!(listening.take_deaf_ms(), 7750);
         assert_eq!(listening.take_deaf_ms(), 0);
     }
+
+    #[test]
+    fn a_word_may_be_late_by_so_much_and_no_more() {
+        let listening = Listening::new(1000);
+        assert!(listening.is_current(1300) && !listening.is_current(1301));
+        listening.tick(1300);
+        assert_eq!(listening.take_deaf_ms(), 0);
+        listening.tick(1601);
+        assert_eq!(listening.take_deaf_ms(), 301);
+        // Two pauses in a row count together.
+        listening.tick(2000);
+        listening.tick(2400);
+        assert_eq!(listening.take_deaf_ms(), 799);
+    }
 }

@@ -30,6 +30,9 @@ use crate::zab::{Effect, Input, Output, Serving, Ticket, Zab};
 
 /// The longest time between two turns, in milliseconds.
 const IDLE_MS: i64 = 1000;
+/// How often transactions are applied for about a millisecond in one turn: whoever has much to catch up with must
+/// answer its leader all the same.
+const RELEASES_MAX: usize = 50;
 
 /// What a member's writer starts with.
 pub struct MemberParts {
@@ -140,7 +143,11 @@ impl MemberWriter {
     #[must_use]
     pub fn deadline_ms(&self) -> i64 {
         let replica = &self.driver.replica;
-        let idle = self.driver.clock.now_ms() + IDLE_MS;
+        let now = self.driver.clock.now_ms();
+        if replica.is_released() {
+            return now;
+        }
+        let idle = now + IDLE_MS;
         let zab = replica.zab_deadline().unwrap_or(i64::MAX);
         let of_sessions =
             if self.is_full { i64::MAX } else { replica.deadline(&self.driver.state.sessions()) };
@@ -156,7 +163,7 @@ impl MemberWriter {
     }
 
     fn timeout(&self) -> Duration {
-        if self.may_prepare() {
+        if self.may_prepare() || self.driver.replica.is_released() {
             return Duration::ZERO;
         }
         let left = self.deadline_ms() - self.driver.clock.now_ms();
@@ -185,13 +192,14 @@ impl MemberWriter {
         if !self.is_full {
             self.driver.add_internal();
         }
-        while self.step() {}
+        let mut releases = RELEASES_MAX;
+        while self.step(&mut releases) {}
         self.take_snapshot();
         if self.has_failed { Turn::Stop } else { Turn::Continue }
     }
 
-    /// Does what there is to do, once. Whether something was done.
-    fn step(&mut self) -> bool {
+    /// Does what there is to do, once. Whether there may be more to do in this turn.
+    fn step(&mut self, releases: &mut usize) -> bool {
         let mut has_moved = self.hear_master();
         if self.may_prepare() && self.driver.replica.wants_prepare() {
             self.driver.prepare_slice();
@@ -202,8 +210,9 @@ impl MemberWriter {
             self.hear_disk(report);
             has_moved = true;
         }
-        while self.driver.replica.is_released() {
+        while *releases > 0 && self.driver.replica.is_released() {
             self.driver.release_slice();
+            *releases -= 1;
             has_moved = true;
         }
         if let Some(serving) = self.begins
@@ -213,7 +222,7 @@ impl MemberWriter {
             self.show_members();
             self.set_serving(serving);
         }
-        has_moved
+        has_moved && *releases > 0
     }
 
     /// From here on clients are served like this.

@@ -11,6 +11,8 @@ mod disk_full;
 mod disk_full_test;
 mod driver;
 mod inbox;
+#[cfg(test)]
+mod inbox_test;
 pub mod listening;
 mod log_keeper;
 pub mod log_port;
@@ -21,6 +23,8 @@ mod member;
 pub mod outbox;
 pub mod peers;
 pub mod snapshots;
+#[cfg(test)]
+mod snapshots_test;
 pub mod stage_metrics;
 pub mod standing;
 pub mod state;

@@ -356,4 +356,15 @@ mod tests {
         outbox.wake_task();
         assert_eq!(wakes.take(), 2);
     }
+
+    #[test]
+    fn the_numbers_of_a_client_s_own_requests_are_kept_and_no_others() {
+        let mut stats = ClientStats::default();
+        stats.replied("CREA", 0, Zxid(5), 10, 14);
+        assert_eq!((stats.last_cxid, stats.last_zxid, stats.last_latency), (0, 5, 4));
+        stats.replied("PING", -2, Zxid(6), 20, 21);
+        assert_eq!((stats.last_cxid, stats.last_zxid, stats.last_op), (0, 6, "PING"));
+        assert_eq!((stats.min_latency, stats.max_latency), (Some(1), 4));
+        assert_eq!((stats.total_latency, stats.count, stats.last_response_ms), (5, 2, 21));
+    }
 }

@@ -20,7 +20,7 @@ use crate::tree::{Cursor, digest};
 /// disk are ever a snapshot's alone.
 const REST: i64 = 2;
 /// How long a full disk is left alone before the next attempt.
-const RETRY_MS: i64 = 60_000;
+pub(super) const RETRY_MS: i64 = 60_000;
 /// No attempt is to be repeated.
 const NEVER: i64 = i64::MAX;
 
@@ -120,6 +120,12 @@ impl SnapshotTaker {
             let half = (bytes / 2).max(1);
             half + self.next_random() % half
         });
+    }
+
+    /// Whether no snapshot is under way.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        !self.running.load(Ordering::Acquire)
     }
 
     /// Any spread will do: xorshift.
@@ -265,15 +271,21 @@ impl Job {
     }
 
     /// Encodes some nodes under one hold of the tree; true when there are no more.
-    fn slice(&self, cursor: &mut Cursor, began_ms: i64, buffer: &mut Vec<u8>, nodes: &mut usize) -> bool {
+    pub(super) fn slice(
+        &self,
+        cursor: &mut Cursor,
+        began_ms: i64,
+        buffer: &mut Vec<u8>,
+        nodes: &mut usize,
+    ) -> bool {
         walk::slice(&self.state, &*self.clock, cursor, began_ms, buffer, nodes)
     }
 
-    fn lists(&self, cursor: &mut Cursor) -> Vec<(i64, Arc<[Acl]>)> {
+    pub(super) fn lists(&self, cursor: &mut Cursor) -> Vec<(i64, Arc<[Acl]>)> {
         walk::lists(&self.state, cursor)
     }
 
-    fn sessions(&self) -> Vec<(SessionId, i32)> {
+    pub(super) fn sessions(&self) -> Vec<(SessionId, i32)> {
         walk::sessions(&self.state)
     }
 }
@@ -299,167 +311,4 @@ pub fn purge_regularly(
         std::thread::sleep(interval);
     };
     std::thread::Builder::new().name("purge".into()).spawn(purge).map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use jute::multi::CreateMode;
-
-    use super::super::walk::SLICE_BYTES;
-    use super::*;
-    use crate::disk::RealDisk;
-    use crate::request::prepare::Preparer;
-    use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, creation_of, prepare};
-    use crate::runtime::budget::Budget;
-    use crate::session::Sessions;
-    use crate::tree::{OwnerRules, Tree};
-
-    const HOURS_MS: i64 = 10_000_000;
-
-    /// Hours go by between two looks at it.
-    #[derive(Debug, Default)]
-    struct FastClock(AtomicI64);
-
-    impl Clock for FastClock {
-        fn now_ms(&self) -> i64 {
-            self.0.fetch_add(HOURS_MS, Ordering::Relaxed)
-        }
-
-        fn now_us(&self) -> i64 {
-            self.now_ms() * 1000
-        }
-
-        fn wall_ms(&self) -> i64 {
-            self.now_ms()
-        }
-    }
-
-    /// Nothing goes by.
-    #[derive(Debug)]
-    struct StillClock;
-
-    impl Clock for StillClock {
-        fn now_us(&self) -> i64 {
-            0
-        }
-
-        fn wall_ms(&self) -> i64 {
-            0
-        }
-    }
-
-    fn job(directory: &tempfile::TempDir, clock: Arc<dyn Clock>, nodes: &[Asked]) -> Job {
-        let mut tree = Tree::new(OwnerRules::default());
-        let mut sessions = Sessions::new(2000, 1, 0);
-        for session in SESSIONS {
-            sessions.track(session, 30_000, 0);
-            sessions.commit(session);
-        }
-        let mut preparer = Preparer::new(OPTIONS, Zxid::ZERO);
-        for node in nodes {
-            let entry = prepare(&mut preparer, &tree, &mut sessions, node.request(), 0).unwrap();
-            tree.replay(entry);
-            preparer.applied(tree.last_zxid());
-        }
-        Job {
-            state: Arc::new(State::new(tree, sessions, OPTIONS, Budget::unlimited(), 0)),
-            disk: Arc::new(RealDisk),
-            clock,
-            metrics: Arc::new(Metrics::new()),
-            options: Options {
-                directory: directory.path().to_owned(),
-                compression: Compression::None,
-                txns: 10,
-                log_bytes: None,
-                digest: true,
-                last_zxid: true,
-            },
-        }
-    }
-
-    fn small_nodes(count: usize) -> Vec<Asked> {
-        (0..count).map(|n| creation(&format!("/{n}"), CreateMode::Persistent)).collect()
-    }
-
-    fn files(directory: &tempfile::TempDir) -> Vec<String> {
-        let names = fs::read_dir(directory.path()).unwrap();
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    #[test]
-    fn a_snapshot_is_given_up_when_the_server_stops_but_not_the_first_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let job = job(&directory, Arc::new(StillClock), &small_nodes(10));
-        let cursor = || Cursor::new(&job.state.tree());
-        let stop = AtomicBool::new(true);
-        assert_eq!(job.take(cursor(), Pace::BesideClients(&stop)).unwrap(), Outcome::GivenUp);
-        assert_eq!(files(&directory), [""; 0], "nothing is left of it");
-        assert_eq!(job.take(cursor(), Pace::Alone).unwrap(), Outcome::Written);
-        assert_eq!(files(&directory), ["snapshot.a"]);
-        stop.store(false, Ordering::Relaxed);
-        assert_eq!(job.take(cursor(), Pace::BesideClients(&stop)).unwrap(), Outcome::Written);
-    }
-
-    /// A server with ten million nodes took seven seconds to stop. With that, this test takes weeks.
-    #[test]
-    fn a_stopping_server_does_not_wait_for_the_snapshot_under_way() {
-        let directory = tempfile::tempdir().unwrap();
-        let clock = Arc::new(FastClock::default());
-        let mut taker = SnapshotTaker::new(job(&directory, clock.clone(), &small_nodes(300)));
-        taker.start();
-        // Until it has written the first node, and rests for hours.
-        while clock.0.load(Ordering::Relaxed) < 5 * HOURS_MS {
-            std::thread::yield_now();
-        }
-        drop(taker);
-        assert_eq!(files(&directory), [""; 0], "nothing is left of it");
-    }
-
-    /// A slice was 256 nodes, whatever they held: 256 MB under the tree's lock.
-    #[test]
-    fn a_slice_ends_when_it_has_many_bytes_or_took_long() {
-        const DATA_BYTES: usize = 50_000;
-        let directory = tempfile::tempdir().unwrap();
-        let nodes: Vec<_> = (0..20).map(|n| creation_of(&format!("/{n}"), DATA_BYTES)).collect();
-        let slices = |clock: Arc<dyn Clock>| {
-            let job = job(&directory, clock, &nodes);
-            let mut cursor = Cursor::new(&job.state.tree());
-            let mut slices = Vec::new();
-            loop {
-                let (mut buffer, mut nodes) = (Vec::new(), 0);
-                let is_done = job.slice(&mut cursor, job.clock.now_ms(), &mut buffer, &mut nodes);
-                slices.push((nodes, buffer.len()));
-                if is_done {
-                    break slices;
-                }
-            }
-        };
-        let by_bytes = slices(Arc::new(StillClock));
-        assert!(by_bytes.iter().all(|(_, bytes)| *bytes < SLICE_BYTES + DATA_BYTES + 100));
-        assert!((7..10).contains(&by_bytes.len()), "{by_bytes:?}");
-        assert!(slices(Arc::new(FastClock::default())).iter().all(|(nodes, _)| *nodes <= 1));
-    }
-
-    /// 390,000 lists were copied under the tree's lock: 2.5 seconds, and as much memory again.
-    #[test]
-    fn lists_are_shared_with_the_tree_and_not_copied() {
-        let directory = tempfile::tempdir().unwrap();
-        let job = job(&directory, Arc::new(StillClock), &small_nodes(10));
-        let lists = job.lists(&mut Cursor::new(&job.state.tree()));
-        let kept = job.state.tree().acls().to_file();
-        assert_eq!(lists.len(), 2, "of the new nodes and of /zookeeper/config");
-        assert!(
-            lists.iter().zip(&kept).all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(&one.1, &other.1))
-        );
-    }
-
-    #[test]
-    fn the_sessions_of_a_snapshot_are_those_committed_in_order() {
-        let directory = tempfile::tempdir().unwrap();
-        let job = job(&directory, Arc::new(StillClock), &[]);
-        job.state.sessions().track(SessionId(1), 30_000, 0);
-        assert_eq!(job.sessions(), SESSIONS.map(|session| (session, 30_000)));
-    }
 }

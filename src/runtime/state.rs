@@ -173,3 +173,48 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::testing::OPTIONS;
+    use crate::tree::OwnerRules;
+
+    fn state(options: Options) -> State {
+        let (tree, sessions) = (Tree::new(OwnerRules::default()), Sessions::new(2000, 1, 0));
+        State::new(tree, sessions, options, Budget::unlimited(), 0)
+    }
+
+    #[test]
+    fn the_digest_of_every_128th_transaction_is_kept_and_of_the_last_1024_of_these() {
+        let kept = state(OPTIONS);
+        (1..=300).for_each(|zxid| kept.note_digest(Zxid(zxid), zxid as u64));
+        assert_eq!(kept.digests(), [(Zxid(128), 128), (Zxid(256), 256)]);
+        (3..=1025).for_each(|n| kept.note_digest(Zxid(128 * n), n as u64));
+        let digests = kept.digests();
+        assert_eq!((digests.len(), digests[0].0, digests[1023].0), (1024, Zxid(256), Zxid(128 * 1025)));
+        let off = state(Options { digest: false, ..OPTIONS });
+        off.note_digest(Zxid(128), 1);
+        assert_eq!(off.digests(), []);
+    }
+
+    #[test]
+    fn a_connection_that_goes_takes_its_watches_along() {
+        let state = state(OPTIONS);
+        let clients: Vec<_> = [3, 1, 2]
+            .map(|id| Arc::new(Client::new(id, ([127, 0, 0, 1], 1).into(), 0)))
+            .into_iter()
+            .collect();
+        clients.iter().for_each(|client| state.register(client.clone()));
+        let ids = || state.clients().iter().map(|client| client.id).collect::<Vec<_>>();
+        assert_eq!((ids(), state.client_count()), (vec![1, 2, 3], 3));
+        for number in 0..3000 {
+            state.watches().add_data(&format!("/{number}"), 1);
+        }
+        state.watches().add_child("/a", 1);
+        state.watches().add_data("/a", 2);
+        state.unregister(&clients[1]);
+        assert_eq!((ids(), state.client_count(), state.watches().count()), (vec![2, 3], 2, 1));
+        assert!(clients[1].is_closed() && !clients[0].is_closed());
+    }
+}

@@ -47,6 +47,7 @@ pub(super) fn start(ground: &Ground<'_>, runtime: &tokio::runtime::Handle) -> Re
         state: state.clone(),
         disk: disk.clone(),
         clock: clock.clone(),
+        metrics: metrics.clone(),
         runtime: runtime.clone(),
     }))?;
     let keeper = LogKeeper::new(log, disk.clone(), directories.clone(), store, metrics.clone());

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod model_test;
 mod password;
+#[cfg(test)]
+mod session_test;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -309,133 +311,5 @@ impl Sessions {
                 self.buckets.remove(&bucket);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn expire(sessions: &mut Sessions, now_ms: i64) -> Vec<SessionId> {
-        sessions.expire(now_ms, &mut |_, _| true)
-    }
-
-    #[test]
-    fn a_session_of_which_nobody_knows_whether_it_was_silent_is_asked_about_again() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        let handle = sessions.track(id, 4000, 1);
-        let mut asked = Vec::new();
-        assert!(
-            sessions
-                .expire(6000, &mut |id, deadline| {
-                    asked.push((id, deadline));
-                    false
-                })
-                .is_empty()
-        );
-        assert_eq!(asked, [(id, 4001)]);
-        assert_eq!(sessions.next_deadline_ms(), Some(6000 + RECHECK_MS));
-        assert!(!handle.is_closing());
-        // It had been heard from all along.
-        handle.touch(3000);
-        assert!(expire(&mut sessions, 6000 + RECHECK_MS).is_empty());
-        assert_eq!(expire(&mut sessions, 8000), [id]);
-    }
-
-    #[test]
-    fn time_in_which_the_server_was_deaf_does_not_count() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        let handle = sessions.track(id, 4000, 1);
-        sessions.postpone(5000, 5001);
-        assert_eq!(handle.deadline_ms(), 9001);
-        // It was heard from since: twice the pause would be too much.
-        sessions.postpone(5000, 5001);
-        assert_eq!(handle.deadline_ms(), 9001);
-        assert!(expire(&mut sessions, 8000).is_empty());
-        assert_eq!(expire(&mut sessions, 10_000), [id]);
-    }
-
-    #[test]
-    fn a_session_expires_at_the_tick_after_its_timeout_unless_heard_from() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        let handle = sessions.track(id, 4000, 1);
-        assert_eq!(sessions.next_deadline_ms(), Some(6000));
-        assert!(handle.touch(5000));
-        assert!(expire(&mut sessions, 6000).is_empty());
-        assert_eq!(sessions.next_deadline_ms(), Some(10_000));
-        assert_eq!(expire(&mut sessions, 10_000), [id]);
-        assert!(!handle.touch(10_001));
-        assert!(sessions.reopen(id, 4000, 10_002).is_none());
-    }
-
-    #[test]
-    fn coming_back_with_a_shorter_timeout_brings_the_deadline_forward() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        sessions.track(id, 40_000, 0);
-        sessions.reopen(id, 4000, 0);
-        assert_eq!(expire(&mut sessions, 6000), [id]);
-    }
-
-    /// Only what is committed goes into snapshots: the log before them may be purged.
-    #[test]
-    fn a_session_that_recovery_found_is_in_the_next_snapshot() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        sessions.restore(SessionId(7), 4000, 1);
-        sessions.track(SessionId(8), 4000, 1);
-        assert_eq!(sessions.committed(), [SessionId(7)]);
-        assert_eq!(expire(&mut sessions, 6000), [SessionId(7), SessionId(8)]);
-    }
-
-    #[test]
-    fn what_another_server_heard_counts_with_the_timeout_it_says() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        sessions.track(id, 40_000, 0);
-        assert!(sessions.touch(id, 4000, 1000));
-        assert!(!sessions.touch(SessionId(99), 4000, 1000));
-        assert!(expire(&mut sessions, 4000).is_empty());
-        assert_eq!(expire(&mut sessions, 6000), [id]);
-        assert!(!sessions.touch(id, 4000, 6001));
-        assert!(!sessions.touch(id, 5000, 6001));
-    }
-
-    #[test]
-    fn what_is_not_committed_is_forgotten_with_the_role_that_began_it() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        sessions.restore(SessionId(7), 4000, 0);
-        sessions.restore(SessionId(8), 4000, 0);
-        let begun = sessions.track(SessionId(9), 4000, 0);
-        assert_eq!(expire(&mut sessions, 6000), [SessionId(7), SessionId(8), SessionId(9)]);
-        sessions.forget_uncommitted();
-        assert!(begun.is_closing());
-        let mut left = sessions.ids();
-        left.sort_unstable();
-        assert_eq!(left, [SessionId(7), SessionId(8)]);
-        sessions.renew_all(10_000);
-        assert!(expire(&mut sessions, 12_000).is_empty());
-        assert_eq!(expire(&mut sessions, 16_000), left);
-    }
-
-    #[test]
-    fn the_sessions_of_another_database_take_the_place_of_all() {
-        let mut sessions = Sessions::new(2000, 1, 0);
-        let id = sessions.allocate_id();
-        let before = sessions.track(id, 4000, 0);
-        sessions.replace(&[(SessionId(7), 4000)].into(), 1000);
-        assert!(before.is_closing());
-        assert_eq!(sessions.committed(), [SessionId(7)]);
-        assert_ne!(sessions.allocate_id(), id);
-        assert_eq!(expire(&mut sessions, 6000), [SessionId(7)]);
-    }
-
-    #[test]
-    fn ids_carry_the_server_and_the_time() {
-        let mut sessions = Sessions::new(2000, 1, 0x1234);
-        assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0000);
-        assert_eq!(sessions.allocate_id().0, 0x0100_0000_1234_0001);
     }
 }

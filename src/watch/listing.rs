@@ -143,4 +143,25 @@ mod tests {
         while table.remove_some(&mut leaving, 4) {}
         assert_eq!(table.summary(), (1, 1, 1), "the path of another stays");
     }
+
+    #[test]
+    fn steps_of_every_size_come_to_an_end_and_are_no_longer_than_asked_for() {
+        let mut table = Table::default();
+        for number in 0..30_u64 {
+            table.add(&format!("/{number}"), 1, Mode::Persistent);
+            table.add(&format!("/{}", number / 2), 2, Mode::Persistent);
+        }
+        for most in 1..8 {
+            let (mut listing, mut paths, mut watchers) = (Listing::default(), 0, 0);
+            while !listing.is_over() {
+                let step = table.paths(&mut listing, most);
+                let names: usize = step.iter().map(|(_, ids)| 1 + ids.len()).sum();
+                assert!(names < most + 3, "{names} names where {most} were asked for");
+                paths += step.len();
+                watchers += step.iter().map(|(_, ids)| ids.len()).sum::<usize>();
+            }
+            assert_eq!((paths, watchers), (30, 45));
+        }
+        assert!(table.paths_of(3, &mut Listing::default(), 5).is_none());
+    }
 }

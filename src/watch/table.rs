@@ -437,4 +437,25 @@ mod tests {
         assert_eq!(fired(&mut table, "/0"), [2]);
         assert!(table.is_empty());
     }
+
+    #[test]
+    fn what_is_watched_is_counted_as_operators_see_it() {
+        let mut table = Table::default();
+        assert_eq!((table.summary(), table.watch_count(), table.is_empty()), ((0, 0, 0), 0, true));
+        table.add("/a", 1, Mode::Standard);
+        table.add("/a", 1, Mode::PersistentRecursive);
+        table.add("/a", 2, Mode::Standard);
+        table.add("/b", 1, Mode::Standard);
+        assert_eq!((table.summary(), table.watch_count()), ((2, 2, 3), 3));
+        assert!(!table.remove("/a", 1, Some(Mode::Persistent)) && !table.remove("/c", 1, None));
+        assert!(table.remove("/a", 1, Some(Mode::Standard)));
+        assert!(table.contains("/a", 1, None) && !table.contains("/a", 1, Some(Mode::Standard)));
+        assert_eq!(table.recursive, 1);
+        assert!(table.remove("/a", 1, Some(Mode::PersistentRecursive)));
+        assert_eq!((table.recursive, table.summary()), (0, (2, 2, 2)));
+        assert!(!table.remove("/a", 1, None) && table.remove("/a", 2, None));
+        assert_eq!(table.summary(), (1, 1, 1));
+        fired(&mut table, "/b");
+        assert_eq!((table.summary(), table.is_empty()), ((1, 0, 0), true), "who had watches stays known");
+    }
 }

@@ -44,6 +44,11 @@ impl History {
         self.proposals.front().map(|first| first.zxid)
     }
 
+    /// The transaction before the first.
+    pub(super) const fn base(&self) -> Zxid {
+        self.base
+    }
+
     /// Adds one.
     ///
     /// # Panics

@@ -37,6 +37,9 @@ pub(super) fn plan(history: &History, committed: Zxid, last: Zxid, force_snapsho
             // It comes from another epoch than what follows here: a cut might not find its place.
             _ => Plan::Snap,
         }
+    } else if last == history.base() {
+        // Just what comes before memory's first.
+        Plan::Diff { after: last }
     } else {
         let to = history.first().map_or(committed, |first| Zxid(first.0 - 1)).min(committed);
         Plan::Log { after: last, to }
@@ -72,6 +75,7 @@ mod tests {
         check(&log, 2 * E + 2, E + 5, Plan::Snap);
         check(&log, 2 * E + 2, 3 * E, Plan::Snap);
         check(&log, 2 * E + 2, E + 1, Plan::Log { after: Zxid(E + 1), to: Zxid(E + 2) });
+        check(&log, 2 * E + 2, E + 2, diff(E + 2));
         check(&log, 2 * E + 2, -1, Plan::Snap);
         check(&[], 7, 7, diff(7));
         check(&[], 7, 5, Plan::Log { after: Zxid(5), to: Zxid(7) });

@@ -7,7 +7,7 @@
 //! is printed, as machines differ too much for a narrow bound.
 
 mod others;
-mod process;
+pub mod process;
 
 use std::io::Write;
 use std::net::SocketAddr;

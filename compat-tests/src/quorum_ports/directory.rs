@@ -75,6 +75,11 @@ pub fn show(payload: &[u8]) -> String {
     payload.escape_ascii().to_string()
 }
 
+/// The last transaction in the logs of a data directory, 0 if there is none.
+pub fn last_logged(data_dir: &Path) -> Result<i64> {
+    Ok(records(&data_dir.join("version-2"))?.last().map_or(0, |(zxid, _)| *zxid))
+}
+
 /// Zxid and payload of every record, in the order of the files.
 fn records(dir: &Path) -> Result<Vec<(i64, Vec<u8>)>> {
     let mut files = Vec::new();

@@ -39,4 +39,4 @@ impl fmt::Display for Side {
 /// For what must come. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// After which nothing more is expected.
-pub const QUIET: Duration = Duration::from_millis(60);
+pub const QUIET: Duration = Duration::from_millis(120);

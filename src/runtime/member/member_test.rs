@@ -201,7 +201,7 @@ impl World {
         self.hear(Input::MasterCame, 0);
         self.master_says(FromMaster::LeaderInfo { epoch: 1, protocol: 0x10000 });
         self.turn();
-        assert_eq!(self.told.take(), ["consumed 10", "hello", "ack epoch"].map(String::from));
+        assert_eq!(self.told.take(), ["hello", "consumed 10", "ack epoch"].map(String::from));
     }
 
     /// Follows server 2, in sync with it.

@@ -28,6 +28,13 @@ fn is_of_master(from: &FromPeers) -> bool {
     }
 }
 
+/// Whether it is one of many.
+const fn is_of_stream(from: &FromPeers) -> bool {
+    use Said::{Commit, Inform, Ping, Proposal};
+    let FromPeers::Happened { input, .. } = from else { return false };
+    matches!(input, Input::MasterSaid(Proposal(_) | Commit(_) | Inform(_) | Ping(_)))
+}
+
 impl MemberWriter {
     /// Hears the others, and puts what the leader says behind what it said before.
     pub(super) fn hear_peers(&mut self, brought: Vec<FromPeers>) {
@@ -41,11 +48,19 @@ impl MemberWriter {
         }
     }
 
-    /// Hears the leader for as long as the core takes it and the log keeps up. Whether it said anything.
+    /// Hears the leader for as long as the core takes it and the log keeps up. Whether it said anything. What is not
+    /// of the stream of transactions is heard by itself: the core may give the connection up, and then nothing that
+    /// stands behind may be taken for what the next leader says.
     pub(super) fn hear_master(&mut self) -> bool {
         let now = self.driver.now();
         let mut has_heard = false;
-        while self.driver.replica.takes_master() && !self.log.is_behind() {
+        let mut is_alone = false;
+        while !is_alone && self.driver.replica.takes_master() && !self.log.is_behind() {
+            let Some(from) = self.master.waiting.front() else { break };
+            is_alone = !is_of_stream(from);
+            if is_alone && has_heard {
+                break;
+            }
             let Some(from) = self.master.waiting.pop_front() else { break };
             has_heard = true;
             match from {
@@ -88,6 +103,7 @@ impl MemberWriter {
         self.hear_peers(brought);
         for from in std::mem::take(&mut self.master.waiting) {
             match from {
+                FromPeers::Happened { bytes: 0, .. } => {}
                 FromPeers::Happened { bytes, .. } => self.peers.consumed(bytes),
                 FromPeers::Snapshot { file, .. } => self.log.discard(file),
             }
