@@ -219,7 +219,6 @@ impl MemberWriter {
             && !self.driver.replica.is_catching_up()
         {
             self.begins = None;
-            self.show_members();
             self.set_serving(serving);
         }
         has_moved && *releases > 0

@@ -48,7 +48,11 @@ impl MemberWriter {
                 self.driver.replica.peer(now, Input::SnapshotBegan { link, zxid });
             }
             Output::CloseLearner { link, why } => self.peers.close_learner(link, &why),
-            Output::DialMaster(leader) => self.peers.dial_master(leader),
+            Output::DialMaster(leader) => {
+                // Before the sync, which may tell otherwise (reference: `Learner.syncWithLeader`).
+                self.show_members();
+                self.peers.dial_master(leader);
+            }
             Output::ToMaster(packet) => self.peers.to_master(packet),
             Output::CloseMaster { why } => {
                 self.peers.close_master(&why);
