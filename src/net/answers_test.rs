@@ -333,6 +333,14 @@ fn a_multi_with_a_part_that_names_no_node_is_no_multi() {
     assert_eq!(code(&mut server, &mut peer, create), Code::MARSHALLING_ERROR);
 }
 
+/// It is a request like others, and no greeting.
+#[test]
+fn a_session_that_is_asked_for_in_a_session_and_not_understood_is_refused_by_a_reply() {
+    let (mut server, mut peer) = connected();
+    assert_eq!(code(&mut server, &mut peer, (OpCode::CREATE_SESSION, vec![])), Code::MARSHALLING_ERROR);
+    assert_eq!(code(&mut server, &mut peer, ask::create("/a", b"")), Code::OK);
+}
+
 /// Each frame is taken off the input whole, whatever it asks for.
 #[test]
 fn requests_that_come_in_one_piece_are_all_answered() {

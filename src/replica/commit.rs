@@ -113,7 +113,8 @@ impl Replica {
                     if has_moved(&applied) {
                         return self.leave_moved(connection, head, host);
                     }
-                    if head.op == OpCode::CREATE_SESSION {
+                    // A client may ask for one in its session, too.
+                    if head.op == OpCode::CREATE_SESSION && !data.sessions.is_committed(head.session) {
                         return say_gone(connection, head, head.session, host);
                     }
                     let zxid = data.tree.last_zxid();

@@ -195,6 +195,12 @@ impl Sessions {
         self.by_id.get(&id).map(|tracked| &tracked.handle)
     }
 
+    /// Whether it exists and its creation was applied.
+    #[must_use]
+    pub fn is_committed(&self, id: SessionId) -> bool {
+        self.by_id.get(&id).is_some_and(|tracked| tracked.committed)
+    }
+
     /// Its end is decided; nothing more is accepted from it.
     pub fn set_closing(&mut self, id: SessionId) {
         if let Some(tracked) = self.by_id.get(&id) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jute::multi::CreateMode;
 use jute::records::proto::ConnectRequest;
-use jute::records::txn::{CreateTxn, TxnHeader};
+use jute::records::txn::{CreateTxn, SetDataTxn, TxnHeader};
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{OpCode, SessionId, Zxid};
 
@@ -328,6 +328,29 @@ fn the_configuration_node_shows_the_members() {
     assert!(node.data().unwrap().ends_with(b"version=7"));
     assert_eq!((tree.stat(node).mzxid, tree.stat(node).version), (Zxid(7), -1));
     assert_eq!(tree.digest(), Tree::new(OwnerRules::default()).digest(), "it lies outside the digest");
+}
+
+#[test]
+fn what_was_written_to_the_configuration_node_is_part_of_a_sync() {
+    let mut world = World::new(&[1, 2, 3], true);
+    world.learn();
+    let mut set = entry(1);
+    let txn =
+        SetDataTxn { path: Some("/zookeeper/config".to_owned()), data: Some(b"x".to_vec()), version: 4 };
+    set.body = TxnBody::SetData(txn);
+    set.header.r#type = set.body.op().0;
+    let mut payload = Vec::new();
+    set.encode(&mut payload);
+    world.master_says(FromMaster::Diff(Zxid(1)));
+    world.master_says(FromMaster::Proposal(Proposal { zxid: Zxid(1), payload: payload.into() }));
+    world.master_says(FromMaster::Commit(Zxid(1)));
+    world.master_says(FromMaster::NewLeader { zxid: Zxid(E), config: None });
+    world.master_says(FromMaster::UpToDate);
+    world.wait(100);
+    assert!(world.state.standing.serves());
+    let tree = world.state.tree();
+    let node = tree.get("/zookeeper/config").unwrap();
+    assert_eq!((node.data(), tree.stat(node).version), (Some(&b"x"[..]), 4));
 }
 
 #[test]
