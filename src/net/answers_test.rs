@@ -93,6 +93,7 @@ fn a_creation_that_cannot_be_is_refused_with_its_reason() {
         (ask::create("/a/", b""), Code::BAD_ARGUMENTS),
         (ask::create("a", b""), Code::BAD_ARGUMENTS),
         (ask::create("/a/b\0", b""), Code::BAD_ARGUMENTS),
+        (ask::create("/none/b\0", b""), Code::BAD_ARGUMENTS),
         (ask::create("/a/..", b""), Code::BAD_ARGUMENTS),
         (ask::create_with("/b", b"", all.clone(), 77), Code::BAD_ARGUMENTS),
         (ask::create_with("/b", b"", Vec::new(), 0), Code::INVALID_ACL),
