@@ -264,3 +264,27 @@ fn a_watch_on_no_path_is_kept_and_found_and_never_fires() {
     let refused = code(&mut server, &mut peer, (OpCode::SET_WATCHES2, without.to_bytes()));
     assert_eq!(refused, Code::MARSHALLING_ERROR);
 }
+
+#[test]
+fn a_ping_tells_the_newest_zxid_also_to_who_was_told_nothing_of_it() {
+    let (mut server, mut peer) = connected();
+    let mut other = server.connect();
+    let created = server.succeed(&mut other, ask::create("/a", b""));
+    assert_eq!(server.succeed(&mut peer, ask::ping()).zxid, created.zxid);
+}
+
+#[test]
+fn who_may_only_read_may_count_what_is_below() {
+    let (mut server, mut peer) = connected();
+    server.succeed(&mut peer, ask::create_with("/a", b"", vec![ask::acl(1, "world", "anyone")], 0));
+    for asked in [
+        ask::get_data("/a", false),
+        ask::exists("/a", false),
+        ask::get_children("/a", false, false),
+        ask::get_acl("/a"),
+        ask::of_path(OpCode::GET_ALL_CHILDREN_NUMBER, "/a"),
+    ] {
+        server.succeed(&mut peer, asked);
+    }
+    assert_eq!(code(&mut server, &mut peer, ask::set_data("/a", b"", -1)), Code::NO_AUTH);
+}

@@ -133,6 +133,11 @@ fn nothing_is_done_for_a_session_that_is_unknown_or_ending() {
         assert_eq!(refusal(&mut server, SESSIONS[1], asked), Some(Code::SESSION_EXPIRED));
     }
     assert_eq!(refusal(&mut server, SESSIONS[0], ephemeral()), None);
+    // From the moment at which its end is prepared.
+    let end = Asked { session: SESSIONS[0], op: OpCode::CLOSE_SESSION, body: Vec::new() };
+    assert_eq!(refusal(&mut server, SESSIONS[0], end), None);
+    let late = creation("/late", CreateMode::Persistent);
+    assert_eq!(refusal(&mut server, SESSIONS[0], late), Some(Code::SESSION_EXPIRED));
 }
 
 /// The sweep acts on nobody's behalf, and what it found may have changed.
