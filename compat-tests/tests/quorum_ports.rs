@@ -22,7 +22,7 @@ fn what_is_spoilt_for_one_side_is_noticed() -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {
         return Ok(());
     }
-    for fault in [Fault::OtherSyncs, Fault::LastTransactionLost, Fault::EpochForgotten] {
+    for fault in [Fault::LastTransactionLost, Fault::EpochForgotten] {
         let spoilt =
             Plan { judged: Kind::Apache(REFERENCE), fault: Some(fault), lanes: 1, ..Plan::up_to(40) };
         let summary = run(&spoilt)?;

@@ -23,6 +23,8 @@ struct Accepting {
     address: SocketAddr,
     /// It serves for as long as this is there.
     runtime: Option<tokio::runtime::Runtime>,
+    acceptor: Arc<Acceptor>,
+    stop: CancellationToken,
 }
 
 impl Accepting {
@@ -36,14 +38,15 @@ impl Accepting {
         let server = Server::with(setup);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let acceptor = Acceptor::new(server.shared.clone(), limits, CancellationToken::new());
+        let stop = CancellationToken::new();
+        let acceptor = Arc::new(Acceptor::new(server.shared.clone(), limits, stop.clone()));
         let address = runtime.block_on(async {
             let listener = bind(([127, 0, 0, 1], 0).into(), None).unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(Arc::new(acceptor).serve(listener));
+            tokio::spawn(acceptor.clone().serve(listener));
             address
         });
-        Self { server, address, runtime: Some(runtime) }
+        Self { server, address, runtime: Some(runtime), acceptor, stop }
     }
 
     /// A connection, whether it is let in or not.
@@ -250,4 +253,29 @@ fn a_connection_whose_request_finds_no_memory_waits_and_is_then_closed() {
     assert!(passed_s > 9, "after {passed_s} s");
     server.wait_for_clients(0);
     assert_eq!(server.server.state().sessions().ids().len(), 1, "its session is still there");
+}
+
+#[test]
+fn a_server_that_stops_ends_its_connections_and_waits_for_them_only() {
+    let mut server = Accepting::new(NO_LIMITS, LONG);
+    let mut client = server.connect().unwrap();
+    server.stop.cancel();
+    let acceptor = server.acceptor.clone();
+    server.runtime.as_ref().unwrap().block_on(acceptor.drain(LONG));
+    // What it was sent may still come, then the end.
+    while !is_closed(&mut client) {}
+    assert_eq!(server.server.state().client_count(), 0);
+    assert_eq!(server.server.shared.metrics.connection_drop_count.value(), 0, "no client's doing");
+}
+
+/// A server that starts again gets its port, though connections of the earlier one linger.
+#[test]
+fn a_port_is_taken_over_from_connections_that_linger() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = bind(([127, 0, 0, 1], 0).into(), None).unwrap();
+        assert!(rustix::net::sockopt::socket_reuseaddr(&listener).unwrap());
+        let taken = listener.local_addr().unwrap();
+        assert_eq!(bind(taken, Some(1)).unwrap_err().kind(), ErrorKind::AddrInUse);
+    });
 }

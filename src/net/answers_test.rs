@@ -10,6 +10,7 @@ use jute::{Code, OpCode, Reader, SessionId, Zxid};
 use super::testing::{Ask, Peer, Reply, Server, Setup, ask};
 use crate::request::Options;
 use crate::request::testing::OPTIONS;
+use crate::tree::node::TTL_MAX_MS;
 
 pub(super) fn connected() -> (Server, Peer) {
     let mut server = Server::new();
@@ -92,20 +93,22 @@ fn a_creation_that_cannot_be_is_refused_with_its_reason() {
         (ask::create("/a/", b""), Code::BAD_ARGUMENTS),
         (ask::create("a", b""), Code::BAD_ARGUMENTS),
         (ask::create("/a/b\0", b""), Code::BAD_ARGUMENTS),
+        (ask::create("/none/b\0", b""), Code::BAD_ARGUMENTS),
         (ask::create("/a/..", b""), Code::BAD_ARGUMENTS),
         (ask::create_with("/b", b"", all.clone(), 77), Code::BAD_ARGUMENTS),
         (ask::create_with("/b", b"", Vec::new(), 0), Code::INVALID_ACL),
         (ask::create_with("/b", b"", vec![ask::acl(31, "nobody", "knows")], 0), Code::INVALID_ACL),
         (ask::create_ttl("/b", b"", 0, 1000), Code::BAD_ARGUMENTS),
         (ask::create_ttl("/b", b"", 5, 0), Code::BAD_ARGUMENTS),
-        (ask::create_ttl("/b", b"", 5, i64::MAX), Code::BAD_ARGUMENTS),
+        (ask::create_ttl("/b", b"", 5, TTL_MAX_MS + 1), Code::BAD_ARGUMENTS),
     ];
     for (asked, wanted) in cases {
         assert_eq!(code(&mut server, &mut peer, asked.clone()), wanted, "{asked:?}");
     }
     assert!(!server.has("/b"));
-    server.succeed(&mut peer, ask::create_ttl("/t", b"", 5, 1000));
-    assert!(server.has("/t"));
+    server.succeed(&mut peer, ask::create_ttl("/t", b"", 5, 1));
+    server.succeed(&mut peer, ask::create_ttl("/u", b"", 6, TTL_MAX_MS));
+    assert!(server.has("/t") && server.has("/u0000000003"));
     let options = Options { extended_types: false, ..OPTIONS };
     let mut server = Server::with(Setup { options, ..Setup::default() });
     let mut peer = server.connect();
@@ -128,7 +131,8 @@ fn versions_are_compared_and_count_up() {
     assert_eq!((found.aversion, found.version), (1, 2));
     assert_eq!(code(&mut server, &mut peer, ask::delete_version("/a", 1)), Code::BAD_VERSION);
     assert_eq!(code(&mut server, &mut peer, ask::delete_version("/a", 2)), Code::OK);
-    for asked in [ask::set_data("/a", b"", -1), ask::set_acl("/a", ask::open_acl(), -1), ask::delete("/a")] {
+    let gone = [ask::set_data("/a", b"", -1), ask::set_acl("/a", ask::open_acl(), -1), ask::delete("/a")];
+    for asked in gone.into_iter().chain([ask::delete("/a/b")]) {
         assert_eq!(code(&mut server, &mut peer, asked), Code::NO_NODE);
     }
     for path in ["", "a", "/a/", "/a\0"] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jute::{Code, SessionId};
 
 use super::Limits;
+use super::pump::KEEP_BYTES;
 use super::testing::{Ask, Peer, Server, Setup, ask, first_frame};
 use crate::request::Options;
 use crate::request::read::WATCH_BYTES_MAX;
@@ -352,4 +353,15 @@ fn a_connection_whose_client_reads_nothing_rests_when_the_writer_has_answered() 
     assert_eq!(peer.client.in_flight(), 0);
     peer.serve();
     assert!(peer.end().is_none() && peer.unsent() > limits.unsent_bytes_max);
+}
+
+/// Thousands of connections that once read something large are to be had for little.
+#[test]
+fn what_a_large_reply_took_is_given_back_after_it() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::create("/large", &[0; 900_000]));
+    server.succeed(&mut peer, ask::get_data("/large", false));
+    (0..3).for_each(|_| drop(server.succeed(&mut peer, ask::ping())));
+    assert!(peer.link.buffer_bytes() <= KEEP_BYTES, "{} bytes", peer.link.buffer_bytes());
 }

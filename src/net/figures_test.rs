@@ -49,15 +49,27 @@ fn packets_and_their_bytes_are_counted_both_ways() {
     assert_eq!(metrics.bytes_received_count.value(), greeting + sent as u64);
     assert_eq!((server.state().stats.received(), server.state().stats.sent()), (4, 4));
     assert_eq!((stats(&peer).received, stats(&peer).sent), (4, 4));
+    // Nobody is throttled: the reference counts a wait of 0 for each.
+    assert_eq!(figures(&metrics.request_throttle_queue_time_ms), (4, 0));
+    assert_eq!(figures(&metrics.connection_token_deficit), (1, 0));
     assert_eq!(metrics.response_bytes.value(), bytes(&replies));
     assert_eq!(server.state().stats.response_bytes(), (16, 16, replies[1] as i64));
+
+    server.succeed(&mut peer, ask::auth("digest", b"user:secret"));
+    assert_eq!(
+        figures(&metrics.request_throttle_queue_time_ms),
+        (4, 0),
+        "proof of identity waits for nothing"
+    );
+    assert_eq!((server.state().stats.received(), server.state().stats.sent()), (5, 5));
+    let replies = [replies[0], replies[1], replies[2], HEADER];
 
     // An event, and behind it the reply to the write.
     server.succeed(&mut peer, ask::set_data("/a", b"", -1));
     assert_eq!(peer.take_events().len(), 1);
     assert_eq!(metrics.watch_bytes.value(), bytes(&[HEADER + 4 + 4 + 4 + 2]));
     assert_eq!(metrics.response_bytes.value(), bytes(&replies) + bytes(&[HEADER + STAT]));
-    assert_eq!((server.state().stats.sent(), stats(&peer).sent), (6, 6));
+    assert_eq!((server.state().stats.sent(), stats(&peer).sent), (7, 7));
     assert_eq!(server.state().stats.response_bytes(), ((HEADER + STAT) as i64, 16, replies[1] as i64));
 
     server.state().stats.reset();

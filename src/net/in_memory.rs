@@ -192,6 +192,12 @@ impl Link {
         self.lacks_memory
     }
 
+    /// What the buffer for output takes in memory.
+    #[cfg(test)]
+    pub(super) const fn buffer_bytes(&self) -> usize {
+        self.pump.buffer_bytes()
+    }
+
     /// Bytes being written that the stream has not taken. What has ended writes nothing any more.
     #[must_use]
     pub const fn unsent(&self) -> usize {

@@ -9,7 +9,8 @@ use super::transport::Stream;
 use crate::runtime::outbox::Closing;
 
 /// Replies waiting for the socket; a buffer that grew beyond this for a large one is given back.
-const KEEP_BYTES: usize = 256 << 10;
+pub(super) const KEEP_BYTES: usize = 256 << 10;
+
 /// A connection and its stream.
 pub struct Pump<S> {
     /// What the bytes mean.
@@ -106,6 +107,12 @@ impl<S: Stream> Pump<S> {
             }
             return Poll::Pending;
         }
+    }
+
+    /// What the buffer for output takes in memory.
+    #[cfg(test)]
+    pub(super) const fn buffer_bytes(&self) -> usize {
+        self.output.capacity()
     }
 
     /// Bytes taken from the outbox that the stream has not taken.

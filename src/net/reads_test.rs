@@ -233,3 +233,58 @@ fn a_client_that_comes_back_is_told_of_what_it_missed() {
     let cut = server.ask(&mut other, (OpCode::SET_WATCHES2, older[..older.len() - 8].to_vec()));
     assert_eq!(cut.code, Code::MARSHALLING_ERROR);
 }
+
+/// The reference lets clients watch no path at all; nothing ever happens to it.
+#[test]
+fn a_watch_on_no_path_is_kept_and_found_and_never_fires() {
+    let (mut server, mut peer) = connected();
+    let of_nothing = |kind: i32| [&[0xFF; 4][..], &kind.to_be_bytes()].concat();
+    for (mode, kind) in [(0, 4), (1, 5)] {
+        let reply = server.succeed(&mut peer, (OpCode::ADD_WATCH, of_nothing(mode)));
+        assert_eq!(reply.body, [0; 4], "an error response without an error");
+        assert_eq!(code(&mut server, &mut peer, (OpCode::CHECK_WATCHES, of_nothing(kind))), Code::OK);
+        assert_eq!(code(&mut server, &mut peer, (OpCode::REMOVE_WATCHES, of_nothing(kind))), Code::OK);
+        assert_eq!(code(&mut server, &mut peer, (OpCode::CHECK_WATCHES, of_nothing(kind))), Code::NO_WATCHER);
+    }
+    let again = SetWatches2 {
+        data_watches: Some(Vec::new()),
+        exist_watches: Some(Vec::new()),
+        child_watches: Some(Vec::new()),
+        persistent_watches: Some(vec![None]),
+        persistent_recursive_watches: Some(vec![None]),
+        ..SetWatches2::default()
+    };
+    server.succeed(&mut peer, (OpCode::SET_WATCHES2, again.to_bytes()));
+    assert_eq!(code(&mut server, &mut peer, (OpCode::CHECK_WATCHES, of_nothing(4))), Code::OK);
+    assert_eq!(code(&mut server, &mut peer, (OpCode::CHECK_WATCHES, of_nothing(5))), Code::OK);
+    let without = SetWatches2 { data_watches: Some(vec![None]), ..again.clone() };
+    let refused = code(&mut server, &mut peer, (OpCode::SET_WATCHES2, without.to_bytes()));
+    assert_eq!(refused, Code::MARSHALLING_ERROR);
+    let without = SetWatches2 { child_watches: None, ..again };
+    let refused = code(&mut server, &mut peer, (OpCode::SET_WATCHES2, without.to_bytes()));
+    assert_eq!(refused, Code::MARSHALLING_ERROR);
+}
+
+#[test]
+fn a_ping_tells_the_newest_zxid_also_to_who_was_told_nothing_of_it() {
+    let (mut server, mut peer) = connected();
+    let mut other = server.connect();
+    let created = server.succeed(&mut other, ask::create("/a", b""));
+    assert_eq!(server.succeed(&mut peer, ask::ping()).zxid, created.zxid);
+}
+
+#[test]
+fn who_may_only_read_may_count_what_is_below() {
+    let (mut server, mut peer) = connected();
+    server.succeed(&mut peer, ask::create_with("/a", b"", vec![ask::acl(1, "world", "anyone")], 0));
+    for asked in [
+        ask::get_data("/a", false),
+        ask::exists("/a", false),
+        ask::get_children("/a", false, false),
+        ask::get_acl("/a"),
+        ask::of_path(OpCode::GET_ALL_CHILDREN_NUMBER, "/a"),
+    ] {
+        server.succeed(&mut peer, asked);
+    }
+    assert_eq!(code(&mut server, &mut peer, ask::set_data("/a", b"", -1)), Code::NO_AUTH);
+}

@@ -111,3 +111,71 @@ impl Socket for DirectSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    /// Both ends of a connection.
+    async fn connected() -> (Transport, std::net::TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        (Transport::plain(accepted), client)
+    }
+
+    async fn wait_for_unread(transport: &Transport) {
+        while !transport.has_unread() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_go_both_ways_and_what_is_unread_is_known() {
+        let (mut transport, mut client) = connected().await;
+        assert!(!transport.has_unread());
+        client.write_all(b"asked").unwrap();
+        wait_for_unread(&transport).await;
+        assert!(transport.has_unread(), "looking does not take it");
+        let mut buffer = Vec::with_capacity(100);
+        assert_eq!(poll_fn(|cx| transport.poll_read(cx, &mut buffer)).await.unwrap(), 5);
+        assert_eq!((buffer.as_slice(), transport.has_unread()), (&b"asked"[..], false));
+        poll_fn(|cx| transport.poll_write_ready(cx)).await.unwrap();
+        assert_eq!(transport.try_write(b"answered").unwrap(), 8);
+        let direct = transport.direct();
+        assert_eq!(direct.write_now(b" by both"), 8);
+        let mut answer = [0; 16];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"answered by both");
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(poll_fn(|cx| transport.poll_read(cx, &mut buffer)).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_can_be_shut_down_by_others_until_it_is_gone() {
+        let (transport, mut client) = connected().await;
+        let direct = transport.direct();
+        direct.shut_down();
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+        drop(transport);
+        assert_eq!(direct.write_now(b"late"), 0);
+        direct.shut_down();
+    }
+
+    /// Closing over what nobody reads would reset the connection, and the last replies with it.
+    #[tokio::test]
+    async fn what_a_client_sends_too_late_does_not_cost_it_the_last_reply() {
+        let (transport, mut client) = connected().await;
+        client.write_all(&[7; 10_000]).unwrap();
+        wait_for_unread(&transport).await;
+        transport.try_write(b"goodbye").unwrap();
+        transport.hang_up().unwrap();
+        drop(transport);
+        let mut last = Vec::new();
+        client.read_to_end(&mut last).unwrap();
+        assert_eq!(last, b"goodbye");
+    }
+}

@@ -2,34 +2,28 @@
 //!
 //! It is never left unread for what the other side has to take first: acknowledgements are behind its requests.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::Ahead;
-use super::learner_port::{Admitted, LearnerPort, Order, Piece};
+use super::learner_line::{Line, Order, Piece};
+use super::learner_port::LearnerPort;
+use super::outgoing::{Order as _, Rest};
 use super::packets::Packets;
 use crate::runtime::peers::FromPeers;
 use crate::zab::{Hello, Input, Link};
 
-/// Packets taken at once.
-const ORDERS_MAX: usize = 1024;
-/// What was sent is told to the core in portions of at least this: each time wakes the writer.
-const DRAINED_BYTES: usize = 512 << 10;
 /// Bytes that are written at once, about.
 const WRITE_BYTES: usize = 256 << 10;
 
 /// Serves the connection until it ends.
-pub(super) async fn run(
-    port: &LearnerPort,
-    mut stream: TcpStream,
-    from: SocketAddr,
-    end: &CancellationToken,
-) {
-    let (reading, writing) = stream.split();
+pub(super) async fn run(port: &LearnerPort, stream: TcpStream, from: SocketAddr, end: &CancellationToken) {
+    let (reading, writing) = stream.into_split();
     let mut packets = Packets::new(reading, port.shared.options.data_bytes_max);
     let hello = match introduction(port, &mut packets).await {
         Ok(hello) => hello,
@@ -38,18 +32,13 @@ pub(super) async fn run(
             return;
         }
     };
-    let Some(Admitted { link, queue, orders, end }) = port.admit(hello, from, end) else { return };
-    let count = |packets: usize| {
-        if let Some(queue) = &queue {
-            queue.observe(i64::try_from(packets).unwrap_or(i64::MAX));
-        }
-    };
+    let Some(line) = port.admit(hello, from, writing, end) else { return };
     let why = tokio::select! {
-        ended = hear(port, link, &mut packets) => ended,
-        ended = say(port, link, writing, orders, count) => ended,
+        ended = hear(port, line.link, &mut packets) => ended,
+        ended = say(port, &line) => ended,
         () = end.cancelled() => return,
     };
-    port.left(link, &why);
+    port.left(line.link, &why);
 }
 
 /// The first packet.
@@ -90,81 +79,56 @@ async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRe
     }
 }
 
-async fn say(
-    port: &LearnerPort,
-    link: Link,
-    mut stream: impl AsyncWrite + Unpin,
-    mut orders: UnboundedReceiver<Order>,
-    count: impl Fn(usize),
-) -> String {
-    let (mut taken, mut out, mut weight) = (Vec::new(), Vec::new(), 0);
-    while orders.recv_many(&mut taken, ORDERS_MAX).await > 0 {
-        count(taken.len() + orders.len());
+async fn say(port: &LearnerPort, line: &Line) -> String {
+    let (mut taken, mut out) = (VecDeque::new(), Vec::new());
+    loop {
+        let Rest { bytes, mut weight } = line.outgoing.take(&mut taken).await;
+        out.extend_from_slice(&bytes);
+        line.count(taken.len());
         for order in taken.drain(..) {
-            match order {
-                Order::Packet(packet) => {
-                    weight += packet.weight();
-                    packet.encode(&mut out);
-                    if out.len() < WRITE_BYTES {
-                        continue;
-                    }
-                    if let Err(why) = flush(port, link, &mut stream, &mut out, &mut weight).await {
-                        return why;
-                    }
-                }
-                Order::Stream(pieces) => {
-                    if let Err(why) = flush(port, link, &mut stream, &mut out, &mut weight).await {
-                        return why;
-                    }
-                    if let Err(why) = pass_on(port, link, &mut stream, pieces).await {
-                        return why;
-                    }
-                }
+            weight += order.weight().unwrap_or(0);
+            let streamed = order.encode(&mut out);
+            if (out.len() >= WRITE_BYTES || streamed.is_err())
+                && let Err(why) = write(line, &mut out, &mut weight).await
+            {
+                return why;
+            }
+            if let Err(Order::Stream(pieces)) = streamed
+                && let Err(why) = pass_on(port, line, pieces).await
+            {
+                return why;
             }
         }
-        if let Err(why) = flush(port, link, &mut stream, &mut out, &mut weight).await {
+        if let Err(why) = write(line, &mut out, &mut weight).await {
             return why;
         }
     }
-    "nothing more can be sent".into()
 }
 
-async fn flush(
-    port: &LearnerPort,
-    link: Link,
-    stream: &mut (impl AsyncWrite + Unpin),
-    out: &mut Vec<u8>,
-    weight: &mut usize,
-) -> Result<(), String> {
-    if out.is_empty() {
-        return Ok(());
-    }
-    stream.write_all(out).await.map_err(|error| error.to_string())?;
+async fn write(line: &Line, out: &mut Vec<u8>, weight: &mut usize) -> Result<(), String> {
+    line.outgoing.write_all(out).await?;
     out.clear();
     out.shrink_to(2 * WRITE_BYTES);
-    if *weight >= DRAINED_BYTES {
-        port.shared.put(Input::Drained { link, bytes: std::mem::take(weight) });
-    }
+    line.sent(std::mem::take(weight));
     Ok(())
 }
 
 /// Sends a stream, and nothing else until it is over. Nobody else watches whether the learner takes it.
-async fn pass_on(
-    port: &LearnerPort,
-    link: Link,
-    stream: &mut (impl AsyncWrite + Unpin),
-    mut pieces: Receiver<Piece>,
-) -> Result<(), String> {
+async fn pass_on(port: &LearnerPort, line: &Line, mut pieces: Receiver<Piece>) -> Result<(), String> {
     let patience = port.shared.options.init;
+    let link = line.link;
     loop {
         match pieces.recv().await {
-            Some(Piece::Bytes(bytes)) => match tokio::time::timeout(patience, stream.write_all(&bytes)).await
-            {
-                Ok(written) => written.map_err(|error| error.to_string())?,
-                Err(_) => {
-                    return Err(format!("it took too little of what it was being sent within {patience:?}"));
+            Some(Piece::Bytes(bytes)) => {
+                match tokio::time::timeout(patience, line.outgoing.write_all(&bytes)).await {
+                    Ok(written) => written.map_err(|error| error.to_string())?,
+                    Err(_) => {
+                        return Err(format!(
+                            "it took too little of what it was being sent within {patience:?}"
+                        ));
+                    }
                 }
-            },
+            }
             Some(Piece::End) => {
                 port.shared.put(Input::Streamed { link });
                 return Ok(());

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{self, Address};
+use super::learner_line::{Line, Order};
 use super::pending::Pending;
 use super::{Shared, learner_link};
-use crate::metrics::Summary;
 use crate::zab::{Hello, Input, Link, ToLearner};
 
 /// Between two attempts to bind the port: the term of leading before may not have let it go yet.
@@ -37,40 +37,9 @@ struct Learners {
 }
 
 struct Learner {
-    orders: UnboundedSender<Order>,
+    line: Arc<Line>,
     end: CancellationToken,
     name: String,
-}
-
-/// What a learner's connection is to send.
-pub(super) enum Order {
-    /// A packet.
-    Packet(ToLearner),
-    /// What does not fit into memory. What is ordered after it waits until it is over.
-    Stream(Receiver<Piece>),
-}
-
-/// A piece of a stream.
-#[derive(Debug)]
-pub(super) enum Piece {
-    /// More of it.
-    Bytes(Vec<u8>),
-    /// It is whole.
-    End,
-    /// There is none; nothing was sent.
-    Refused(String),
-    /// It can never be whole.
-    Broken(String),
-}
-
-/// A connection that has introduced itself.
-pub(super) struct Admitted {
-    pub(super) link: Link,
-    /// How many packets wait for it.
-    pub(super) queue: Option<Arc<Summary>>,
-    pub(super) orders: UnboundedReceiver<Order>,
-    /// Cancelled when it is to end.
-    pub(super) end: CancellationToken,
 }
 
 impl LearnerPort {
@@ -148,27 +117,31 @@ impl LearnerPort {
         }
     }
 
-    /// Lets a learner in that has introduced itself; `None` when the port was closed meanwhile.
-    pub(super) fn admit(&self, hello: Hello, from: SocketAddr, end: &CancellationToken) -> Option<Admitted> {
+    /// Lets a learner in that has introduced itself; `None` when the port was closed meanwhile. `end` is cancelled
+    /// when its connection is to end.
+    pub(super) fn admit(
+        &self,
+        hello: Hello,
+        from: SocketAddr,
+        stream: OwnedWriteHalf,
+        end: &CancellationToken,
+    ) -> Option<Arc<Line>> {
         let mut learners = self.learners();
         if end.is_cancelled() {
             return None;
         }
         learners.links += 1;
         let link = Link(learners.links);
-        let learner = hello.sid;
-        let (sender, orders) = mpsc::unbounded_channel();
+        let line = Arc::new(Line::new(Arc::clone(&self.shared), link, hello.sid, stream));
         let name = match hello.sid {
             Some(sid) => format!("{} ({from})", self.shared.options.name(sid)),
             None => format!("a learner without a number ({from})"),
         };
         tracing::info!("{name} has connected to learn");
-        learners.by_link.insert(link, Learner { orders: sender, end: end.clone(), name });
+        learners.by_link.insert(link, Learner { line: Arc::clone(&line), end: end.clone(), name });
         // Under the lock, so that nothing is heard of it once it was closed.
         self.shared.put(Input::LearnerCame { link, hello });
-        let key = learner.unwrap_or(-1).to_string();
-        let queue = self.shared.metrics.learner_handler_qp_size.of(&key);
-        Some(Admitted { link, queue, orders, end: end.clone() })
+        Some(line)
     }
 
     /// A connection has ended by itself.
@@ -192,8 +165,13 @@ impl LearnerPort {
     pub(super) fn order(&self, link: Link, order: Order) {
         if let Some(learner) = self.learners().by_link.get(&link) {
             // A connection that ends drops what was ordered, and says that it has left.
-            let _ending = learner.orders.send(order);
+            learner.line.outgoing.push(order);
         }
+    }
+
+    /// Has everything sent that was ordered.
+    pub(super) fn flush(&self) {
+        self.learners().by_link.values().for_each(|learner| learner.line.flush());
     }
 
     /// Ends a connection. Nothing is heard of it any more.

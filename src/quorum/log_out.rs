@@ -8,7 +8,8 @@ use bytes::Bytes;
 use jute::Zxid;
 use tokio::sync::mpsc::{self, Sender};
 
-use super::learner_port::{LearnerPort, Order, Piece};
+use super::learner_line::{Order, Piece};
+use super::learner_port::LearnerPort;
 use super::{Options, Shared, UnderWay};
 use crate::disk::Disk;
 use crate::snapshot;

@@ -1,17 +1,18 @@
 //! The connection to the leader, while this server learns (reference: `Learner`).
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jute::Zxid;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
+use super::outgoing::{Order, Outgoing};
 use super::packets::Packets;
 use super::{Shared, UNCONSUMED_BYTES_MAX, dial, snapshot_in};
 use crate::runtime::peers::{FromPeers, Staged};
@@ -22,8 +23,6 @@ use crate::zab::{FromMaster, Input, Sid, ToMaster};
 const TRIES: u32 = 5;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Packets taken at once.
-const TAKEN_MAX: usize = 1024;
 /// Bytes of unsent packets above which a buffer is not kept.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -43,7 +42,8 @@ struct Current {
 }
 
 struct Connection {
-    packets: UnboundedSender<ToMaster>,
+    /// While there is one: nobody has anything to say before [`Input::MasterCame`].
+    outgoing: Option<Arc<Outgoing<ToMaster>>>,
     end: CancellationToken,
     name: String,
 }
@@ -61,21 +61,21 @@ impl MasterLink {
     pub(super) fn dial(self: &Arc<Self>, leader: Sid) {
         self.close("another leader is connected to");
         let name = self.shared.options.name(leader);
-        let (sender, packets) = mpsc::unbounded_channel();
         let end = CancellationToken::new();
         let number = {
             let mut current = self.current();
             current.number += 1;
-            current.connection = Some(Connection { packets: sender, end: end.clone(), name: name.clone() });
+            current.connection = Some(Connection { outgoing: None, end: end.clone(), name: name.clone() });
             current.number
         };
         let link = Arc::clone(self);
         self.shared.tasks.spawn(async move {
             let why = tokio::select! {
-                why = link.run(leader, &name, number, packets) => why,
+                why = link.run(leader, &name, number) => why,
                 () = end.cancelled() => return,
             };
             tracing::warn!("the connection to the leader, {name}, has ended: {why}");
+            link.set_outgoing(number, None);
             let input = Input::MasterLeft { why: format!("{name}: {why}") };
             link.put(number, FromPeers::Happened { input, bytes: 0 });
         });
@@ -107,9 +107,30 @@ impl MasterLink {
 
     /// Sends a packet.
     pub(super) fn send(&self, packet: ToMaster) {
-        if let Some(connection) = &self.current().connection {
-            // A connection that ends says so.
-            let _ending = connection.packets.send(packet);
+        // A connection that ends says so.
+        if let Some(outgoing) = self.outgoing() {
+            outgoing.push(packet);
+        }
+    }
+
+    /// Has everything sent.
+    pub(super) fn flush(&self) {
+        if let Some(outgoing) = self.outgoing() {
+            outgoing.flush(|_| ());
+        }
+    }
+
+    fn outgoing(&self) -> Option<Arc<Outgoing<ToMaster>>> {
+        self.current().connection.as_ref()?.outgoing.clone()
+    }
+
+    /// Where packets go from here on, unless the connection was given up.
+    fn set_outgoing(&self, number: u64, outgoing: Option<Arc<Outgoing<ToMaster>>>) {
+        let mut current = self.current();
+        if current.number == number
+            && let Some(connection) = &mut current.connection
+        {
+            connection.outgoing = outgoing;
         }
     }
 
@@ -126,23 +147,19 @@ impl MasterLink {
         self.credit.add_permits(bytes);
     }
 
-    async fn run(
-        self: &Arc<Self>,
-        leader: Sid,
-        name: &str,
-        number: u64,
-        packets: UnboundedReceiver<ToMaster>,
-    ) -> String {
-        let mut stream = match self.connect(leader).await {
+    async fn run(self: &Arc<Self>, leader: Sid, name: &str, number: u64) -> String {
+        let stream = match self.connect(leader).await {
             Ok(stream) => stream,
             Err(why) => return why,
         };
         tracing::info!("connected to the leader, {name}");
-        let (reading, writing) = stream.split();
+        let (reading, writing) = stream.into_split();
+        let outgoing = Arc::new(Outgoing::new(writing));
+        self.set_outgoing(number, Some(Arc::clone(&outgoing)));
         self.put(number, FromPeers::Happened { input: Input::MasterCame, bytes: 0 });
         tokio::select! {
             why = self.hear(name, number, reading) => why,
-            why = say(writing, packets) => why,
+            why = say(&outgoing) => why,
         }
     }
 
@@ -243,15 +260,30 @@ impl MasterLink {
     }
 }
 
-async fn say(mut stream: impl AsyncWrite + Unpin, mut packets: UnboundedReceiver<ToMaster>) -> String {
-    let (mut taken, mut out) = (Vec::new(), Vec::new());
-    while packets.recv_many(&mut taken, TAKEN_MAX).await > 0 {
-        taken.drain(..).for_each(|packet: ToMaster| packet.encode(&mut out));
-        if let Err(error) = stream.write_all(&out).await {
-            return error.to_string();
+impl Order for ToMaster {
+    fn weight(&self) -> Option<usize> {
+        Some(match self {
+            Self::Request(request) => 64 + request.body.len(),
+            Self::Ping { touched, .. } => 64 + 16 * touched.len(),
+            _ => 64,
+        })
+    }
+
+    fn encode(self, out: &mut Vec<u8>) -> Result<(), Self> {
+        Self::encode(&self, out);
+        Ok(())
+    }
+}
+
+async fn say(outgoing: &Outgoing<ToMaster>) -> String {
+    let (mut taken, mut out) = (VecDeque::new(), Vec::new());
+    loop {
+        out.extend_from_slice(&outgoing.take(&mut taken).await.bytes);
+        taken.drain(..).for_each(|packet: ToMaster| ToMaster::encode(&packet, &mut out));
+        if let Err(why) = outgoing.write_all(&out).await {
+            return why;
         }
         out.clear();
         out.shrink_to(BUFFER_BYTES);
     }
-    "nothing more can be sent".into()
 }

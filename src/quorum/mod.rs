@@ -3,6 +3,7 @@
 //! - `election_port`: one connection to each other server, over which votes go (reference: `QuorumCnxManager`).
 //! - `learner_port`: where learners connect while this server leads (reference: `LearnerHandler`).
 //! - `master_link`: the connection to the leader while this server learns (reference: `Learner`).
+//! - `outgoing`: what a connection of either kind is to send; the writer thread sends it itself where it can.
 //! - `snapshot_out`, `log_out`: what a learner is sent that does not fit into memory; `snapshot_in`: what is
 //!   received of that kind.
 //!
@@ -35,10 +36,12 @@ mod dial;
 mod election_link;
 mod election_port;
 mod handshake;
+mod learner_line;
 mod learner_link;
 mod learner_port;
 mod log_out;
 mod master_link;
+mod outgoing;
 mod packets;
 mod pending;
 mod snapshot_in;
@@ -49,6 +52,8 @@ mod tasks;
 mod election_test;
 #[cfg(test)]
 mod learner_test;
+#[cfg(test)]
+mod outgoing_test;
 #[cfg(test)]
 mod snapshot_test;
 #[cfg(test)]
@@ -322,6 +327,11 @@ impl Peers for Driver {
 
     fn consumed(&mut self, bytes: usize) {
         self.master.consumed(bytes);
+    }
+
+    fn flush(&mut self) {
+        self.learners.flush();
+        self.master.flush();
     }
 }
 

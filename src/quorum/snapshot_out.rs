@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jute::{Zxid, write};
 use tokio::sync::mpsc;
 
-use super::learner_port::{LearnerPort, Order, Piece};
+use super::learner_line::{Order, Piece};
+use super::learner_port::LearnerPort;
 use super::log_out::PIECES_MAX;
 use super::{Shared, UnderWay};
 use crate::runtime::walk;

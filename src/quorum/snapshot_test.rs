@@ -59,7 +59,9 @@ async fn a_tree_arrives_as_it_was_and_so_does_its_file() {
         let mut learner = Node::start_with(2, &members, change, &[]).await;
         leader.driver.listen(true);
         learner.driver.dial_master(1);
+        learner.lane.input(|input| matches!(input, Input::MasterCame).then_some(())).await;
         learner.driver.to_master(ToMaster::Hello(hello(2)));
+        learner.driver.flush();
         let link = leader
             .lane
             .input(|input| match input {
@@ -70,6 +72,7 @@ async fn a_tree_arrives_as_it_was_and_so_does_its_file() {
         let zxid = leader.driver.stream_snapshot(link);
         // Behind the tree, however long that takes.
         leader.driver.to_learner(link, ToLearner::Ping(Zxid(0x77)));
+        leader.driver.flush();
         let (said, staged, file) = arrived(&learner).await;
         let tree_digest = {
             let tree = leader.state.tree();
@@ -226,6 +229,7 @@ async fn a_learner_that_takes_nothing_of_a_tree_is_given_up() {
     leader.driver.listen(true);
     let (_learner, link) = registered(&leader, &members).await;
     leader.driver.stream_snapshot(link);
+    leader.driver.flush();
     leader.lane.input(|input| matches!(input, Input::LearnerLeft { .. }).then_some(())).await;
 }
 
@@ -252,6 +256,7 @@ async fn a_learner_that_goes_ends_the_walk_over_the_tree() {
     leader.driver.listen(true);
     let (mut learner, link) = registered(&leader, &members).await;
     leader.driver.stream_snapshot(link);
+    leader.driver.flush();
     learner.take(1000).await;
     drop(learner);
     leader.lane.input(|input| matches!(input, Input::LearnerLeft { .. }).then_some(())).await;

@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use jute::multi::CreateMode;
 use jute::records::Record;
 use jute::records::data::{Acl, Id};
-use jute::records::proto::{SetACLRequest, SetDataRequest};
+use jute::records::proto::{CheckVersionRequest, SetACLRequest, SetDataRequest};
+use jute::records::txn::CheckVersionTxn;
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, SessionId, Zxid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::prepare::Preparer;
-use super::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, prepare};
+use super::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, multi_body, prepare};
 use crate::session::Sessions;
 use crate::tree::model_test::contents;
 use crate::tree::{OwnerRules, Tree};
@@ -132,6 +133,11 @@ fn nothing_is_done_for_a_session_that_is_unknown_or_ending() {
         assert_eq!(refusal(&mut server, SESSIONS[1], asked), Some(Code::SESSION_EXPIRED));
     }
     assert_eq!(refusal(&mut server, SESSIONS[0], ephemeral()), None);
+    // From the moment at which its end is prepared.
+    let end = Asked { session: SESSIONS[0], op: OpCode::CLOSE_SESSION, body: Vec::new() };
+    assert_eq!(refusal(&mut server, SESSIONS[0], end), None);
+    let late = creation("/late", CreateMode::Persistent);
+    assert_eq!(refusal(&mut server, SESSIONS[0], late), Some(Code::SESSION_EXPIRED));
 }
 
 /// The sweep acts on nobody's behalf, and what it found may have changed.
@@ -158,4 +164,20 @@ fn the_sweep_removes_only_what_is_there_and_empty_and_no_session_s() {
     assert_eq!(found("/zookeeper"), Some(Code::BAD_ARGUMENTS));
     assert_eq!(found("/c"), None);
     assert_eq!(found("/c"), Some(Code::NO_NODE));
+}
+
+/// What other servers and tools read in the log.
+#[test]
+fn a_transaction_names_what_was_checked_and_the_version_of_its_digest() {
+    let mut server = Server::new();
+    server.prepare(&creation("/there", CreateMode::Persistent), 1).unwrap();
+    let check = CheckVersionRequest { path: Some("/there".into()), version: 0 }.to_bytes();
+    let body = multi_body([(OpCode::CHECK, check)]);
+    let entry = server.prepare(&Asked { session: SESSIONS[0], op: OpCode::MULTI, body }, 77).unwrap();
+    let checked = CheckVersionTxn { path: Some("/there".into()), version: 1 };
+    assert_eq!(entry.body, TxnBody::Multi(vec![TxnBody::Check(checked)]));
+    assert_eq!(entry.digest.map(|digest| digest.version), Some(2));
+    let header = &entry.header;
+    assert_eq!((header.client_id, header.cxid, header.zxid, header.time), (SESSIONS[0], 7, Zxid(2), 77));
+    assert_eq!(header.r#type, OpCode::MULTI.0);
 }

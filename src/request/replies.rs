@@ -163,3 +163,79 @@ impl Replies {
         self.bytes = Vec::new();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(out: &mut Replies, zxid: i64, body: &[u8]) {
+        let code = out.reply(7, Zxid(zxid), |out| {
+            out.extend_from_slice(body);
+            Ok(())
+        });
+        assert_eq!(code, Code::OK);
+    }
+
+    #[test]
+    fn a_reply_is_a_frame_with_its_length_and_a_header_in_front() {
+        let mut out = Replies::default();
+        assert!(out.is_empty());
+        reply(&mut out, 0x0102, b"ab");
+        let wanted = [0, 0, 0, 18, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, b'a', b'b'];
+        assert_eq!((out.bytes(), out.len(), out.is_empty()), (&wanted[..], 22, false));
+        out.drop_front(20);
+        assert_eq!(out.bytes(), b"ab");
+        out.drop_front(9);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn of_an_error_no_body_is_left_unless_it_is_asked_for() {
+        let mut out = Replies::default();
+        let failed = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"half");
+            Err(Code::NO_NODE)
+        };
+        assert_eq!(out.reply(1, Zxid(1), failed), Code::NO_NODE);
+        assert_eq!((out.len(), &out.bytes()[16..]), (20, &Code::NO_NODE.0.to_be_bytes()[..]));
+        out.clear();
+        let kept = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"half");
+            Code::NO_NODE
+        };
+        assert_eq!(out.reply_whole(1, Zxid(1), kept), Code::NO_NODE);
+        assert_eq!((out.len(), &out.bytes()[20..]), (24, &b"half"[..]));
+    }
+
+    #[test]
+    fn packets_are_counted_by_kind_and_size_until_they_are_taken() {
+        let mut out = Replies::default();
+        reply(&mut out, 1, b"12345678");
+        reply(&mut out, 1, b"");
+        reply(&mut out, 1, b"1234");
+        out.raw(|out| out.push(0));
+        out.notify(EventType::NodeCreated, "/a", Zxid(1));
+        assert_eq!(out.packet_count(), 5);
+        let event = 16 + 8 + 6;
+        let packets = out.take_packets();
+        assert_eq!((packets.count, packets.bytes, packets.event_bytes), (5, 24 + 16 + 20 + event, event));
+        assert_eq!((packets.last, packets.min, packets.max), (event as usize, 16, event as usize));
+        assert_eq!((out.packet_count(), out.take_packets().bytes), (0, 0));
+        for (bytes, count) in [(0, 0), (1, 1), (8192, 1), (8193, 2)] {
+            out.sent_text(bytes);
+            assert_eq!(out.take_packets().count, count);
+        }
+    }
+
+    #[test]
+    fn the_largest_zxid_that_was_told_is_kept() {
+        let mut out = Replies::default();
+        reply(&mut out, 9, b"");
+        reply(&mut out, 5, b"");
+        out.notify(EventType::NodeDeleted, "/a", Zxid(-1));
+        assert_eq!(out.last_zxid(), Zxid(9));
+        let mut spare = Vec::new();
+        out.swap(&mut spare);
+        assert_eq!((out.len(), spare.len() > 40, out.last_zxid()), (0, true, Zxid(9)));
+    }
+}

@@ -21,6 +21,8 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct Inner {
     waiting: Taken,
+    /// The writer sleeps, and nobody has woken it.
+    sleeps: bool,
     stopped: bool,
     turns: u64,
 }
@@ -50,12 +52,12 @@ impl Inbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts something in, and wakes the writer if nothing was there.
+    /// Puts something in, and wakes the writer if it sleeps.
     fn put(&self, mut inner: MutexGuard<'_, Inner>, put: impl FnOnce(&mut Taken)) {
-        let was_quiet = inner.waiting.is_quiet();
         put(&mut inner.waiting);
+        let sleeps = std::mem::take(&mut inner.sleeps);
         drop(inner);
-        if was_quiet {
+        if sleeps {
             self.arrived.notify_one();
         }
     }
@@ -98,11 +100,18 @@ impl Inbox {
         self.put(self.inner(), |waiting| waiting.disk.push(report));
     }
 
+    /// Puts in several things that the log's thread has done, in their order.
+    pub fn push_reports(&self, reports: &mut dyn Iterator<Item = Report>) {
+        self.put(self.inner(), |waiting| waiting.disk.extend(reports));
+    }
+
     /// Takes everything, waiting up to `timeout` for something. False when stopped and without requests.
     pub fn take(&self, taken: &mut Taken, timeout: Duration) -> bool {
         let mut inner = self.inner();
         if inner.waiting.is_quiet() && !inner.stopped && !timeout.is_zero() {
+            inner.sleeps = true;
             (inner, _) = self.arrived.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
+            inner.sleeps = false;
         }
         inner.turns += 1;
         let Taken { requests, gone, peers, disk } = &mut inner.waiting;

@@ -1,6 +1,7 @@
 //! What a member's disk is asked to do, in its order: the log, the epochs, cuts and snapshots of a leader.
 
 use std::collections::VecDeque;
+use std::iter::once;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use crate::metrics::Metrics;
 use crate::store::{self, Directories, Options, StoreError, epochs};
 use crate::txnlog::Log;
 use crate::zab::{Effect, Ticket};
+
+/// Hears what is done, together where it is done together.
+pub(super) type Hearer<'a> = &'a mut dyn FnMut(&mut dyn Iterator<Item = Report>);
 
 /// Whether the same may be tried again once there is space.
 pub(super) fn is_full_disk(error: &StoreError) -> bool {
@@ -77,11 +81,7 @@ impl LogKeeper {
     ///
     /// # Errors
     /// The disk is full, or failed.
-    pub(super) fn work(
-        &mut self,
-        jobs: &mut VecDeque<Job>,
-        report: &mut dyn FnMut(Report),
-    ) -> Result<(), StoreError> {
+    pub(super) fn work(&mut self, jobs: &mut VecDeque<Job>, report: Hearer<'_>) -> Result<(), StoreError> {
         while let Some(job) = jobs.front_mut() {
             self.act(job, report)?;
             jobs.pop_front();
@@ -90,7 +90,7 @@ impl LogKeeper {
     }
 
     /// Does a job. Syncs of the log are put off to [`LogKeeper::settle`], so that one serves many.
-    fn act(&mut self, job: &mut Job, report: &mut dyn FnMut(Report)) -> Result<(), StoreError> {
+    fn act(&mut self, job: &mut Job, report: Hearer<'_>) -> Result<(), StoreError> {
         match job {
             Job::Append(_) if !self.logs => {}
             Job::Append(proposal) => {
@@ -110,7 +110,8 @@ impl LogKeeper {
                     }
                 };
                 if let Some(ticket) = ticket.take() {
-                    report(if is_done { Report::Done(ticket) } else { Report::CutMissing(ticket) });
+                    let done = if is_done { Report::Done(ticket) } else { Report::CutMissing(ticket) };
+                    report(&mut once(done));
                 }
             }
             Job::Roll => {
@@ -124,12 +125,12 @@ impl LogKeeper {
     }
 
     /// Makes durable what was appended, and hands the tickets for it back.
-    fn settle(&mut self, report: &mut dyn FnMut(Report)) -> Result<(), StoreError> {
+    fn settle(&mut self, report: Hearer<'_>) -> Result<(), StoreError> {
         if self.tickets.is_empty() {
             return Ok(());
         }
         if !self.logs {
-            self.tickets.drain(..).for_each(|ticket| report(Report::Done(ticket)));
+            report(&mut self.tickets.drain(..).map(Report::Done));
             return Ok(());
         }
         let synced = self.log.sync()?;
@@ -148,7 +149,7 @@ impl LogKeeper {
             self.metrics.sync_processor_request_queued.add(txns);
             self.metrics.sync_processor_batch_size.observe(txns.cast_signed());
         }
-        self.tickets.drain(..).for_each(|ticket| report(Report::Done(ticket)));
+        report(&mut self.tickets.drain(..).map(Report::Done));
         Ok(())
     }
 
@@ -158,7 +159,7 @@ impl LogKeeper {
         effect: Effect,
         applied: Zxid,
         file: Option<&Path>,
-        report: &mut dyn FnMut(Report),
+        report: Hearer<'_>,
     ) -> Result<bool, StoreError> {
         let Self { log, disk, directories, options, logs, .. } = self;
         match effect {
@@ -171,7 +172,8 @@ impl LogKeeper {
                 tracing::info!(%to, "the log was cut, as the leader wants it");
                 if applied > to {
                     let found = store::read(disk, directories, options, &mut |_| {})?;
-                    report(Report::Reloaded(Box::new(Staged { tree: found.tree, sessions: found.sessions })));
+                    let staged = Box::new(Staged { tree: found.tree, sessions: found.sessions });
+                    report(&mut once(Report::Reloaded(staged)));
                 }
             }
             Effect::Install { zxid } => {

@@ -177,7 +177,7 @@ impl Inline {
         if failed.is_some() {
             return;
         }
-        match keeper.work(jobs, &mut |what| reports.push_back(what)) {
+        match keeper.work(jobs, &mut |done| reports.extend(done)) {
             Ok(()) if !*is_full => {}
             Ok(()) => {
                 *is_full = false;

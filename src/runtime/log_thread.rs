@@ -147,7 +147,7 @@ impl Worker {
         let bytes: usize = jobs.iter().map(Job::bytes).sum();
         loop {
             let inbox = &self.inbox;
-            let done = self.keeper.work(jobs, &mut |report| inbox.push_disk(report));
+            let done = self.keeper.work(jobs, &mut |done| inbox.push_reports(done));
             self.shared.bytes_since_roll.store(self.keeper.bytes_since_roll(), Ordering::Relaxed);
             match done {
                 Ok(()) => {

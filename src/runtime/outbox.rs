@@ -316,7 +316,10 @@ mod tests {
     #[test]
     fn the_strictest_way_to_end_counts_and_nothing_more_is_sent_then() {
         let mut outbox = Outbox::default();
-        assert_eq!(outbox.closing(), None);
+        assert_eq!((outbox.closing(), outbox.has_news()), (None, false));
+        outbox.close(Closing::AfterReplies);
+        assert!(outbox.has_news(), "an end is news");
+        let mut outbox = Outbox::default();
         put(&mut outbox, b"reply");
         outbox.close(Closing::AfterReplies);
         put(&mut outbox, b"more");

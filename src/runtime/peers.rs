@@ -6,7 +6,8 @@ use jute::Zxid;
 use crate::tree::Tree;
 use crate::zab::{Input, Link, Notification, Sid, ToLearner, ToMaster};
 
-/// Carries what a member says to its peers. No call waits for anything.
+/// Carries what a member says to its peers. No call waits for anything. What learners and the leader are sent may
+/// stay where it is until [`Peers::flush`].
 pub trait Peers: Send {
     /// Sends a message on the election port, in place of what waits to be sent to the same server.
     fn notify(&mut self, to: Sid, notification: Notification);
@@ -24,12 +25,14 @@ pub trait Peers: Send {
     fn close_learner(&mut self, link: Link, why: &str);
     /// Connects to a leader.
     fn dial_master(&mut self, leader: Sid);
-    /// Sends a packet to the leader.
+    /// Sends a packet to the leader, once [`Input::MasterCame`] has said that there is a connection.
     fn to_master(&mut self, packet: ToMaster);
     /// Ends the connection to the leader.
     fn close_master(&mut self, why: &str);
     /// So many bytes of what came from the leader were dealt with: as many more may be read.
     fn consumed(&mut self, bytes: usize);
+    /// All packets so far are to leave.
+    fn flush(&mut self) {}
 }
 
 /// A tree that was received, or read from disk again, before it takes over.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -298,4 +299,24 @@ fn a_snapshot_for_which_there_is_no_space_is_tried_again_in_a_minute() {
     assert_eq!(files(&directory), ["snapshot.3"]);
     clock.advance_us(RETRY_MS * 10_000);
     assert!(!taker.is_due(1, 0), "it worked");
+}
+
+/// Without snapshots the log grows for ever: the server ends, as the reference does. A process of its own shows it.
+#[test]
+fn a_snapshot_that_cannot_be_written_ends_the_server_with_code_10() {
+    const NAME: &str =
+        "runtime::snapshots_test::a_snapshot_that_cannot_be_written_ends_the_server_with_code_10";
+    const IS_CHILD: &str = "OXKEEPER_SNAPSHOT_TEST_CHILD";
+    if std::env::var_os(IS_CHILD).is_some() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut job = job(&directory, Arc::new(ManualClock::at_us(1)), &[]);
+        job.options.directory = directory.path().join("missing");
+        let mut taker = SnapshotTaker::new(job);
+        taker.start();
+        wait(&mut taker);
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let child = Command::new(program).args(["--exact", NAME]).env(IS_CHILD, "1").output().unwrap();
+    assert_eq!(child.status.code(), Some(10), "{}", String::from_utf8_lossy(&child.stdout));
 }

@@ -196,6 +196,7 @@ mod tests {
         let off = state(Options { digest: false, ..OPTIONS });
         off.note_digest(Zxid(128), 1);
         assert_eq!(off.digests(), []);
+        assert!(!off.is_disk_full());
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod message;
 mod notification;
 mod output;
 mod packet;
+mod standing;
 mod sync;
 mod vote;
 
@@ -37,6 +38,7 @@ pub use self::message::{Forwarded, FromLearner, FromMaster, Hello, Proposal, ToL
 pub use self::notification::{Notification, PeerState};
 pub use self::output::{Output, Serving};
 pub use self::packet::{BadPacket, PROTOCOL, Packet, SNAPSHOT_END};
+pub use self::standing::Standing;
 
 use self::common::Common;
 use self::durable::Durables;
@@ -104,21 +106,6 @@ enum Role {
     Leading(Leading),
     /// It follows or observes.
     Learning(Learning),
-}
-
-/// What others may be told of a member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// What it does.
-    pub state: PeerState,
-    /// Whether clients are served.
-    pub is_serving: bool,
-    /// Its leader, itself included.
-    pub leader: Option<Sid>,
-    /// The epoch of that leader.
-    pub epoch: u32,
-    /// Leading: its learners' number, whether each observes, whether each is up to date.
-    pub learners: Vec<(Sid, bool, bool)>,
 }
 
 impl Zab {
@@ -496,5 +483,11 @@ impl Zab {
 mod cluster;
 #[cfg(test)]
 mod hostile_test;
+#[cfg(test)]
+mod leading_test;
+#[cfg(test)]
+mod learning_test;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

@@ -103,7 +103,7 @@ impl History {
         }
         let oldest = zxids[gone];
         let begins_before = |at: &usize| self.txns.get(*at).is_some_and(|txn| txn.zxid <= oldest);
-        let first = self.files.iter().copied().filter(begins_before).next_back().unwrap_or(0);
+        let first = self.files.iter().copied().rfind(begins_before).unwrap_or(0);
         self.files.retain(|at| *at >= first);
         if self.txns.is_empty() {
             self.files.clear();

@@ -150,10 +150,10 @@ impl Case {
         let layout = Layout::new(self.sid, self.lines.clone())?;
         let expected = self.play_on(sides[0], &layout, &self.history)?;
         // Other ports: of a reference that was stopped in its process some thread may still dial.
-        let mut layout = Layout::new(self.sid, self.lines.clone())?;
+        let layout = Layout::new(self.sid, self.lines.clone())?;
         let mut history = self.history.clone();
         if let Some(fault) = fault {
-            fault.put_into(&mut layout, &mut history);
+            fault.put_into(&mut history);
         }
         Ok([expected, self.play_on(sides[1], &layout, &history)?])
     }
@@ -172,8 +172,6 @@ impl Case {
 /// What is spoilt for one side, to see that the comparison notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It chooses SNAP where DIFF from disk would do, or the other way.
-    OtherSyncs,
     /// The last transaction is gone.
     LastTransactionLost,
     /// It has not accepted the last epoch.
@@ -181,12 +179,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    fn put_into(self, layout: &mut Layout, history: &mut History) {
+    fn put_into(self, history: &mut History) {
         match self {
-            Self::OtherSyncs => {
-                let is_off = layout.lines.iter().any(|line| line == "snapshotSizeFactor=-1");
-                layout.lines = vec![format!("snapshotSizeFactor={}", if is_off { "0" } else { "-1" })];
-            }
             Self::LastTransactionLost => history.lose_last(),
             Self::EpochForgotten => {
                 history.accepted = (history.accepted - 1).max(history.last() >> 32);

@@ -129,6 +129,29 @@ mod tests {
         assert_eq!(server.serve(&creation("/elsewhere", CreateMode::Persistent)), None);
     }
 
+    #[test]
+    fn only_a_hard_limit_refuses_and_only_what_passes_it() {
+        let check = |more, used, soft, hard| exceeds(more, used, soft, hard, "/a", "nodes");
+        let refused = Err(Code::QUOTA_EXCEEDED);
+        // More, used, soft limit, hard limit.
+        for (case, wanted) in [
+            ((1, 9, -1, 10), Ok(())),
+            ((1, 10, -1, 10), refused),
+            ((1, 0, -1, 0), refused),
+            ((1, 10, 5, 100), Ok(())),
+            ((1, 100, 1000, 100), refused),
+            ((1, 100, 5, -1), Ok(())),
+            ((1, 100, -1, -1), Ok(())),
+            ((0, 100, -1, 10), Ok(())),
+            ((-1, 100, -1, 10), refused),
+            ((-95, 100, -1, 10), Ok(())),
+            ((1, i64::MAX, -1, 10), Ok(())),
+        ] {
+            let (more, used, soft, hard) = case;
+            assert_eq!(check(more, used, soft, hard), wanted, "{case:?}");
+        }
+    }
+
     /// Each ends a server of the reference when it applies it, or when it next looks at the quota. With the server
     /// alone they are harmless.
     #[test]

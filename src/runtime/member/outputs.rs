@@ -21,6 +21,8 @@ impl MemberWriter {
             self.act(output);
         }
         self.outputs = outputs;
+        // A proposal is to be with the others before its sync begins here: theirs are what it waits for.
+        self.peers.flush();
         self.log.flush();
         has_moved
     }

@@ -1,6 +1,6 @@
 //! What goes wrong, what clients do meanwhile, and that all is well soon after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -94,9 +94,13 @@ impl World {
             }
             self.serve(who);
         }
-        for sid in self.sids() {
-            self.turn(sid);
-        }
+        let servers: BTreeSet<Sid> = self
+            .clients
+            .iter()
+            .flat_map(|client| [client.server, client.abandoned_server])
+            .flatten()
+            .collect();
+        servers.into_iter().for_each(|sid| self.turn(sid));
         (0..CLIENTS).for_each(|who| self.serve(who));
     }
 

@@ -214,7 +214,7 @@ impl World {
             }
             Event::Clients => {
                 self.clients_act();
-                let wait = 1 + self.below(40);
+                let wait = 1 + self.below(60);
                 self.plan(wait, Event::Clients);
             }
             Event::Fault if self.has_faults => {
@@ -263,7 +263,7 @@ impl World {
             return self.plan_turn(sid, at_ms);
         }
         let said = process.turn().expect("a disk fails only with the power");
-        let due = process.deadline_ms().clamp(now + 1, now + 100);
+        let due = process.deadline_ms().clamp(now + 1, now + 200);
         self.judge(sid);
         for said in said {
             self.carry(sid, said);

@@ -34,6 +34,13 @@ impl Leading {
         Ok(())
     }
 
+    /// As if the epoch had come so far, with nothing kept of it.
+    #[cfg(test)]
+    pub(in super::super) fn skip_to(&mut self, common: &mut Common, zxid: Zxid) {
+        common.restart(zxid);
+        self.proposed = zxid;
+    }
+
     /// A learner has acknowledged (reference: `Leader.processAck`, `waitForNewLeaderAck`).
     pub(super) fn acked(
         &mut self,

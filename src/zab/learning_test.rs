@@ -1,0 +1,137 @@
+//! Learning. What is said to whom in which state, and what is refused. The numbers are those of the traps in the
+//! description of the quorum protocols.
+
+use jute::{SessionId, Zxid};
+
+use super::testing::{E, Member, TICK, new_leader, proposal};
+use super::*;
+
+/// Traps 8 and 9: nothing is said between ACKEPOCH and the acknowledgement of NEWLEADER; pings are answered after UPTODATE,
+/// with the sessions that were heard from.
+#[test]
+fn a_learner_says_nothing_while_it_is_brought_up_to_date() {
+    let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 3)), FromMaster::Ping(Zxid(E + 3))]);
+    assert!(matches!(&member.to_master()[..], [ToMaster::Hello(_), ToMaster::AckEpoch(_)]));
+    member.master(new_leader()).master(FromMaster::Ping(Zxid(2 * E)));
+    assert!(matches!(&member.to_master()[..], [ToMaster::NewLeaderAck(_)]));
+    member.master(FromMaster::UpToDate).master(FromMaster::Ping(Zxid(2 * E)));
+    let said = member.to_master();
+    let [ToMaster::NewLeaderAck(_), ToMaster::Ping { touched, .. }] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(touched, &[(SessionId(9), 4000)]);
+    assert!(member.zab.standing().is_serving);
+}
+
+/// Trap 13: a gap, a repetition, or a commit of nothing ends the connection; what came before it stays.
+#[test]
+fn what_does_not_follow_ends_the_connection() {
+    let diff = FromMaster::Diff(Zxid(E + 5));
+    for (wrong, says) in [
+        (FromMaster::Proposal(proposal(E + 5)), "gap"),
+        (FromMaster::Proposal(proposal(E + 3)), "repeats"),
+        (FromMaster::Proposal(proposal(9 * E + 1)), "epoch"),
+        (FromMaster::Commit(Zxid(E + 9)), "commits"),
+        (FromMaster::UpToDate, "no place"),
+    ] {
+        let mut member = Member::following(vec![diff.clone(), FromMaster::Proposal(proposal(E + 4))]);
+        member.pass(0);
+        let mut member = if says == "gap" { Member::following(vec![diff.clone()]) } else { member };
+        member.master(wrong);
+        assert!(
+            member.left_master().is_some_and(|why| why.contains(says)),
+            "{says}: {:?}",
+            member.left_master()
+        );
+        assert_eq!(member.zab.standing().state, PeerState::Looking);
+    }
+}
+
+/// Trap 12: what a snapshot holds may be proposed and committed again behind it.
+#[test]
+fn what_a_snapshot_holds_already_is_passed_over() {
+    let mut member = Member::following(Vec::new());
+    member.hear(Input::SnapshotArrived { zxid: Zxid(E + 7) });
+    for zxid in [E + 6, E + 7, E + 8] {
+        member.master(FromMaster::Proposal(proposal(zxid))).master(FromMaster::Commit(Zxid(zxid)));
+    }
+    let appended = |said: &[Output]| said.iter().filter(|output| matches!(output, Output::Append(_))).count();
+    assert_eq!((appended(&member.said), member.left_master()), (1, None));
+    member.master(new_leader()).master(FromMaster::UpToDate);
+    assert!(
+        member.said.iter().any(|output| matches!(output, Output::Commit { up_to: Zxid(z) } if *z == E + 8))
+    );
+}
+
+/// Trap 14: a cut whose place is not in the log is not made; the next sync begins with nothing.
+#[test]
+fn a_cut_without_its_place_is_followed_by_a_snapshot() {
+    let mut member = Member::following(Vec::new());
+    member.take();
+    member.zab.input(member.now, Input::MasterSaid(FromMaster::Trunc(Zxid(E + 2))));
+    let Some(Output::Persist(ticket)) = member.zab.poll() else { panic!("a ticket") };
+    member.hear(Input::CutMissing(ticket));
+    assert!(member.left_master().is_some_and(|why| why.contains("snapshot")));
+    assert_eq!(member.votes_to(1).last().map(|vote| vote.zxid), Some(Zxid(-1)));
+}
+
+/// Trap 16: a sync that breaks off leaves transactions of a newer epoch; the epoch follows them before the next vote.
+#[test]
+fn the_epoch_of_a_broken_sync_is_raised_before_the_next_vote() {
+    let sync = vec![FromMaster::Diff(Zxid(E + 3)), FromMaster::Proposal(proposal(2 * E + 1))];
+    let mut member = Member::following(sync);
+    member.take();
+    member.hear(Input::MasterLeft { why: "gone".to_owned() });
+    let vote = member.votes_to(1).pop().expect("a vote");
+    assert_eq!((vote.zxid, vote.peer_epoch), (Zxid(2 * E + 1), 2));
+}
+
+/// Traps 10 and 11: each transaction is acknowledged once it is durable, one by one, and applied when it is committed and
+/// durable.
+#[test]
+fn a_follower_acknowledges_each_transaction_when_it_is_durable_and_applies_it_when_it_is_committed_too() {
+    let mut member =
+        Member::following(vec![FromMaster::Diff(Zxid(E + 3)), new_leader(), FromMaster::UpToDate]);
+    member.take();
+    for n in 1..=3 {
+        member.zab.input(0, Input::MasterSaid(FromMaster::Proposal(proposal(2 * E + n))));
+    }
+    member.zab.input(0, Input::MasterSaid(FromMaster::Commit(Zxid(2 * E + 1))));
+    let mut ticket = None;
+    while let Some(output) = member.zab.poll() {
+        match output {
+            Output::Persist(asked) => ticket = Some(asked),
+            Output::Append(_) => {}
+            other => panic!("not before it is durable: {other:?}"),
+        }
+    }
+    member.hear(Input::Done(ticket.expect("one sync for all")));
+    assert!(
+        member
+            .said
+            .iter()
+            .any(|output| matches!(output, Output::Commit { up_to: Zxid(z) } if *z == 2 * E + 1))
+    );
+    let acked = member.to_master().into_iter().map(|packet| match packet {
+        ToMaster::Ack(ack) => ack.zxid().0,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(acked.collect::<Vec<_>>(), [2 * E + 1, 2 * E + 2, 2 * E + 3]);
+}
+
+/// Trap 35, as far as this version goes: a reconfiguration cannot be taken part in, and is not passed over.
+#[test]
+fn a_reconfiguration_ends_the_connection() {
+    let mut member =
+        Member::following(vec![FromMaster::Diff(Zxid(E + 3)), new_leader(), FromMaster::UpToDate]);
+    member.master(FromMaster::Activate(Zxid(2 * E + 1)));
+    assert!(member.left_master().is_some_and(|why| why.contains("reconfiguration")));
+}
+
+#[test]
+fn a_silent_leader_is_left_after_sync_limit_and_one_that_pings_is_not() {
+    let mut member =
+        Member::following(vec![FromMaster::Diff(Zxid(E + 3)), new_leader(), FromMaster::UpToDate]);
+    member.pass(4 * TICK).master(FromMaster::Ping(Zxid(2 * E))).pass(4 * TICK);
+    assert!(member.zab.standing().is_serving);
+    member.pass(2 * TICK);
+    assert!(member.left_master().is_some_and(|why| why.contains("syncLimit")));
+}
