@@ -73,7 +73,7 @@ fn an_observer_listens_for_the_leader_and_registers_as_one() {
     assert_eq!(member.votes_to(1)[0].leader, Sid::MIN);
     member.vote(3, notification(PeerState::Leading, (3, E + 4, 2), 7));
     member.vote(1, notification(PeerState::Following, (3, E + 4, 2), 7)).hear(Input::MasterCame);
-    assert!(matches!(&member.to_master()[..], [ToMaster::Hello(hello)] if hello.is_observer));
+    assert!(matches!(&member.packets_up()[..], [ToMaster::Hello(hello)] if hello.is_observer));
 }
 
 /// Trap 7: who has nothing to be counted on elects nobody, is elected by nobody, and asks for a snapshot.
@@ -87,7 +87,7 @@ fn a_member_that_lost_its_database_helps_nobody_to_win() {
     member.vote(1, notification(PeerState::Following, (3, E + 4, 2), 7)).hear(Input::MasterCame);
     member.take();
     member.master(FromMaster::LeaderInfo { epoch: 2, protocol: PROTOCOL });
-    assert!(matches!(&member.to_master()[..], [ToMaster::AckEpoch(ack)] if ack.last() == Zxid(-1)));
+    assert!(matches!(&member.packets_up()[..], [ToMaster::AckEpoch(ack)] if ack.last() == Zxid(-1)));
 
     let mut member = Member::start(E + 3, true, false);
     member.vote(1, notification(PeerState::Looking, (1, -1, 1), 1));

@@ -11,11 +11,11 @@ use super::*;
 #[test]
 fn a_learner_says_nothing_while_it_is_brought_up_to_date() {
     let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 3)), FromMaster::Ping(Zxid(E + 3))]);
-    assert!(matches!(&member.to_master()[..], [ToMaster::Hello(_), ToMaster::AckEpoch(_)]));
+    assert!(matches!(&member.packets_up()[..], [ToMaster::Hello(_), ToMaster::AckEpoch(_)]));
     member.master(new_leader()).master(FromMaster::Ping(Zxid(2 * E)));
-    assert!(matches!(&member.to_master()[..], [ToMaster::NewLeaderAck(_)]));
+    assert!(matches!(&member.packets_up()[..], [ToMaster::NewLeaderAck(_)]));
     member.master(FromMaster::UpToDate).master(FromMaster::Ping(Zxid(2 * E)));
-    let said = member.to_master();
+    let said = member.packets_up();
     let [ToMaster::NewLeaderAck(_), ToMaster::Ping { touched, .. }] = &said[..] else { panic!("{said:?}") };
     assert_eq!(touched, &[(SessionId(9), 4000)]);
     assert!(member.zab.standing().is_serving);
@@ -110,7 +110,7 @@ fn a_follower_acknowledges_each_transaction_when_it_is_durable_and_applies_it_wh
             .iter()
             .any(|output| matches!(output, Output::Commit { up_to: Zxid(z) } if *z == 2 * E + 1))
     );
-    let acked = member.to_master().into_iter().map(|packet| match packet {
+    let acked = member.packets_up().into_iter().map(|packet| match packet {
         ToMaster::Ack(ack) => ack.zxid().0,
         other => panic!("{other:?}"),
     });

@@ -102,7 +102,7 @@ impl Member {
         self.take().into_iter().filter_map(to).collect()
     }
 
-    pub(super) fn to_master(&mut self) -> Vec<ToMaster> {
+    pub(super) fn packets_up(&mut self) -> Vec<ToMaster> {
         let to = |output: Output| if let Output::ToMaster(packet) = output { Some(packet) } else { None };
         self.take().into_iter().filter_map(to).collect()
     }
