@@ -77,7 +77,8 @@ impl LogKeeper {
         Ok(())
     }
 
-    /// Does the jobs in their order; those that are left when the disk is full are to be tried again.
+    /// Does the jobs in their order, up to the last sync, which [`LogKeeper::settle`] does; those that are left when
+    /// the disk is full are to be tried again.
     ///
     /// # Errors
     /// The disk is full, or failed.
@@ -86,7 +87,7 @@ impl LogKeeper {
             self.act(job, report)?;
             jobs.pop_front();
         }
-        self.settle(report)
+        Ok(())
     }
 
     /// Does a job. Syncs of the log are put off to [`LogKeeper::settle`], so that one serves many.
@@ -125,7 +126,10 @@ impl LogKeeper {
     }
 
     /// Makes durable what was appended, and hands the tickets for it back.
-    fn settle(&mut self, report: Hearer<'_>) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// The disk is full, or failed.
+    pub(super) fn settle(&mut self, report: Hearer<'_>) -> Result<(), StoreError> {
         if self.tickets.is_empty() {
             return Ok(());
         }

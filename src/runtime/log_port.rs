@@ -177,7 +177,8 @@ impl Inline {
         if failed.is_some() {
             return;
         }
-        match keeper.work(jobs, &mut |done| reports.extend(done)) {
+        let mut hear = |done: &mut dyn Iterator<Item = Report>| reports.extend(done);
+        match keeper.work(jobs, &mut hear).and_then(|()| keeper.settle(&mut hear)) {
             Ok(()) if !*is_full => {}
             Ok(()) => {
                 *is_full = false;

@@ -144,10 +144,15 @@ impl Worker {
     /// Does the jobs, however long the disk is full. False when the server stops meanwhile.
     fn work(&mut self, jobs: &mut VecDeque<Job>) -> Result<bool, StoreError> {
         let mut attempts = 0;
-        let bytes: usize = jobs.iter().map(Job::bytes).sum();
+        let mut bytes: usize = jobs.iter().map(Job::bytes).sum();
         loop {
-            let inbox = &self.inbox;
-            let done = self.keeper.work(jobs, &mut |done| inbox.push_reports(done));
+            let Self { keeper, inbox, shared } = &mut *self;
+            let mut hear = |done: &mut dyn Iterator<Item = Report>| inbox.push_reports(done);
+            let done = keeper.work(jobs, &mut hear).and_then(|()| {
+                // Before the last reports: the writer that they wake may be waiting for this.
+                shared.waiting_bytes.fetch_sub(std::mem::take(&mut bytes), Ordering::Relaxed);
+                keeper.settle(&mut hear)
+            });
             self.shared.bytes_since_roll.store(self.keeper.bytes_since_roll(), Ordering::Relaxed);
             match done {
                 Ok(()) => {
@@ -155,7 +160,6 @@ impl Worker {
                         tracing::info!("there is space on the disk again; writes go on");
                         self.inbox.push_disk(Report::Full(false));
                     }
-                    self.shared.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
                     return Ok(true);
                 }
                 Err(error) if is_full_disk(&error) => {

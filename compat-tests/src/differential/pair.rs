@@ -48,8 +48,7 @@ pub struct Pair {
     pub played: u64,
     /// What they were, and how they were answered.
     pub coverage: Coverage,
-    /// After so long a leader knows of all that a learner has heard.
-    heard: Duration,
+    in_ensemble: bool,
 }
 
 /// Where the two servers parted.
@@ -152,9 +151,7 @@ impl Pair {
         let [reference, other] = setup.start()?;
         let sides = [Side::new(reference?)?, Side::new(other?)?];
         let last = sides[0].zxid()?;
-        // A leader that was started again is a learner.
-        let heard = if setup.seat().is_some() { LEARNER_HEARD } else { Duration::ZERO };
-        Ok(Self { last, heard, ..Self::of(sides) })
+        Ok(Self { last, in_ensemble: setup.seat().is_some(), ..Self::of(sides) })
     }
 
     /// Two servers that are running.
@@ -167,7 +164,7 @@ impl Pair {
             closes: Vec::new(),
             played: 0,
             coverage: Coverage::default(),
-            heard: Duration::ZERO,
+            in_ensemble: false,
         }
     }
 
@@ -289,10 +286,17 @@ impl Pair {
         if whose.is_some() {
             self.sweep_before_a_close(came);
         }
-        if hello.timeout_ms < Hello::default().timeout_ms {
-            // See `late-touch-of-a-learner` in `exceptions.toml`.
-            std::thread::sleep(self.heard);
-        }
+        self.reconnect(at, hello, whose, came)
+    }
+
+    /// The same where everything that was sent has been looked at.
+    fn reconnect(
+        &mut self,
+        at: usize,
+        hello: &Hello,
+        whose: Option<usize>,
+        came: &mut [Vec<Item>; 2],
+    ) -> Result<()> {
         for (side, items) in self.sides.iter_mut().zip(came) {
             let before = whose.map(|slot| side.sharing(slot)).unwrap_or_default();
             if !before.contains(&at) {
@@ -319,13 +323,18 @@ impl Pair {
     fn expire(&mut self, slots: &[usize], hang_up: bool, came: &mut [Vec<Item>; 2]) -> Result<()> {
         let before = self.sides[0].zxid()?;
         let mut expiring = Vec::new();
+        self.sweep_before_a_close(came);
+        if self.in_ensemble {
+            // See `late-touch-of-a-learner` in `exceptions.toml`. A leader that was started again is a learner.
+            std::thread::sleep(LEARNER_HEARD);
+        }
         for (slot, delay_ms) in slots.iter().zip((0..).step_by(EXPIRY_STEP_MS as usize)) {
             if !self.sides[0].is_open(*slot) {
                 continue;
             }
             let timeout_ms = if delay_ms == 0 { 0 } else { EXPIRY_MS + delay_ms };
             let hello = Hello { whose: Whose::Of(*slot), timeout_ms, ..Hello::default() };
-            self.connect(*slot, &hello, came)?;
+            self.reconnect(*slot, &hello, Some(*slot), came)?;
             expiring.push(*slot);
         }
         expiring.retain(|slot| self.sides[0].is_open(*slot) && self.sides[1].is_open(*slot));
@@ -359,7 +368,7 @@ impl Pair {
             for (side, answer) in self.sides.iter_mut().zip(answers.iter_mut()) {
                 let text =
                     side.server.ask(word).with_context(|| format!("{word} to {}", side.server.kind()))?;
-                *answer = super::words::comparable(word, &side.normal.text(&text));
+                *answer = super::words::comparable(word, &side.normal.text(&text), self.in_ensemble);
             }
             if answers[0] == answers[1] {
                 break;

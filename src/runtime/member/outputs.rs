@@ -22,7 +22,9 @@ impl MemberWriter {
         }
         self.outputs = outputs;
         // A proposal is to be with the others before its sync begins here: theirs are what it waits for.
-        self.peers.flush();
+        if has_moved {
+            self.peers.flush();
+        }
         self.log.flush();
         has_moved
     }
