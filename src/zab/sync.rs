@@ -17,8 +17,15 @@ pub(super) enum Plan {
     Snap,
 }
 
-/// Chooses. `last` is the learner's last transaction, `committed` the leader's last that counts as committed.
-pub(super) fn plan(history: &History, committed: Zxid, last: Zxid, force_snapshot: bool) -> Plan {
+/// Chooses. `last` is the learner's last transaction, `committed` the leader's last that counts as committed, `begin` the
+/// begin of its epoch.
+pub(super) fn plan(
+    history: &History,
+    committed: Zxid,
+    begin: Zxid,
+    last: Zxid,
+    force_snapshot: bool,
+) -> Plan {
     let min = history.first().filter(|first| *first <= committed).unwrap_or(committed);
     // After an election a reference server stands at the begin of the epoch, which is no transaction.
     let is_begin_of_epoch = last.counter() == 0;
@@ -26,6 +33,9 @@ pub(super) fn plan(history: &History, committed: Zxid, last: Zxid, force_snapsho
         Plan::Snap
     } else if last == committed {
         Plan::Diff { after: last }
+    } else if last == begin && committed < begin {
+        // It has the epoch's history, and nothing has happened in the epoch since.
+        Plan::Diff { after: committed }
     } else if last > committed {
         // A learner of the reference that does not have the place of a cut goes on with wrong data: it is sent one only
         // where its log must have that place. The reference also cuts across epochs.
@@ -58,7 +68,7 @@ mod tests {
         let of = |zxid: &i64| Proposal { zxid: Zxid(*zxid), payload: bytes::Bytes::new() };
         let end = Zxid(history.last().copied().unwrap_or(committed));
         let history = History::new(history.iter().map(of).collect(), end);
-        assert_eq!(plan(&history, Zxid(committed), Zxid(last), false), expected);
+        assert_eq!(plan(&history, Zxid(committed), Zxid(4 * E), Zxid(last), false), expected);
     }
 
     #[test]
@@ -74,6 +84,8 @@ mod tests {
         check(&[], 0, 4, Plan::Snap);
         check(&log, 2 * E + 2, E + 5, Plan::Snap);
         check(&log, 2 * E + 2, 3 * E, Plan::Snap);
+        check(&log, 2 * E + 2, 4 * E, diff(2 * E + 2));
+        check(&[], 0, 4 * E, diff(0));
         check(&log, 2 * E + 2, E + 1, Plan::Log { after: Zxid(E + 1), to: Zxid(E + 2) });
         check(&log, 2 * E + 2, E + 2, diff(E + 2));
         check(&log, 2 * E + 2, -1, Plan::Snap);

@@ -97,16 +97,21 @@ impl Leading {
     /// Chooses how a learner that has promised is brought up to date, once the epoch is adopted here.
     pub(super) fn plan(&mut self, common: &mut Common, link: Link) {
         let is_ready = matches!(self.phase, Phase::Syncing | Phase::Serving);
-        let target = self.target(common);
+        let (target, begin) = (self.target(common), self.begin_of_epoch());
         let Some(learner) = self.learners.get_mut(&link).filter(|_| is_ready) else { return };
         let Stage::Promised { last } = learner.stage else { return };
-        let plan = plan(&common.history, target, last, common.options.force_snapshot);
+        let plan = plan(&common.history, target, begin, last, common.options.force_snapshot);
         tracing::info!(sid = learner.sid, %last, up_to = %target, ?plan, "bringing a learner up to date");
         match plan {
             Plan::Diff { after } => {
                 learner.stage = Stage::Catching;
                 learner.set_position(after);
-                learner.send(common, link, ToLearner::Diff(target));
+                // One that stands at the begin of the epoch is told of no other place.
+                learner.send(
+                    common,
+                    link,
+                    ToLearner::Diff(if last == begin { begin.max(target) } else { target }),
+                );
             }
             Plan::Trunc { to } => {
                 learner.stage = Stage::Catching;
