@@ -10,7 +10,7 @@ mod shown;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tracing::Level;
@@ -41,6 +41,16 @@ impl Drop for Log {
     }
 }
 
+/// The lines of this process, once its log runs.
+static LINES: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// Waits a moment for what was logged to be written: for who ends the process without returning from `main`.
+pub fn settle() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(PATIENCE);
+    }
+}
+
 /// Sends all log lines of this process to standard output. Call it once.
 ///
 /// # Errors
@@ -50,6 +60,8 @@ pub fn start() -> io::Result<Log> {
     let stream = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let limiter = Arc::new(Limiter::new(Box::new(RealClock)));
     let queue = Arc::new(Queue::default());
+    // A second call, which nobody makes, would leave the first one's lines.
+    let _first = LINES.set(queue.clone());
     let (lines, kinds) = (queue.clone(), limiter.clone());
     std::thread::Builder::new().name("log".into()).spawn(move || lines.write_to(stream, &kinds))?;
 

@@ -178,6 +178,7 @@ impl Snapshots for SnapshotTaker {
                     // The log is whole, so nothing is lost; but without snapshots it grows for ever, and
                     // the reference ends here too.
                     tracing::error!("cannot write a snapshot: {error}");
+                    crate::logging::settle();
                     std::process::exit(SNAPSHOT_FAILED_EXIT_CODE);
                 }
             }

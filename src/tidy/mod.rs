@@ -26,8 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "clock", "disk", "metrics", "replica", "request", "session", "snapshot", "store", "tree",
-            "txnlog", "watch", "zab",
+            "clock", "disk", "logging", "metrics", "replica", "request", "session", "snapshot", "store",
+            "tree", "txnlog", "watch", "zab",
         ],
     ),
     ("admin", &["metrics"]),
