@@ -56,5 +56,5 @@ fn is_test(file: &str) -> bool {
     ["_test", "/tests", "/testing", "/in_memory", "/tidy", "/faulty", "/damage"]
         .iter()
         .any(|end| name.ends_with(end))
-        || ["_test/", "/tests/", "/testing/", "/sim/"].iter().any(|part| file.contains(part))
+        || ["_test/", "/tests/", "/testing/", "/sim/", "/cluster/"].iter().any(|part| file.contains(part))
 }
