@@ -24,6 +24,12 @@ impl Zxid {
         next.0 == self.0.wrapping_add(1) || next.epoch() > self.epoch() && next.counter() == 1
     }
 
+    /// Where an epoch begins: counter 0, which no transaction has.
+    #[must_use]
+    pub const fn begin_of(epoch: u32) -> Self {
+        Self((epoch as i64) << 32)
+    }
+
     /// The epoch part.
     #[must_use]
     pub const fn epoch(self) -> u32 {

@@ -53,7 +53,7 @@ impl Leading {
     /// Begins an epoch.
     pub(super) fn new(options: Options, epoch: u32) -> Self {
         Self {
-            preparer: Preparer::new(options, Zxid(i64::from(epoch) << 32)),
+            preparer: Preparer::new(options, Zxid::begin_of(epoch)),
             owners: HashMap::new(),
             returning: Vec::new(),
         }

@@ -122,8 +122,8 @@ impl Replica {
     /// its leader's epoch is here; a leader of the reference shows the epoch's begin to its clients.
     fn has_seen_more(&self, request: &ConnectRequest, tree: &Tree) -> bool {
         let begin = match &self.role {
-            Role::Leading(leading) => Zxid(i64::from(leading.epoch()) << 32),
-            Role::Learning(learning) => Zxid(i64::from(learning.epoch()) << 32),
+            Role::Leading(leading) => Zxid::begin_of(leading.epoch()),
+            Role::Learning(learning) => Zxid::begin_of(learning.epoch()),
             Role::Alone { .. } | Role::Looking => Zxid::ZERO,
         };
         request.last_zxid_seen > tree.last_zxid().max(begin)

@@ -221,3 +221,18 @@ fn a_full_counter_ends_the_epoch() {
         "nothing of it is lost"
     );
 }
+
+/// A follower that reads nothing is sent no more than its window, and is dropped when memory no longer reaches back to it.
+#[test]
+fn a_follower_that_reads_nothing_is_sent_a_window_and_then_dropped() {
+    let mut member = Member::leading();
+    member.take();
+    let payload = bytes::Bytes::from(vec![0; 100 << 10]);
+    let large = (1..=600).map(|n| Proposal { zxid: Zxid(2 * E + n), payload: payload.clone() }).collect();
+    member.hear(Input::Prepared(large));
+    let sent: usize = member.packets(1).iter().map(ToLearner::weight).sum();
+    assert!((4 << 20..5 << 20).contains(&sent), "{sent} bytes are on their way");
+    member.zab.applied(Zxid(2 * E + 600));
+    member.hear(Input::Drained { link: Link(1), bytes: sent });
+    assert!(member.is_closed(1).is_some_and(|why| why.contains("behind")));
+}

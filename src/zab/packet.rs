@@ -268,18 +268,13 @@ fn put(out: &mut Vec<u8>, kind: i32, zxid: Zxid, data: Option<&[u8]>, identities
     }
 }
 
-/// The zxid with counter 0 that stands for an epoch.
-const fn begin_of(epoch: u32) -> Zxid {
-    Zxid((epoch as i64) << 32)
-}
-
 impl ToLearner {
     /// Appends the packet.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut with = |kind, zxid, data: Option<&[u8]>| put(out, kind, zxid, data, &[]);
         match self {
             Self::LeaderInfo(info) => {
-                with(LEADER_INFO, begin_of(info.epoch()), Some(&PROTOCOL.to_be_bytes()));
+                with(LEADER_INFO, Zxid::begin_of(info.epoch()), Some(&PROTOCOL.to_be_bytes()));
             }
             Self::Diff(zxid) => with(DIFF, *zxid, None),
             Self::Trunc(zxid) => with(TRUNC, *zxid, None),
@@ -317,7 +312,7 @@ impl ToMaster {
                 write::int(&mut data, ack.current().map_or(-1, u32::cast_signed));
                 put(out, ACK_EPOCH, ack.last(), Some(&data), &[]);
             }
-            Self::NewLeaderAck(ack) => put(out, ACK, begin_of(ack.epoch()), None, &[]),
+            Self::NewLeaderAck(ack) => put(out, ACK, Zxid::begin_of(ack.epoch()), None, &[]),
             Self::Ack(ack) => put(out, ACK, ack.zxid(), None, &[]),
             Self::Ping { zxid, touched } => {
                 for (session, timeout_ms) in touched {

@@ -9,6 +9,10 @@ mod outputs;
 mod world;
 
 use self::world::World;
+use crate::sim::seeds;
+
+/// Seeds of the bounded form.
+const SEEDS: u64 = 50;
 
 /// Numbers from one number.
 pub(super) struct Random(u64);
@@ -50,37 +54,16 @@ pub(super) struct Seen {
 
 /// Plays one seed.
 pub(super) fn play(seed: u64) -> Seen {
-    let repeats = Repeats(seed);
     let mut world = World::new(seed);
     world.run_until(20_000);
     world.end();
-    std::mem::forget(repeats);
     world.seen
-}
-
-/// Says how to repeat a seed that failed.
-struct Repeats(u64);
-
-impl Drop for Repeats {
-    fn drop(&mut self) {
-        let seed = self.0;
-        eprintln!(
-            "seed {seed} failed; repeat it with OXKEEPER_SEEDS={seed}..{} cargo test --lib zab::cluster",
-            seed + 1
-        );
-    }
 }
 
 #[test]
 fn ensembles_agree_whatever_happens() {
-    let asked = std::env::var("OXKEEPER_SEEDS").ok();
-    let range = asked.as_deref().and_then(|text| {
-        let (from, to) = text.split_once("..")?;
-        Some((from.parse().ok()?, to.parse().ok()?))
-    });
-    let (from, to) = range.unwrap_or((0, 50));
     let mut sum = Seen::default();
-    for seed in from..to {
+    let count = seeds::each(0..SEEDS, "zab::cluster", |seed| {
         let seen = play(seed);
         sum.committed += seen.committed;
         sum.leaders += seen.leaders;
@@ -90,9 +73,9 @@ fn ensembles_agree_whatever_happens() {
         sum.truncs += seen.truncs;
         sum.snaps += seen.snaps;
         sum.logs += seen.logs;
-    }
-    println!("{} ensembles: {sum:?}", to - from);
-    if range.is_none() {
+    });
+    println!("{count} ensembles: {sum:?}");
+    if count >= SEEDS {
         for (what, count) in
             [("TRUNC", sum.truncs), ("SNAP", sum.snaps), ("DIFF", sum.diffs), ("log", sum.logs)]
         {

@@ -168,7 +168,7 @@ impl World {
         node.leads = None;
         node.is_serving = serving != Serving::No;
         if let Serving::Leading { epoch } = serving {
-            node.leads = Some(Zxid(i64::from(epoch) << 32));
+            node.leads = Some(Zxid::begin_of(epoch));
             self.seen.leaders += 1;
             let other = self.leaders.insert(epoch, sid);
             assert!(other.is_none(), "epoch {epoch} has two leaders, {other:?} and {sid}");

@@ -98,7 +98,7 @@ impl Leading {
     }
 
     pub(super) const fn begin_of_epoch(&self) -> Zxid {
-        Zxid((self.epoch as i64) << 32)
+        Zxid::begin_of(self.epoch)
     }
 
     pub(super) const fn is_serving(&self) -> bool {

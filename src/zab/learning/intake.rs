@@ -89,8 +89,7 @@ impl Learning {
                 Ok(())
             }
             FromMaster::NewLeader { zxid, .. } => {
-                let begin = i64::from(self.epoch) << 32;
-                if zxid != Zxid(begin) {
+                if zxid != Zxid::begin_of(self.epoch) {
                     return Err(format!("leader {} begins epoch {} with {zxid}", self.leader, self.epoch));
                 }
                 common.sync();
