@@ -4,6 +4,7 @@
 //!
 //! - `jute` (its own crate): the records everybody speaks.
 //! - [`clock`], [`disk`], [`metrics`], [`logging`]: the seams to time, files, monitoring and the log.
+//! - [`secret`]: what no log line shows.
 //! - `prefixes`: hashes of a path and its ancestors, which quotas and watches look up.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
@@ -33,6 +34,7 @@ pub mod quorum;
 pub mod replica;
 pub mod request;
 pub mod runtime;
+pub mod secret;
 pub mod server;
 pub mod session;
 #[cfg(test)]

@@ -9,10 +9,12 @@ pub mod digest;
 mod ensemble;
 mod ip;
 mod key;
+pub mod sasl;
 
 use std::net::IpAddr;
 
 pub use self::ensemble::NameCheck;
+use crate::secret::Secret;
 use crate::tree::Identities;
 pub use crate::tree::Identity;
 
@@ -24,7 +26,7 @@ pub struct Options {
     /// The hash of the `digest` scheme.
     pub digest_algorithm: digest::Algorithm,
     /// The digest whose owner is the superuser: `user:BASE64(hash)`.
-    pub super_digest: Option<String>,
+    pub super_digest: Option<Secret>,
     /// Whether the `key` scheme is served.
     pub key_enabled: bool,
     /// Whether the `ensemble` scheme is served.

@@ -30,6 +30,8 @@ pub use source::Environment;
 use dynamic::{Membership, Role};
 use ensemble::Ensemble;
 
+use crate::secret::Secret;
+
 /// Everything the server was asked for. Immutable; times in milliseconds and sizes in bytes unless
 /// the name says otherwise.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,7 +128,7 @@ pub struct Config {
     /// Java name of its hash: `SHA1`, `SHA-256`, …
     pub digest_auth_algorithm: String,
     /// `user:hash` that gains the super identity.
-    pub super_digest: Option<String>,
+    pub super_digest: Option<Secret>,
     /// Serve the key scheme.
     pub key_auth_enabled: bool,
     /// Serve the ensemble scheme.

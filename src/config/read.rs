@@ -18,6 +18,7 @@ use super::{
     Config, ConfigError, ConnectionThrottle, EMBEDDED, LogIo, MetricsProvider, RequestThrottle,
     SnapshotCompression, WithoutEffect,
 };
+use crate::secret::Secret;
 
 /// What clients together may make the server hold, in bytes, unless it is configured: it suits a machine of
 /// 512 MiB.
@@ -191,7 +192,7 @@ impl Reading<'_> {
             digest_auth_algorithm: self
                 .words("DigestAuthenticationProvider.digestAlg")
                 .unwrap_or("SHA1".into()),
-            super_digest: self.words("DigestAuthenticationProvider.superDigest"),
+            super_digest: self.words("DigestAuthenticationProvider.superDigest").map(Secret::new),
             key_auth_enabled: providers.contains("key"),
             ensemble_auth_enabled: providers.contains("ensemble"),
             ensemble_auth_names: self.source.property("ensembleAuthName").map(comma_list),
