@@ -37,6 +37,7 @@ pub use self::inbox::Inbox;
 pub use self::log_keeper::LogKeeper;
 pub use self::log_port::LogPort;
 pub use self::log_thread::LogThread;
+pub use self::member::turns::Turns;
 pub use self::member::{MemberParts, MemberWriter};
 pub use self::state::State;
 pub use self::writer::{NoSnapshots, Parts, Snapshots, Turn, Writer};
