@@ -140,6 +140,9 @@ pub struct Config {
     /// Those schemes; not empty when `enforce_auth_enabled`.
     pub enforce_auth_schemes: Vec<String>,
 
+    /// Whether there is an audit log, and in which file if not among the lines of the server.
+    pub audit: Option<Option<PathBuf>>,
+
     /// Largest frame and field accepted.
     pub jute_max_buffer_bytes: i32,
     /// Allowance above it when records are read back, at least 1024.

@@ -5,6 +5,7 @@
     reason = "the configuration says where the files of the server are; it is read before there is a disk"
 )]
 
+mod audit;
 mod ensemble;
 mod members;
 
@@ -133,6 +134,7 @@ impl Reading<'_> {
         let (init_limit_ticks, sync_limit_ticks) =
             (self.number("initLimit", 0, any)?, self.number("syncLimit", 0, any)?);
         let ensemble = self.ensemble(tick_time_ms, init_limit_ticks, sync_limit_ticks)?;
+        let audit = self.audit()?;
         self.check_unread_keys()?;
         let mut config = Config {
             data_dir,
@@ -198,6 +200,7 @@ impl Reading<'_> {
             ensemble_auth_names: self.source.property("ensembleAuthName").map(comma_list),
             enforce_auth_enabled,
             enforce_auth_schemes,
+            audit,
             jute_max_buffer_bytes,
             jute_max_buffer_extra_bytes: self
                 .source

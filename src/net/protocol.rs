@@ -406,6 +406,9 @@ impl Protocol {
                 _ if is_write(op) || in_flight > 0 || forwards && op == OpCode::SYNC => {
                     let body = if forwards { Body::for_leader(op, body) } else { Body::decode(op, body) };
                     let head = self.head(session.id, xid, op, turn.now_ms, bytes);
+                    if let Some(trail) = shared.state.trail() {
+                        trail.note(&client, xid, op, reader.rest(), &self.identities);
+                    }
                     self.input.skip(4 + bytes);
                     if matches!(body, Body::Ordered(_)) {
                         self.ordered.handed_over();

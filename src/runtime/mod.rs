@@ -29,6 +29,7 @@ pub mod stage_metrics;
 pub mod standing;
 pub mod state;
 pub mod stats;
+pub mod trail;
 pub mod walk;
 mod writer;
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jute::{SessionId, Zxid};
 
@@ -16,6 +16,7 @@ use super::client::Client;
 use super::listening::Listening;
 use super::standing::Published;
 use super::stats::ServerStats;
+use super::trail::Trail;
 use crate::request::{ConnectionId, Options};
 use crate::session::Sessions;
 use crate::tree::Tree;
@@ -41,6 +42,7 @@ pub struct State {
     /// How clients are served.
     pub standing: Published,
     disk_full: AtomicBool,
+    trail: OnceLock<Trail>,
     digests: Mutex<VecDeque<(Zxid, u64)>>,
 }
 
@@ -65,6 +67,7 @@ impl State {
             listening: Listening::new(now_ms),
             standing: Published::default(),
             disk_full: AtomicBool::new(false),
+            trail: OnceLock::new(),
             tree: RwLock::new(tree),
             watches: Mutex::default(),
             sessions: Mutex::new(sessions),
@@ -72,6 +75,16 @@ impl State {
             clients: RwLock::default(),
             digests: Mutex::default(),
         }
+    }
+
+    /// From here on there is an audit trail. Called once, before anybody is served.
+    pub fn set_trail(&self, trail: Trail) {
+        self.trail.set(trail).expect("there is one audit trail");
+    }
+
+    /// The audit trail, where there is one.
+    pub fn trail(&self) -> Option<&Trail> {
+        self.trail.get()
     }
 
     /// The tree, to look at.

@@ -36,6 +36,18 @@ pub enum ServerError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The audit log cannot be written.
+    #[error(
+        "oxkeeper.audit.file={}: cannot be opened: {source}; without the audit log that was asked for the server does \
+         not start",
+        path.display()
+    )]
+    AuditFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// `myid` names no member.
     #[error(
         "{}: says {says}, and no server.{says} is configured; correct the file, or add the line on every member",

@@ -59,7 +59,7 @@ pub(super) fn start(ground: &Ground<'_>, runtime: &tokio::runtime::Handle) -> Re
         is_trusted: member.is_trusted,
         tail: member.tail.into_iter().map(proposal).collect(),
     };
-    let turns = Turns::lend(MemberWriter::new(MemberParts {
+    let turns = Turns::of(MemberWriter::new(MemberParts {
         state: state.clone(),
         inbox: inbox.clone(),
         clock: clock.clone(),

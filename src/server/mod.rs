@@ -3,6 +3,7 @@
 
 mod address;
 mod alone;
+mod audited;
 mod error;
 #[cfg(test)]
 mod fuzzy_snapshot_test;
@@ -26,6 +27,7 @@ pub use self::error::ServerError;
 pub use self::loading::store_options;
 
 use self::address::resolve;
+use self::audited::Audited;
 use self::report::{Reporter, Words};
 use crate::admin::metrics_http;
 use crate::auth::{self, Auth};
@@ -75,6 +77,7 @@ impl Server {
     /// Why it could not start, or had to end. What was acknowledged is on disk either way.
     pub fn run(self) -> Result<(), ServerError> {
         let Self { config, auth } = self;
+        let audited = Audited::new(&config)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let metrics = Arc::new(Metrics::new());
@@ -90,6 +93,7 @@ impl Server {
             alone::start(&ground)?
         };
         let Started { state, inbox, write, spare } = started;
+        audited.begin(&state);
         // It ends with the process: to free millions of nodes one by one would only delay that.
         let _never_freed = ManuallyDrop::new(Arc::clone(&state));
         let _spare_keeper = spare.keep(say_spare)?;
@@ -134,7 +138,9 @@ impl Server {
                 writer_stop.cancel();
             }
         })?;
+        audited.started();
         runtime.block_on(serve(&config, shared, listeners, reporter, clock, stop.clone()))?;
+        audited.stops();
         inbox.stop();
         if writing.join().is_err() {
             return Err(ServerError::WriterFailed);

@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["prefixes"]),
     ("session", &[]),
     ("zab", &[]),
+    ("audit", &["tree"]),
     ("auth", &["secret", "tree"]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
@@ -27,8 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "clock", "disk", "logging", "metrics", "replica", "request", "session", "snapshot", "store",
-            "tree", "txnlog", "watch", "zab",
+            "audit", "clock", "disk", "logging", "metrics", "replica", "request", "session", "snapshot",
+            "store", "tree", "txnlog", "watch", "zab",
         ],
     ),
     ("admin", &["metrics"]),
@@ -46,8 +47,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "admin", "auth", "clock", "config", "disk", "logging", "metrics", "net", "quorum", "replica",
-            "request", "runtime", "session", "snapshot", "store", "tree", "txnlog", "watch", "zab",
+            "admin", "audit", "auth", "clock", "config", "disk", "logging", "metrics", "net", "quorum",
+            "replica", "request", "runtime", "session", "snapshot", "store", "tree", "txnlog", "watch",
+            "zab",
         ],
     ),
     // Only in tests.

@@ -95,8 +95,8 @@ keys! {
     "serializeLastProcessedZxid.enabled" ["zookeeper.serializeLastProcessedZxid.enabled"] Flag "true" "bool" Now "ZooKeeperServer" "Append last zxid to snapshots; needed by admin snapshot/restore";
     "snapshot.compression.method" ["zookeeper.snapshot.compression.method"] Text "(empty) = plain" "gz/snappy/empty" Now "SnapStream" "Snapshot file compression; also the file suffix";
     "snapshot.trust.empty" ["zookeeper.snapshot.trust.empty"] Flag "false" "bool" Now "FileTxnSnapLog" "Allow start with txn logs but no snapshot (3.4 upgrades)";
-    "audit.enable" ["zookeeper.audit.enable"] Flag "false" "bool" Later "ZKAuditProvider" "Audit logging";
-    "audit.impl.class" ["zookeeper.audit.impl.class"] Text "org.apache.zookeeper.audit.Slf4jAuditLogger" "class" Java "ZKAuditProvider" "Audit sink";
+    "audit.enable" ["zookeeper.audit.enable"] Flag "false" "bool" Now "ZKAuditProvider" "Audit logging: a line for each change of a node, session's end and start of the server, among the server's log lines or in oxkeeper.audit.file";
+    "audit.impl.class" ["zookeeper.audit.impl.class"] Text "org.apache.zookeeper.audit.Slf4jAuditLogger" "class" Now "ZKAuditProvider" "Audit sink; no other class can be loaded, so another one stops the start";
     "learner.closeSocketAsync" ["zookeeper.learner.closeSocketAsync", "learner.closeSocketAsync"] Flag "false" "bool" Java "Learner" "Close learner socket in a background thread";
     "leader.closeSocketAsync" ["zookeeper.leader.closeSocketAsync", "leader.closeSocketAsync"] Flag "false" "bool" Java "Leader" "Same on the leader side";
     "learner.asyncSending" ["zookeeper.learner.asyncSending", "learner.asyncSending"] Flag "false" "bool" Java "Learner" "Learner packets sent by a dedicated thread";
@@ -273,6 +273,7 @@ keys! {
     "jmx.log4j.mbean" ["zookeeper.jmx.log4j.mbean"] Text "log4j:hierarchy=default" "object name" Java "ManagedUtil" "log4j MBean name";
     "test.allowDiscontinuousProposals" ["zookeeper.test.allowDiscontinuousProposals"] Flag "false" "bool" Java "ZooKeeperServer" "Test only: relax committed-log contiguity check";
     "testingonly.initialZxid" ["zookeeper.testingonly.initialZxid"] Number "unset" "long" Java "ZooKeeperServer" "Test only: low 32 bits of first zxid on a new leader";
+    "oxkeeper.audit.file" ["oxkeeper.audit.file"] Path "unset" "path" Now "none: Oxkeeper only" "File to which the audit log is appended, in the layout of the reference's appender; unset, its lines are among the server's";
     "oxkeeper.clientMemoryBytes" ["oxkeeper.clientMemoryBytes"] Number "134217728" "bytes" Now "none: Oxkeeper only" "What all clients together may make the server hold: input, requests that wait, unread replies and events. Above it everything but pings, closes, deletes and returning sessions waits, and closes after a while";
     "oxkeeper.log.io" ["oxkeeper.log.io"] Text "mmap" "mmap/plain" Now "none: Oxkeeper only" "How the transaction log reaches its file: through a memory map, or by write calls";
 }

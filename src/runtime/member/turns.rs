@@ -29,26 +29,26 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// From here on the writer is lent to whoever puts something into its inbox.
+    /// Of this writer. Nobody takes any before it is [lent](Self::lend).
     #[must_use]
-    pub fn lend(writer: MemberWriter) -> Arc<Self> {
+    pub fn of(writer: MemberWriter) -> Arc<Self> {
         let (inbox, clock) = (Arc::clone(&writer.inbox), Arc::clone(&writer.driver.clock));
-        let lent = Arc::new(Self {
-            inbox,
-            clock,
-            writer: Mutex::new(Some(writer)),
-            due_ms: AtomicI64::new(i64::MIN),
-        });
-        let lender: Arc<dyn Lender> = lent.clone();
-        lent.inbox.set_lender(Arc::downgrade(&lender));
-        lent
+        let (writer, due_ms) = (Mutex::new(Some(writer)), AtomicI64::new(i64::MIN));
+        Arc::new(Self { inbox, clock, writer, due_ms })
+    }
+
+    /// From here on the writer is lent to whoever puts something into its inbox.
+    pub(super) fn lend(self: &Arc<Self>) {
+        let lender: Arc<dyn Lender> = self.clone();
+        self.inbox.set_lender(Arc::downgrade(&lender));
     }
 
     /// The writer's thread: takes part until the inbox is stopped, then closes the log.
     ///
     /// # Errors
     /// What the disk cannot store or sync is the end: nothing of it was acknowledged to anybody.
-    pub fn run(&self) -> Result<(), StoreError> {
+    pub fn run(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.lend();
         let mut timeout = Duration::ZERO;
         loop {
             self.inbox.wait(timeout);

@@ -46,12 +46,14 @@ impl Lent {
     fn lend(self) -> (Arc<Turns>, Arc<Inbox>, Arc<State>, Arc<Client>, TempDir) {
         let Self { world, client, .. } = self;
         let World { inbox, state, writer, held, .. } = world;
-        (Turns::lend(writer), inbox, state, client, held)
+        let turns = Turns::of(writer);
+        turns.lend();
+        (turns, inbox, state, client, held)
     }
 }
 
 /// Runs the writer's thread until it has served everything there is.
-fn run_to_the_end(turns: &Turns, inbox: &Inbox) {
+fn run_to_the_end(turns: &Arc<Turns>, inbox: &Inbox) {
     inbox.stop();
     turns.run().unwrap();
 }
