@@ -24,6 +24,7 @@
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
 //! | `OXKEEPER_QUORUM_SEEDS` | conversations of the differential run on the quorum ports |
 //! | `OXKEEPER_ROLLING_SESSIONS` | sessions of the rolling replacement |
+//! | `OXKEEPER_ROLLING_ROUNDS` | how often the rolling replacement is timed beside a rolling restart of the reference |
 //! | `OXKEEPER_SHOW_LOG` | set: the log of the server on the quorum ports is shown after each conversation |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
 //! | `CI` | `true`: a missing Java, Maven, Python, strace or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
@@ -38,6 +39,7 @@ pub mod four_letter;
 pub mod golden;
 pub mod host;
 pub mod hostile;
+pub mod kafka;
 pub mod mutants;
 pub mod native;
 mod options;

@@ -26,7 +26,7 @@ mod status;
 mod sync;
 
 pub use agree::{Picture, assert_no_mismatches, assert_same, mismatches, pictures};
-pub use load::{Load, Summary};
+pub use load::{Load, Running as RunningLoad, Summary};
 pub use member::Member;
 pub use mix::{Mix, mixes};
 pub use status::{Mode, Status, mntr};
