@@ -20,6 +20,7 @@
 //! | `OXKEEPER_ENSEMBLE` | `leader`, `follower` or `observer`: clients and systems meet this server of an ensemble of three, on both sides |
 //! | `OXKEEPER_FAULTS` | `all`, or names: these deliberate faults are tried on the in-process tests, not one in ten |
 //! | `OXKEEPER_SEED` | the seed of the durability test and of the power cuts; without it, one from the clock |
+//! | `OXKEEPER_SILENT_SECONDS` | how long a follower reads nothing in the test of the leader's memory |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
 //! | `OXKEEPER_QUORUM_SEEDS` | conversations of the differential run on the quorum ports |

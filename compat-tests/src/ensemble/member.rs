@@ -87,8 +87,11 @@ impl Member {
             config.push('\n');
         }
         self.properties.clone_from(&plan.properties);
+        for (_, key, value) in plan.own_properties.iter().filter(|(sid, ..)| *sid == self.sid) {
+            self.properties.push((key.clone(), value.clone()));
+        }
         fs::write(self.config_of(Kind::Apache(artifacts::REFERENCE)), &config).context("write a zoo.cfg")?;
-        for (key, value) in &plan.properties {
+        for (key, value) in &self.properties {
             let bare = key.strip_prefix("zookeeper.").unwrap_or(key);
             config.push_str(&format!("{bare}={value}\n"));
         }

@@ -43,7 +43,7 @@ impl Mix {
     /// A plan with these servers.
     #[must_use]
     pub fn plan(&self) -> Plan {
-        Plan { seats: self.seats.clone(), lines: Vec::new(), properties: Vec::new() }
+        Plan { seats: self.seats.clone(), ..Plan::voters(&[]) }
     }
 
     /// A name for files.

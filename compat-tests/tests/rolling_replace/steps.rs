@@ -19,6 +19,9 @@ const SAYS: [&str; 5] = [
     "sync: ",
     "in sync with the leader: serving",
 ];
+/// And if it is back before the others have elected one of them.
+const SAYS_WHEN_ELECTED: [&str; 4] =
+    ["database loaded", "looking for a leader", "elected: waiting", "leading epoch="];
 
 /// What came of a step.
 #[derive(Clone, Debug)]
@@ -52,7 +55,10 @@ fn replace(ensemble: &mut Ensemble, at: usize, kind: Kind, load: &RunningLoad) -
     let before = load.take_gap();
     ensemble.replace(at, kind)?;
     if kind == Kind::Oxkeeper {
-        says_so(&ensemble.members()[at].log_of_this_life()).with_context(|| format!("server {}", at + 1))?;
+        let leads = ensemble.status(at)?.mode == Mode::Leader;
+        let lines: &[&str] = if leads { &SAYS_WHEN_ELECTED } else { &SAYS };
+        let log = ensemble.members()[at].log_of_this_life();
+        says(&log, lines).with_context(|| format!("server {}", at + 1))?;
     }
     let others = ensemble.voters().len() - 1;
     until("the leader counts all followers as in sync", PATIENCE, || {
@@ -73,9 +79,9 @@ fn replace(ensemble: &mut Ensemble, at: usize, kind: Kind, load: &RunningLoad) -
 }
 
 /// The lines of the page, in their order.
-fn says_so(log: &str) -> Result<()> {
+fn says(log: &str, lines: &[&str]) -> Result<()> {
     let mut rest = log;
-    for line in SAYS {
+    for line in lines {
         (_, rest) =
             rest.split_once(line).with_context(|| format!("it does not say {line:?}, or too early"))?;
     }
