@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::server::free_port;
-use crate::systems::{Look, Node, Process};
+use crate::systems::{Look, Node, Process, until};
 use crate::{bundles, programs};
 
 /// For what brokers come to by themselves.
@@ -129,6 +129,18 @@ impl Cluster {
     pub fn kill_broker(&mut self, id: usize) -> Result<()> {
         self.broker(id)?.kill()?;
         self.brokers[id - 1] = None;
+        Ok(())
+    }
+
+    /// Stops all brokers in the way that ends their sessions.
+    pub fn stop(&mut self) -> Result<()> {
+        for broker in self.processes() {
+            broker.terminate()?;
+        }
+        for broker in self.brokers.iter_mut().flatten() {
+            until("a broker ends", LIMIT, || broker.ended())?;
+        }
+        self.brokers.fill_with(|| None);
         Ok(())
     }
 

@@ -130,6 +130,12 @@ impl Process {
         }
     }
 
+    /// SIGTERM; the end is not waited for.
+    pub fn terminate(&self) -> Result<()> {
+        let mut kill = Command::new("kill");
+        artifacts::run(kill.arg("-TERM").arg(self.child.id().to_string())).map(drop)
+    }
+
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().with_context(|| format!("kill {}", self.name))?;

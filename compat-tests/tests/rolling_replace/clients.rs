@@ -137,7 +137,9 @@ impl Kafka {
         ensure!(self.cluster.transcript().contains(" 0 missing"), "acknowledged records are lost");
         // What only a controller that is well can do.
         self.cluster.task(&["create", "after", "2", &BROKERS.to_string()])?;
-        self.must_not_have_expired()
+        self.must_not_have_expired()?;
+        // Their sessions would expire while the servers are compared.
+        self.cluster.stop()
     }
 
     /// Every broker still runs, and none has lost its session meanwhile.

@@ -90,14 +90,16 @@ fn there_and_back(
             clients.must_be_well(&format!("all servers are {kind}"))?;
         }
     }
-    let summary = load.stop()?;
     if let Some(clients) = clients {
         clients.finish()?;
     }
+    // Last, because nobody pings its sessions any more.
+    let summary = load.stop()?;
     ensemble.wait_all_serving()?;
     for at in ensemble.running() {
         summary.verify(ensemble.members()[at].addr())?;
     }
+    summary.end(ensemble.members()[0].addr())?;
     assert_same(ensemble)?;
     assert_no_mismatches(ensemble, WRITES)?;
     ensure!(summary.expired() == 0, "{} sessions expired", summary.expired());
