@@ -50,6 +50,8 @@ pub mod frame;
 mod identify;
 #[doc(hidden)]
 pub mod in_memory;
+#[cfg(test)]
+mod listing_test;
 mod meter;
 pub mod protocol;
 #[cfg(test)]

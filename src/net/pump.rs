@@ -146,14 +146,16 @@ impl<S: Stream> Pump<S> {
                     self.protocol.shared().metrics.watch_bytes.add(packets.event_bytes);
                 }
                 let has_more = outbox.collect(&mut self.output, cx.waker());
-                let accounted = outbox.forget_accounted();
+                let accounted = outbox.forget_taken();
                 if accounted > 0 {
                     self.protocol.shared().state.budget.hold(-(accounted as i64));
                 }
                 match outbox.closing() {
                     Some(Closing::Now) => return Ok(Progress::Ended),
                     Some(Closing::Refused(why)) => return Err(End::Refused(why.into())),
-                    Some(Closing::AfterReplies) if !has_more => return Ok(Progress::Ended),
+                    Some(Closing::AfterReplies) if !has_more && !outbox.is_unfinished() => {
+                        return Ok(Progress::Ended);
+                    }
                     Some(Closing::AfterReplies) => self.protocol.set_ending(),
                     None => {}
                 }

@@ -91,7 +91,7 @@ impl Host for Delivery<'_> {
         let Some(client) = self.clients.get(&connection) else { return };
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
-        let is_over = outbox.waiting() > WAITING_BYTES_MAX;
+        let is_over = outbox.piled() > WAITING_BYTES_MAX;
         if !is_over {
             let before = outbox.waiting();
             outbox.append(write);
@@ -130,7 +130,7 @@ impl Host for Delivery<'_> {
         let Some(client) = self.clients.get(&to) else { return };
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
-        if outbox.waiting() > EVENT_BYTES_MAX {
+        if outbox.piled() > EVENT_BYTES_MAX {
             drop(outbox);
             return client.close(Closing::Refused("it does not read its watch events"));
         }

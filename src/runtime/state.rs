@@ -119,11 +119,12 @@ impl State {
 
     /// Puts another tree and its sessions, with their timeouts in milliseconds, in the place of those that are
     /// here. Returns the tree that was here, which may take long to free.
-    pub(super) fn replace_tree(&self, tree: Tree, timeouts: &BTreeMap<SessionId, i32>, now_ms: i64) -> Tree {
+    pub(crate) fn replace_tree(&self, tree: Tree, timeouts: &BTreeMap<SessionId, i32>, now_ms: i64) -> Tree {
         let mut sessions = self.sessions();
         let mut current = self.tree_mut();
         sessions.replace(timeouts, now_ms);
         self.set_last_zxid(tree.last_zxid());
+        current.end_listings();
         std::mem::replace(&mut current, tree)
     }
 
