@@ -8,6 +8,7 @@
 pub mod digest;
 mod ensemble;
 mod ip;
+pub mod kerberos;
 mod key;
 pub mod sasl;
 
