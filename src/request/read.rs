@@ -14,7 +14,7 @@ use super::replies::Replies;
 use super::reply::{end_multi, write_multi_header};
 use super::{ConnectionId, Options};
 use crate::tree::acl::perms;
-use crate::tree::{Identities, Identity, Node, Tree};
+use crate::tree::{Identities, Identity, Node, SaslRule, Tree};
 use crate::watch::{EventType, WatcherType, Watches};
 
 /// Memory the watches of a connection may take: half a million of them and more. The reference has no
@@ -251,6 +251,8 @@ impl Read<'_> {
         let user = |identity: &Identity| match identity.scheme.as_str() {
             "digest" => identity.id.split(':').next().unwrap_or_default().to_owned(),
             "super" => String::new(),
+            // The reference names users of schemes that have a provider.
+            "sasl" if self.options.acl.sasl == SaslRule::Off => String::new(),
             _ => identity.id.clone(),
         };
         let info = |identity: &Identity| ClientInfo {

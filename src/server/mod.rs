@@ -11,6 +11,7 @@ mod member;
 mod members;
 mod options;
 mod report;
+mod sasl;
 mod walks;
 
 use std::collections::BTreeMap;

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["prefixes"]),
     ("session", &[]),
     ("zab", &[]),
-    ("auth", &["secret", "tree"]),
+    ("auth", &["logging", "secret", "tree"]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
     ("store", &["disk", "snapshot", "tree", "txnlog"]),

@@ -1,0 +1,339 @@
+//! The part of reading that is about SASL: login configurations, and the keys around them (reference:
+//! `ServerCnxnFactory.configureSaslLogin`, `SaslServerCallbackHandler`, `KerberosName`).
+
+use std::path::{Path, PathBuf};
+
+use super::Reading;
+use crate::config::jaas::{self, Jaas, Module};
+use crate::config::sasl::{Kerberos, Login, Names, Sasl};
+use crate::secret::Secret;
+
+const DIGEST_MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
+const KERBEROS_MODULES: &[&str] =
+    &["com.sun.security.auth.module.Krb5LoginModule", "com.ibm.security.auth.module.Krb5LoginModule"];
+/// Where the JDK looks for the realm of this machine unless it is told.
+const KERBEROS_CONFIGURATION: &str = "/etc/krb5.conf";
+
+/// A login configuration and the name of its file.
+pub(super) struct LoginFile {
+    name: String,
+    jaas: Jaas,
+}
+
+impl Reading<'_> {
+    /// Everything about SASL for clients. What is wrong with the login configuration is kept: it is the start of the
+    /// server that fails then, and not the reading of its configuration.
+    pub(super) fn sasl(&mut self, is_scheme: bool) -> Sasl {
+        let (login, mut problem) = match self.login_file().and_then(|file| self.server_login(file.as_ref())) {
+            Ok(login) => (login, None),
+            Err(problem) => (None, Some(problem)),
+        };
+        let default_realm = login.as_ref().and_then(|_| self.default_realm()).unwrap_or_default();
+        let is_true = |key: &str| self.source.property(key) == Some("true");
+        if is_true("requireKerberosConfig") && login.is_some() && default_realm.is_empty() {
+            problem = Some(
+                "requireKerberosConfig=true: no default realm is configured; set default_realm in \
+                 /etc/krb5.conf, or name another file with -Djava.security.krb5.conf"
+                    .into(),
+            );
+        }
+        Sasl {
+            is_scheme,
+            login,
+            problem,
+            super_password: self.words("SASLAuthenticationProvider.superPassword").map(Secret::new),
+            super_users: self.super_users(),
+            keeps_failed_clients: self.source.flag("allowSaslFailedClients", false),
+            anybody: self.words("letAnySaslUserDoX"),
+            names: Names {
+                rules: self.words("security.auth_to_local").unwrap_or_else(|| "DEFAULT".into()),
+                default_realm,
+                removes_host: is_true("kerberos.removeHostFromPrincipal"),
+                removes_realm: is_true("kerberos.removeRealmFromPrincipal"),
+            },
+        }
+    }
+
+    /// `superUser`, `superUser.1`, and so on.
+    fn super_users(&self) -> Vec<String> {
+        let is_one = |key: &str| {
+            let key = key.strip_prefix("zookeeper.").unwrap_or(key);
+            key.strip_prefix("superUser").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let found = self.source.properties_like("superUser*");
+        found.into_iter().filter(|(key, id)| is_one(key) && !id.is_empty()).map(|(_, id)| id).collect()
+    }
+
+    /// The file that `java.security.auth.login.config` names.
+    ///
+    /// # Errors
+    /// It cannot be read, or is malformed.
+    pub(super) fn login_file(&self) -> Result<Option<LoginFile>, String> {
+        const KEY: &str = "java.security.auth.login.config";
+        let Some(written) = self.source.property(KEY) else { return Ok(None) };
+        let property = |name: &str| self.java_property(name);
+        let wrong = |problem: String| format!("{KEY}={written}: {problem}");
+        // Two equals signs say that no other configuration counts; there is no other one here.
+        let named = jaas::expand(written.strip_prefix('=').unwrap_or(written), &property).map_err(wrong)?;
+        let path = file_of(&named).map_err(wrong)?;
+        let name = path.display().to_string();
+        let text = Secret::new(std::fs::read(&path).map_err(|error| {
+            format!("{KEY}: {name} cannot be read: {error}; correct the path, or the file's permissions")
+        })?);
+        let jaas = Jaas::parse(text.expose(), &property)
+            .map_err(|error| format!("{name} line {}: {}", error.line, error.problem))?;
+        Ok(Some(LoginFile { name, jaas }))
+    }
+
+    fn server_login(&mut self, file: Option<&LoginFile>) -> Result<Option<Login>, String> {
+        let set = self.words("sasl.serverconfig");
+        let section = set.as_deref().unwrap_or("Server");
+        let Some(file) = file else {
+            if let Some(section) = set {
+                self.source.warnings.push(format!(
+                    "sasl.serverconfig={section}: no login configuration has this section, so SASL is not offered; \
+                     name one with -Djava.security.auth.login.config=FILE"
+                ));
+            }
+            return Ok(None);
+        };
+        let login = file.login(section)?;
+        if login.is_none() {
+            // The reference says nothing.
+            self.source.warnings.push(format!(
+                "{} has no section {section}, so SASL is not offered to clients; it has: {}; sasl.serverconfig names \
+                 another one",
+                file.name,
+                file.jaas.names()
+            ));
+        }
+        Ok(login)
+    }
+
+    /// A system property of a JVM, as far as there is one here.
+    fn java_property(&self, name: &str) -> Option<String> {
+        if let Some(value) = self.source.any_property(name) {
+            return Some(value.to_owned());
+        }
+        match name {
+            "user.home" => std::env::var("HOME").ok(),
+            "user.name" => std::env::var("USER").ok(),
+            "user.dir" => std::env::current_dir().ok().map(|path| path.display().to_string()),
+            "java.io.tmpdir" => Some("/tmp".into()),
+            "file.separator" => Some("/".into()),
+            _ => None,
+        }
+    }
+
+    /// The realm of this machine.
+    fn default_realm(&self) -> Option<String> {
+        if let Some(realm) = self.source.any_property("java.security.krb5.realm") {
+            return Some(realm.to_owned());
+        }
+        let file = self.source.any_property("java.security.krb5.conf").unwrap_or(KERBEROS_CONFIGURATION);
+        realm_in(&std::fs::read_to_string(file).ok()?)
+    }
+}
+
+impl LoginFile {
+    /// What a section says. None where it is missing, or empty.
+    ///
+    /// # Errors
+    /// It names a login module that is not known here.
+    pub(super) fn login(&self, section: &str) -> Result<Option<Login>, String> {
+        let Some(modules) = self.jaas.section(section) else { return Ok(None) };
+        let place = format!("{}: section {section}", self.name);
+        let is_kerberos = |module: &&Module| KERBEROS_MODULES.contains(&module.class.as_str());
+        if let Some(module) = modules.iter().find(|one| one.class != DIGEST_MODULE && !is_kerberos(one)) {
+            return Err(format!(
+                "{place} names the login module {}, which is not known here; there are {DIGEST_MODULE} and {}",
+                module.class,
+                KERBEROS_MODULES.first().unwrap_or(&"")
+            ));
+        }
+        if let Some(module) = modules.iter().find(is_kerberos) {
+            let text = |name: &str| module.text(name).map(str::to_owned);
+            return Ok(Some(Login::Kerberos(Kerberos {
+                place,
+                keytab: text("keyTab").map(PathBuf::from),
+                principal: text("principal"),
+                options: module
+                    .options()
+                    .filter_map(|(name, _)| Some((name.to_owned(), text(name)?)))
+                    .collect(),
+            })));
+        }
+        let users = modules
+            .iter()
+            .flat_map(Module::options)
+            .filter_map(|(name, password)| Some((name.strip_prefix("user_")?.to_owned(), password.clone())));
+        Ok(Some(Login::Digest(users.collect())))
+    }
+}
+
+/// The path that is named, by itself or as a URL.
+fn file_of(named: &str) -> Result<PathBuf, String> {
+    let scheme = named.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    let Some(rest) = named.get(5..).filter(|_| scheme.is_some_and(|one| one.eq_ignore_ascii_case("file")))
+    else {
+        return match scheme {
+            Some(scheme @ ("http" | "https" | "ftp" | "jar")) => {
+                Err(format!("a login configuration is not read from {scheme}; name a file"))
+            }
+            _ => Ok(PathBuf::from(named)),
+        };
+    };
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default(),
+        None => rest,
+    };
+    // The JDK tries the path as it is written where the one that is meant is not there.
+    let decoded = PathBuf::from(percent_decoded(path));
+    Ok(if decoded.exists() { decoded } else { Path::new(path).to_owned() })
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = escaped.and_then(|_| after.get(2..)).unwrap_or(after);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `default_realm` of `[libdefaults]`.
+fn realm_in(text: &str) -> Option<String> {
+    let mut is_there = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            is_there = line.starts_with("[libdefaults]");
+        } else if is_there
+            && let Some((key, value)) = line.split_once('=')
+            && key.trim() == "default_realm"
+        {
+            return Some(value.trim().to_owned());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    const BASE: &str = "dataDir=/d\nclientPort=1\n";
+
+    fn config(lines: &str, flags: &str) -> Config {
+        let environment = Environment { jvmflags: flags.to_owned(), ..Environment::default() };
+        Config::parse("zoo.cfg", format!("{BASE}{lines}").as_bytes(), &environment).expect("it can be read")
+    }
+
+    /// The settings with this login configuration.
+    fn with(jaas: &str, lines: &str, flags: &str) -> (Sasl, Vec<String>) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("jaas conf");
+        fs::write(&path, jaas).expect("it can be written");
+        let url = format!("file://{}", path.display().to_string().replace(' ', "%20"));
+        let config = config(lines, &format!("-Djava.security.auth.login.config={url} {flags}"));
+        (config.sasl, config.warnings)
+    }
+
+    const USERS: &str = "Server {\n org.apache.zookeeper.server.auth.DigestLoginModule required\n \
+                         user_bob=\"canary\" user_super=\"s\" username=\"x\";\n};\n";
+
+    #[test]
+    fn a_section_has_users_with_their_passwords() {
+        let (sasl, warnings) = with(USERS, "", "");
+        let users = vec![("bob".to_owned(), "canary".into()), ("super".to_owned(), "s".into())];
+        assert_eq!((sasl.login, sasl.problem, warnings), (Some(Login::Digest(users)), None, Vec::new()));
+    }
+
+    #[test]
+    fn a_section_has_a_keytab_and_a_principal() {
+        let text = "Other { com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true\n \
+                    keyTab=\"${/}etc${/}zk.keytab\" principal=\"zookeeper/h@X\"; };";
+        let (sasl, _) = with(text, "sasl.serverconfig=Other\n", "");
+        let Some(Login::Kerberos(login)) = sasl.login else { panic!("{sasl:?}") };
+        assert_eq!(login.keytab.as_deref(), Some(Path::new("/etc/zk.keytab")));
+        assert_eq!(login.principal.as_deref(), Some("zookeeper/h@X"));
+        assert!(login.options.contains(&("useKeyTab".into(), "true".into())));
+        assert!(login.place.ends_with("jaas conf: section Other"), "{}", login.place);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_login_configuration_is_named() {
+        for (jaas, flags, says) in [
+            ("Server { x required; };", "", "section Server names the login module x"),
+            ("Server {\n canary", "", "line 2: a flag"),
+            (
+                USERS,
+                "-Dzookeeper.requireKerberosConfig=true -Djava.security.krb5.conf=/nope",
+                "default_realm",
+            ),
+        ] {
+            let problem = with(jaas, "", flags).0.problem.expect(jaas);
+            assert!(problem.contains(says) && !problem.contains("{\n canary"), "{problem}");
+        }
+        for (named, says) in [
+            ("/nope/jaas.conf", "/nope/jaas.conf cannot be read: No such file"),
+            ("file:/nope/jaas.conf", "/nope/jaas.conf cannot be read"),
+            ("=/nope", "/nope cannot be read"),
+            ("https://x/y", "not read from https"),
+            ("${nope}/x", "the property nope is not set"),
+        ] {
+            let problem = config("", &format!("-Djava.security.auth.login.config={named}")).sasl.problem;
+            assert!(problem.as_ref().is_some_and(|problem| problem.contains(says)), "{named}: {problem:?}");
+        }
+    }
+
+    /// The reference starts without SASL and says nothing.
+    #[test]
+    fn a_section_that_is_missing_is_a_warning() {
+        for jaas in ["Client { m required; };", "Server {}; Client { m required; };"] {
+            let (sasl, warnings) = with(jaas, "", "");
+            assert_eq!((sasl.login, sasl.problem), (None, None));
+            assert!(warnings.iter().any(|one| one.contains("has no section Server")), "{warnings:?}");
+        }
+        assert!(config("sasl.serverconfig=X\n", "").warnings.iter().any(|one| one.contains("section")));
+        assert_eq!(config("", "").sasl.login, None);
+    }
+
+    #[test]
+    fn the_keys_around_it_are_read() {
+        let sasl = config(
+            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\nsuperUser=a\n\
+             superUser.2=b\nsuperUserX=c\nallowSaslFailedClients=true\nletAnySaslUserDoX=x\n\
+             kerberos.removeHostFromPrincipal=true\nkerberos.removeRealmFromPrincipal=TRUE\n\
+             SASLAuthenticationProvider.superPassword=canary\n",
+            "-Dzookeeper.superUser.3=d",
+        )
+        .sasl;
+        assert!(sasl.is_scheme && sasl.keeps_failed_clients);
+        assert_eq!(sasl.super_users, ["a", "b", "d"]);
+        assert_eq!((sasl.anybody.as_deref(), sasl.super_password), (Some("x"), Some("canary".into())));
+        assert!(sasl.names.removes_host && !sasl.names.removes_realm, "only true in small letters counts");
+        assert_eq!(sasl.names.rules, "DEFAULT");
+    }
+
+    #[test]
+    fn the_realm_of_the_machine_is_in_its_kerberos_configuration() {
+        assert_eq!(
+            realm_in("[realms]\ndefault_realm = NO\n[libdefaults]\n default_realm = A.B\n"),
+            Some("A.B".into())
+        );
+        assert_eq!(realm_in("default_realm = NO"), None);
+        let (sasl, _) = with(USERS, "", "-Djava.security.krb5.realm=R");
+        assert_eq!(sasl.names.default_realm, "R");
+    }
+}
