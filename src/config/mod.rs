@@ -18,6 +18,7 @@ pub mod ensemble;
 mod error;
 pub mod jaas;
 pub mod keys;
+pub mod krb5;
 pub mod properties;
 mod read;
 pub mod sasl;

@@ -6,6 +6,7 @@ mod alone;
 mod error;
 #[cfg(test)]
 mod fuzzy_snapshot_test;
+mod kerberos;
 mod loading;
 mod member;
 mod members;

@@ -7,10 +7,11 @@ use super::crypto::{EncryptionType, Key, Random, Usage, name_of};
 use super::gss::{self, Wants};
 use super::keytab::ServiceKeys;
 use super::message::{self, ApReq, Authenticator, TicketPart};
-use super::name::{Principal, Printable};
+use super::name::Principal;
 use super::replay::{Refusal, Replays};
 use super::wrap::Channel;
 use crate::auth::sasl::Failure;
+use crate::logging::shown;
 
 /// Bytes of a first token. A ticket of Active Directory, which lists its owner's groups, is at most 64 KiB.
 const TOKEN_MAX: usize = 68 * 1024;
@@ -36,6 +37,11 @@ pub(super) struct Accepted {
     pub(super) token: Option<Vec<u8>>,
     /// What the messages that follow are wrapped with.
     pub(super) channel: Channel,
+}
+
+/// A name in a log line: whoever chose it cannot break the line.
+fn printable(name: &Principal) -> String {
+    shown(&name.to_string()).to_string()
 }
 
 impl Acceptor {
@@ -73,13 +79,13 @@ impl Acceptor {
         let opened = opened.ok_or_else(|| {
             Failure(format!(
                 "the authenticator of {} was changed, or was not made with its ticket's session key",
-                Printable(&ticket.client)
+                printable(&ticket.client)
             ))
         })?;
         let authenticator = Authenticator::read(&opened).map_err(|error| Failure(error.to_string()))?;
         self.check(&ticket, &authenticator, now_ms)?;
         let wants = gss::wants(authenticator.checksum)
-            .map_err(|error| Failure(format!("{}: {error}", Printable(&ticket.client))))?;
+            .map_err(|error| Failure(format!("{}: {error}", printable(&ticket.client))))?;
         // Last, so that what is refused takes no room.
         self.take_once(&request, &authenticator, wants, now_ms)?;
         self.establish(ticket, &authenticator, wants)
@@ -89,7 +95,7 @@ impl Acceptor {
     /// are tried: they show whom the key distribution centre made it for.
     fn open_ticket(&self, request: &ApReq<'_>, keys: &ServiceKeys) -> Result<TicketPart, Failure> {
         let sealed = &request.ticket;
-        let ticket = || format!("the client's ticket for {}", Printable(&request.service));
+        let ticket = || format!("the client's ticket for {}", printable(&request.service));
         let Some(kind) = EncryptionType::of(sealed.kind) else {
             return Err(Failure(format!(
                 "{} is encrypted with {}, which is not served: give the service AES keys (ktadd -e aes256-cts:normal)",
@@ -132,11 +138,11 @@ impl Acceptor {
         authenticator: &Authenticator<'_>,
         now_ms: i64,
     ) -> Result<(), Failure> {
-        let client = Printable(&ticket.client);
+        let client = printable(&ticket.client);
         if authenticator.client != ticket.client {
             return Err(Failure(format!(
                 "the ticket is of {client}, but the authenticator of {}",
-                Printable(&authenticator.client)
+                printable(&authenticator.client)
             )));
         }
         let now = now_ms.div_euclid(1000);
@@ -178,7 +184,7 @@ impl Acceptor {
             // With mutual authentication the key that goes on is new, so an old proof gets nobody further.
             Err(Refusal::Full) if wants.mutual => Ok(()),
             Err(refusal) => {
-                let client = Printable(&authenticator.client);
+                let client = printable(&authenticator.client);
                 Err(Failure(match refusal {
                     Refusal::Replayed => {
                         format!("{client}: the authenticator was used before; this is a replay")

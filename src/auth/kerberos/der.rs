@@ -6,7 +6,7 @@
 
 /// What is wrong with the bytes, for a log line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DerError {
+pub(super) enum DerError {
     /// They end too early.
     #[error("it ends within {0}")]
     Truncated(&'static str),

@@ -6,7 +6,8 @@ use super::acceptor::Acceptor;
 use super::keytab_file::KeytabFile;
 use super::name::Principal;
 use super::wrap::Channel;
-use crate::auth::sasl::{Exchange, Failure, Step};
+use crate::auth::principal::Naming;
+use crate::auth::sasl::{Exchange, Failure, Mechanism, Step};
 
 /// The only security layer offered, as the reference's servers set no `javax.security.sasl.qop`: none.
 const NO_LAYER: u8 = 1;
@@ -16,33 +17,31 @@ const NO_LAYER: u8 = 1;
 const OFFER: [u8; 4] = [NO_LAYER, 1, 0, 0];
 
 /// The wall's clock: milliseconds since 1970.
-pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+pub type WallClock = fn() -> i64;
 
-/// The mechanism of one service.
-#[derive(Clone)]
-pub struct Gssapi {
-    acceptor: Arc<Acceptor>,
-    keytab: Arc<KeytabFile>,
+/// GSSAPI as a server offers it.
+#[derive(Debug)]
+pub struct Gssapi(Arc<Service>);
+
+#[derive(Debug)]
+struct Service {
+    acceptor: Acceptor,
+    keytab: KeytabFile,
+    naming: Naming,
     clock: WallClock,
 }
 
 impl Gssapi {
-    /// The service that `acceptor` is, with the keys in `keytab`.
+    /// The service that `acceptor` is, with the keys in `keytab`, whose clients are called by `naming`.
     #[must_use]
-    pub fn new(acceptor: Acceptor, keytab: KeytabFile, clock: WallClock) -> Self {
-        Self { acceptor: Arc::new(acceptor), keytab: Arc::new(keytab), clock }
+    pub fn new(acceptor: Acceptor, keytab: KeytabFile, naming: Naming, clock: WallClock) -> Self {
+        Self(Arc::new(Service { acceptor, keytab, naming, clock }))
     }
+}
 
-    /// A new exchange.
-    #[must_use]
-    pub fn exchange(&self) -> Box<dyn Exchange> {
-        Box::new(Accepting { gssapi: self.clone(), stage: Stage::Start })
-    }
-
-    /// The service.
-    #[must_use]
-    pub fn principal(&self) -> &Principal {
-        self.acceptor.principal()
+impl Mechanism for Gssapi {
+    fn begin(&self) -> Box<dyn Exchange> {
+        Box::new(Accepting { service: Arc::clone(&self.0), stage: Stage::Start })
     }
 }
 
@@ -57,7 +56,7 @@ enum Stage {
 }
 
 struct Accepting {
-    gssapi: Gssapi,
+    service: Arc<Service>,
     stage: Stage,
 }
 
@@ -73,8 +72,8 @@ impl Exchange for Accepting {
     fn step(&mut self, token: &[u8]) -> Result<Step, Failure> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Start => {
-                let keys = self.gssapi.keytab.current();
-                let accepted = self.gssapi.acceptor.accept(token, &keys, (self.gssapi.clock)())?;
+                let keys = self.service.keytab.current();
+                let accepted = self.service.acceptor.accept(token, &keys, (self.service.clock)())?;
                 match accepted.token {
                     None => self.offer(accepted.client, accepted.channel),
                     Some(proof) => {
@@ -93,9 +92,7 @@ impl Exchange for Accepting {
                 let choice = channel
                     .unwrap(token)
                     .map_err(|error| Failure(format!("the client's choice: {error}")))?;
-                // Three bytes of a size and then, perhaps, the identity that the client wants to act as: the
-                // reference goes by who it is (`SaslServerCallbackHandler`).
-                let ([layers, ..], 4..) = (&choice[..], choice.len()) else {
+                let [layers, _, _, _, asked @ ..] = &choice[..] else {
                     return Err(Failure("the client's choice is too short".into()));
                 };
                 if layers & NO_LAYER == 0 {
@@ -103,7 +100,11 @@ impl Exchange for Accepting {
                         "the client wants a security layer ({layers:#04x}) that was not offered"
                     )));
                 }
-                Ok(Step::Proven { token: None, authorization_id: client.to_string() })
+                let proven = client.to_string();
+                let asked = String::from_utf8_lossy(asked);
+                let asked = if asked.is_empty() { &proven } else { &*asked };
+                let authorization_id = self.service.naming.authorize(&proven, asked)?;
+                Ok(Step::Proven { token: None, authorization_id })
             }
             Stage::Over => Err(Failure("the exchange is over".into())),
         }

@@ -8,7 +8,6 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod acceptor;
-pub mod conf;
 pub mod crypto;
 mod der;
 pub mod exchange;

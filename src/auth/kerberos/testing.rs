@@ -1,7 +1,5 @@
 //! For tests: a key distribution centre that makes tickets of every kind, and a client that uses them.
 
-use std::sync::Arc;
-
 use super::acceptor::{Acceptor, CLOCK_SKEW};
 use super::crypto::{EncryptionType, Key, Usage};
 use super::der::{self, Reader, element, field, integer, octets, sequence, tag};
@@ -11,12 +9,18 @@ use super::message::encrypted;
 use super::name::Principal;
 use super::wrap::Channel;
 use super::{gss, hex};
+use crate::auth::principal::Naming;
 
 /// The time of all tests: 2026-01-01, in seconds since 1970.
 pub(super) const NOW: i64 = 1_767_225_600;
 
 pub(super) const SERVICE: &str = "zookeeper/host.example.com@EXAMPLE.COM";
 pub(super) const CLIENT: &str = "alice/desk@EXAMPLE.COM";
+
+/// Names as they are without any rule: that of the realm's principals is what the rules are about.
+fn naming() -> Naming {
+    Naming { default_realm: "EXAMPLE.COM".into(), ..Naming::default() }
+}
 
 /// Bytes that are the same each time.
 pub(super) fn no_random(bytes: &mut [u8]) -> Result<(), String> {
@@ -73,7 +77,7 @@ pub(super) fn gssapi() -> (Gssapi, tempfile::TempDir) {
     std::fs::write(&path, service_keytab()).expect("the keytab is written");
     let keytab = KeytabFile::open(&path, &principal(SERVICE)).expect("the keytab is read");
     let acceptor = Acceptor::new(principal(SERVICE), CLOCK_SKEW, no_random);
-    (Gssapi::new(acceptor, keytab, Arc::new(|| NOW * 1000)), directory)
+    (Gssapi::new(acceptor, keytab, naming(), || NOW * 1000), directory)
 }
 
 /// What a client's first token is made of. The default is what the service takes.

@@ -1,7 +1,8 @@
 //! krb5.conf, as far as the accepting side needs it: `default_realm` and `clockskew` (in the JDK,
 //! `sun.security.krb5.Config`). Everything else is for whoever gets tickets, and is not read.
+#![expect(clippy::disallowed_methods, reason = "as in read.rs")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,12 +80,58 @@ impl Krb5Conf {
         Ok(())
     }
 
-    /// Takes from another file what this one does not say.
-    pub fn complete_with(&mut self, other: Self) {
-        self.default_realm = self.default_realm.take().or(other.default_realm);
-        self.clock_skew = self.clock_skew.or(other.clock_skew);
+    /// Reads a file, and what it includes where it says nothing itself. A file that includes others which include
+    /// more is followed for a few steps.
+    ///
+    /// # Errors
+    /// A sentence with the file, what is wrong with it, and what to do.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        Self::load_within(path, INCLUDES_MAX)
+    }
+
+    fn load_within(path: &Path, depth: usize) -> Result<Self, String> {
+        let named = |problem: String| format!("{}: {problem}", path.display());
+        let text = std::fs::read(path).map_err(|error| named(format!("cannot be read: {error}")))?;
+        let mut conf = Self::parse(&String::from_utf8_lossy(&text)).map_err(named)?;
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(named("it is included by a file that it includes itself".into()));
+        };
+        for include in std::mem::take(&mut conf.includes) {
+            for file in include.files() {
+                let other = Self::load_within(&file, depth)?;
+                conf.default_realm = conf.default_realm.take().or(other.default_realm);
+                conf.clock_skew = conf.clock_skew.or(other.clock_skew);
+            }
+        }
+        Ok(conf)
     }
 }
+
+impl Include {
+    /// The files that are meant. There is none where a directory is missing.
+    fn files(self) -> Vec<PathBuf> {
+        let directory = match self {
+            Self::File(path) => return vec![path],
+            Self::Directory(path) => path,
+        };
+        let is_one = |name: &str| {
+            let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
+            name.chars().all(is_plain) || (name.ends_with(".conf") && !name.starts_with('.'))
+        };
+        let mut files: Vec<_> = std::fs::read_dir(directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_one) && entry.path().is_file())
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// Files that may include each other in a row.
+const INCLUDES_MAX: usize = 8;
 
 fn included(line: &str) -> Option<Include> {
     let (word, path) = line.split_once(char::is_whitespace)?;
@@ -171,10 +218,28 @@ mod tests {
     }
 
     #[test]
-    fn what_one_file_does_not_say_the_next_one_does() {
-        let mut conf = Krb5Conf { default_realm: Some("A".into()), ..Krb5Conf::default() };
-        let other = Krb5Conf { default_realm: Some("B".into()), clock_skew: Some(7), ..Krb5Conf::default() };
-        conf.complete_with(other);
-        assert_eq!((conf.default_realm.as_deref(), conf.clock_skew), (Some("A"), Some(7)));
+    fn what_one_file_does_not_say_those_that_it_includes_do() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("it is written");
+            path
+        };
+        std::fs::create_dir(directory.path().join("d")).expect("it is made");
+        write("d/a.conf", "[libdefaults]\ndefault_realm = OF.A\nclockskew = 7\n");
+        write("d/b", "[libdefaults]\ndefault_realm = OF.B\n");
+        write("d/c.rpmsave", "[libdefaults\n");
+        let shown = directory.path().display();
+        let main = write("krb5.conf", &format!("includedir {shown}/d\nincludedir /nope\n[libdefaults]\n"));
+        let conf = Krb5Conf::load(&main).expect("it can be read");
+        assert_eq!((conf.default_realm.as_deref(), conf.clock_skew), (Some("OF.A"), Some(7)));
+        let main =
+            write("krb5.conf", &format!("include {shown}/d/a.conf\n[libdefaults]\ndefault_realm = OWN\n"));
+        let conf = Krb5Conf::load(&main).expect("it can be read");
+        assert_eq!((conf.default_realm.as_deref(), conf.clock_skew), (Some("OWN"), Some(7)));
+        let main = write("krb5.conf", &format!("include {shown}/krb5.conf\n"));
+        assert!(Krb5Conf::load(&main).expect_err("a circle").contains("it is included by a file"));
+        let main = write("krb5.conf", "include /nope/x\n");
+        assert!(Krb5Conf::load(&main).expect_err("it is not there").starts_with("/nope/x: cannot be read"));
     }
 }
