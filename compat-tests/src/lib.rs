@@ -38,6 +38,7 @@ pub mod four_letter;
 pub mod golden;
 pub mod host;
 pub mod hostile;
+pub mod kdc;
 pub mod mutants;
 pub mod native;
 mod options;

@@ -26,6 +26,23 @@ pub use self::exchange::Gssapi;
 pub use self::keytab_file::KeytabFile;
 pub use self::name::Principal;
 
+/// Reads bytes as everything that is read here, encrypted messages as if they had been decrypted: for fuzzing, which
+/// does not get through encryption.
+#[doc(hidden)]
+pub fn read_as_everything(bytes: &[u8]) {
+    let _ = gss::ap_req(bytes).map(message::ApReq::read);
+    let _ = message::ApReq::read(bytes);
+    let _ = message::TicketPart::read(bytes);
+    if let Ok(authenticator) = message::Authenticator::read(bytes) {
+        let _ = gss::wants(authenticator.checksum);
+    }
+    let _ = gss::wants(Some((0x8003, bytes)));
+    if let Ok(keytab) = keytab::Keytab::parse(bytes) {
+        let principal = Principal::parse("zookeeper/host@REALM", None);
+        let _ = principal.map(|principal| keytab.keys_of(&principal));
+    }
+}
+
 #[cfg(test)]
 mod acceptor_test;
 #[cfg(test)]

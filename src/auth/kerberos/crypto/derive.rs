@@ -67,7 +67,7 @@ fn fold<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let total = least_common_multiple(size, N);
     let mut carry = 0u32;
     for index in (0..total).rev() {
-        let place = folded.iter_mut().nth(index % N);
+        let place = folded.get_mut(index % N);
         let (Some(place), Some(byte)) = (place, rotated(bytes, index / size, index % size)) else { continue };
         let sum = carry + u32::from(*place) + u32::from(byte);
         (*place, carry) = split(sum);
