@@ -26,7 +26,7 @@
 //! | `OXKEEPER_ROLLING_SESSIONS` | sessions of the rolling replacement |
 //! | `OXKEEPER_SHOW_LOG` | set: the log of the server on the quorum ports is shown after each conversation |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
-//! | `CI` | `true`: a missing Java, Maven, Python, strace or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
+//! | `CI` | `true`: a missing Java, Maven, Python, strace, Kerberos or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
 
 pub mod acknowledged;
 pub mod artifacts;
