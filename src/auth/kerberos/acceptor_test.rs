@@ -1,6 +1,7 @@
 //! What a first token must be, each check alone.
 
 use super::acceptor::{Acceptor, CLOCK_SKEW};
+use super::hex::unhex;
 use super::keytab::Keytab;
 use super::testing::{Made, NOW, SERVICE, key, no_random, principal, service_keytab};
 use crate::auth::sasl::Failure;
@@ -31,6 +32,28 @@ fn the_client_is_who_the_ticket_says() {
     assert_eq!(accepted(&Made::default()), Ok("alice/desk@EXAMPLE.COM".into()));
     let escaped = Made { client: "a\\@b@OTHER", ticket_client: "a\\@b@OTHER", ..Made::default() };
     assert_eq!(accepted(&escaped), Ok("a\\@b@OTHER".into()));
+}
+
+/// The first tokens of two clients with a ticket of MIT's key distribution centre 1.20, and the service's keytab. The
+/// service, the realm and their keys were made for this and are gone.
+#[test]
+fn tokens_of_the_mit_library_and_of_the_jdk_are_taken() {
+    const MADE_AT: i64 = 1_795_665_788;
+    let service = principal("zookeeper/localhost@TEST.REALM");
+    let keytab = Keytab::parse(&unhex(include_str!("testdata/service.keytab.hex"))).expect("a keytab");
+    let keys = keytab.keys_of(&service).expect("it has keys");
+    for (token, is_mutual) in
+        [(include_str!("testdata/mit.token.hex"), true), (include_str!("testdata/jdk.token.hex"), false)]
+    {
+        let acceptor = Acceptor::new(service.clone(), CLOCK_SKEW, no_random);
+        let accepted = acceptor.accept(&unhex(token), &keys, MADE_AT * 1000).expect("it is taken");
+        assert_eq!(accepted.client.to_string(), "alice@TEST.REALM");
+        assert_eq!(accepted.token.is_some(), is_mutual);
+        let later = Acceptor::new(service.clone(), CLOCK_SKEW, no_random);
+        let Failure(why) =
+            later.accept(&unhex(token), &keys, (MADE_AT + 400) * 1000).expect_err("it is late");
+        assert!(why.contains("behind this one"), "{why}");
+    }
 }
 
 #[test]
