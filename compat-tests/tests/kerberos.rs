@@ -144,7 +144,8 @@ fn a_ticket_for_another_service_is_refused() -> Result<()> {
         let said = client(&realm.kdc, &realm.clients[0].1, "other/localhost", "KerberosLogin", &args)?;
         if kind == Kind::Oxkeeper {
             let log = server.log();
-            let why = "for other/localhost@TEST.REALM cannot be decrypted: it is for another service than";
+            let why =
+                "for \"other/localhost@TEST.REALM\" cannot be decrypted: it is for another service than";
             ensure!(log.contains(why), "the log does not say why:\n{log}");
         }
         Ok(said)

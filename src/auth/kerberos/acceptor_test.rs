@@ -63,7 +63,7 @@ fn a_ticket_is_tried_with_the_services_own_keys_whatever_it_names() {
     let other = Made { service: "hbase/host@EXAMPLE.COM", service_key: key(18, 9), ..Made::default() };
     refused(
         &other,
-        "ticket for hbase/host@EXAMPLE.COM cannot be decrypted: it is for another service than zookeeper/host",
+        "ticket for \"hbase/host@EXAMPLE.COM\" cannot be decrypted: it is for another service than zookeeper/host",
     );
 }
 
@@ -120,10 +120,13 @@ fn times_may_be_five_minutes_off_and_no_more() {
 #[test]
 fn an_authenticator_must_be_of_the_tickets_client_and_key() {
     let other = Made { client: "mallory@EXAMPLE.COM", ..Made::default() };
-    refused(&other, "the ticket is of alice/desk@EXAMPLE.COM, but the authenticator of mallory@EXAMPLE.COM");
+    refused(
+        &other,
+        "the ticket is of \"alice/desk@EXAMPLE.COM\", but the authenticator of \"mallory@EXAMPLE.COM\"",
+    );
     refused(
         &Made { client: "alice/desk@OTHER", ..Made::default() },
-        "but the authenticator of alice/desk@OTHER",
+        "but the authenticator of \"alice/desk@OTHER\"",
     );
     refused(
         &Made { authenticator_key: key(18, 9), ..Made::default() },
