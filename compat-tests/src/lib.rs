@@ -49,6 +49,7 @@ pub mod programs;
 pub mod quorum_ports;
 pub mod report;
 pub mod results;
+pub mod sasl;
 pub mod seat;
 pub mod server;
 pub mod skip;

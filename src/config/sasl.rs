@@ -47,6 +47,28 @@ pub enum Login {
     Kerberos(Kerberos),
 }
 
+/// How members of an ensemble prove to each other who they are (`quorum.auth.*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// How others log in here.
+    pub server: Login,
+    /// How this server logs in to others.
+    pub learner: Own,
+    /// Whether others must log in.
+    pub requires: bool,
+    /// Whether this server logs in.
+    pub proves: bool,
+}
+
+/// By what this server proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    /// A name and a password.
+    Digest(String, Secret),
+    /// A keytab.
+    Kerberos(Kerberos),
+}
+
 /// What a section says to the JDK's `Krb5LoginModule`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kerberos {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::ServerError;
 use crate::auth::principal::{Naming, Rules};
-use crate::auth::sasl::digest_md5::{DigestMd5, Users};
+use crate::auth::sasl::digest_md5::{DigestMd5, PeerLogin, Users};
 use crate::auth::sasl::{Mechanism, Options};
-use crate::config::sasl::{Login, Names, Sasl};
+use crate::config::ensemble::Ensemble;
+use crate::config::sasl::{Login, Names, Own, Sasl};
+use crate::quorum::PeerAuth;
 use crate::tree::SaslRule;
 
 /// What clients are offered.
@@ -33,6 +35,37 @@ pub(super) fn options(config: &Sasl) -> Result<Options, ServerError> {
         super_users: config.super_users.clone(),
         keeps_failed_clients: config.keeps_failed_clients,
     })
+}
+
+/// How members prove to each other who they are.
+///
+/// # Errors
+/// The login configuration cannot be used.
+pub(super) fn peers(config: &Ensemble) -> Result<Option<PeerAuth>, ServerError> {
+    if let Some(problem) = &config.peers_problem {
+        return Err(ServerError::Login(problem.clone()));
+    }
+    let Some(peers) = &config.peers else { return Ok(None) };
+    let kerberos = |place: &str| {
+        ServerError::Unsupported(format!(
+            "{place} asks for Kerberos between members, which this version has not; use a section with the \
+             reference's DigestLoginModule"
+        ))
+    };
+    let users = match &peers.server {
+        Login::Digest(users) => Users::new(users.iter().cloned(), None),
+        Login::Kerberos(login) => return Err(kerberos(&login.place)),
+    };
+    let login = match &peers.learner {
+        Own::Digest(user, password) => PeerLogin { user: user.clone(), password: password.clone() },
+        Own::Kerberos(login) => return Err(kerberos(&login.place)),
+    };
+    Ok(Some(PeerAuth {
+        offer: Arc::new(DigestMd5::for_peers(users)),
+        login: Arc::new(login),
+        requires: peers.requires,
+        proves: peers.proves,
+    }))
 }
 
 /// How names of Kerberos become ids.

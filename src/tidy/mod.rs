@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "quorum",
         &[
-            "clock", "disk", "logging", "metrics", "runtime", "session", "snapshot", "store", "tree",
+            "auth", "clock", "disk", "logging", "metrics", "runtime", "session", "snapshot", "store", "tree",
             "txnlog", "zab",
         ],
     ),

@@ -1,6 +1,8 @@
 //! DIGEST-MD5 (RFC 2831), as the JDK's `DigestMD5Server` and `DigestMD5Client` speak it: the first authentication only,
 //! and nothing of the connection is protected by it (`qop=auth`).
 
+mod client;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use self::client::PeerLogin;
+
 use super::directives::{Directives, quoted};
 use super::{Exchange, Failure, Mechanism, Step};
 use crate::auth::principal::Naming;
@@ -18,6 +22,8 @@ use crate::secret::Secret;
 
 /// The longest message that is taken from a client, in bytes (`DigestMD5Base.MAX_RESPONSE_LENGTH`).
 const RESPONSE_BYTES_MAX: usize = 4096;
+/// What servers of an ensemble offer each other.
+const PEERS_SERVICE: &str = "zookeeper-quorum/zk-quorum-sasl-md5";
 /// What a nonce is made of, in bytes; in base64 it has 40 characters.
 const NONCE_BYTES: usize = 30;
 
@@ -67,14 +73,30 @@ struct Offer {
     /// `zookeeper/zk-sasl-md5`: the protocol and the server's name, of which the second is the realm too.
     service: &'static str,
     users: Users,
-    naming: Naming,
+    authorizes: Authorizes,
+}
+
+/// Who may act as whom.
+#[derive(Debug)]
+enum Authorizes {
+    /// A client has the id that its name gives it, whatever it asks for.
+    Clients(Naming),
+    /// A server acts as itself (reference: `SaslQuorumServerCallbackHandler`).
+    Peers,
 }
 
 impl DigestMd5 {
     /// For clients (reference: `ZooKeeperSaslServer`).
     #[must_use]
     pub fn for_clients(users: Users, naming: Naming) -> Self {
-        Self(Arc::new(Offer { service: "zookeeper/zk-sasl-md5", users, naming }))
+        let authorizes = Authorizes::Clients(naming);
+        Self(Arc::new(Offer { service: "zookeeper/zk-sasl-md5", users, authorizes }))
+    }
+
+    /// For other servers of the ensemble (reference: `SaslQuorumAuthServer`).
+    #[must_use]
+    pub fn for_peers(users: Users) -> Self {
+        Self(Arc::new(Offer { service: PEERS_SERVICE, users, authorizes: Authorizes::Peers }))
     }
 }
 
@@ -182,9 +204,19 @@ impl Offer {
             return Err(Failure(format!("the response of user {} is wrong", shown(&user))));
         }
         let asked = text("authzid").unwrap_or_else(|| user.clone());
-        let authorization_id = self.naming.authorize(&user, &asked)?;
+        let authorization_id = self.authorizes.id_of(&user, &asked)?;
         let token = format!("rspauth={}", proof.value("")).into_bytes();
         Ok(Step::Proven { token: Some(token), authorization_id })
+    }
+}
+
+impl Authorizes {
+    fn id_of(&self, proven: &str, asked: &str) -> Result<String, Failure> {
+        match self {
+            Self::Clients(naming) => naming.authorize(proven, asked),
+            Self::Peers if proven == asked => Ok(proven.to_owned()),
+            Self::Peers => Err(Failure(format!("{} must not act as {}", shown(proven), shown(asked)))),
+        }
     }
 }
 

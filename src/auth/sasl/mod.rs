@@ -47,6 +47,27 @@ pub trait Mechanism: fmt::Debug + Send + Sync {
     fn begin(&self) -> Box<dyn Exchange>;
 }
 
+/// The initiating side of one exchange.
+pub trait Initiating: Send {
+    /// What is said first; None where the other side begins.
+    ///
+    /// # Errors
+    /// When there is nothing to prove anything with.
+    fn first(&mut self) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Answers the other side's next token; None when it is done, and the other side has proven who it is.
+    ///
+    /// # Errors
+    /// When the other side proves nothing, or its token comes out of order. The exchange is over then.
+    fn answer(&mut self, token: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
+}
+
+/// What a server needs to prove who it is.
+pub trait Login: fmt::Debug + Send + Sync {
+    /// The initiating side of a new exchange with the server on `host`, as it is configured.
+    fn begin(&self, host: &str) -> Box<dyn Initiating>;
+}
+
 /// SASL as a server offers it to its clients.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

@@ -169,11 +169,11 @@ keys! {
     "kinit" ["zookeeper.kinit"] Path "/usr/bin/kinit" "path" Java "KerberosName" "kinit binary for ticket refresh, which a server does not need";
     "server.realm" ["zookeeper.server.realm"] Text "client realm" "realm" Later "KerberosName" "Realm used when building the server principal (quorum learner)";
     "sun.security.jgss.native" ["sun.security.jgss.native"] Flag "false" "bool" Java "KerberosName" "Native GSS credentials";
-    "quorum.auth.enableSasl" [] Bool "false" "bool" Later "QuorumPeerConfig" "Enable quorum SASL";
-    "quorum.auth.serverRequireSasl" [] Bool "false" "bool" Later "QuorumPeerConfig" "Reject unauthenticated learners/peers (needs learnerRequireSasl)";
-    "quorum.auth.learnerRequireSasl" [] Bool "false" "bool" Later "QuorumPeerConfig" "Authenticate on outgoing quorum connections";
-    "quorum.auth.learner.saslLoginContext" [] Text "QuorumLearner" "JAAS section" Later "QuorumPeerConfig" "Login context, client side";
-    "quorum.auth.server.saslLoginContext" [] Text "QuorumServer" "JAAS section" Later "QuorumPeerConfig" "Login context, server side";
+    "quorum.auth.enableSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Enable quorum SASL";
+    "quorum.auth.serverRequireSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Reject unauthenticated learners/peers (needs learnerRequireSasl)";
+    "quorum.auth.learnerRequireSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Authenticate on outgoing quorum connections";
+    "quorum.auth.learner.saslLoginContext" [] Text "QuorumLearner" "JAAS section" Now "QuorumPeerConfig" "Login context, client side";
+    "quorum.auth.server.saslLoginContext" [] Text "QuorumServer" "JAAS section" Now "QuorumPeerConfig" "Login context, server side";
     "quorum.auth.kerberos.servicePrincipal" [] Text "zkquorum/localhost" "principal; _HOST replaced" Later "QuorumPeerConfig" "Peer service principal";
     "sslQuorum" [] Bool "false" "bool" Later "QuorumPeerConfig" "TLS on quorum and election ports";
     "portUnification" [] Bool "false" "bool" Later "QuorumPeerConfig" "Accept TLS and plaintext on quorum/election ports";

@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Reading;
+use super::{Reading, Result as Read};
 use crate::config::jaas::{self, Jaas, Module};
 use crate::config::krb5::Krb5Conf;
-use crate::config::sasl::{Kerberos, Login, Names, Sasl};
+use crate::config::sasl::{Kerberos, Login, Names, Own, Peers, Sasl};
 use crate::secret::Secret;
 
 const DIGEST_MODULE: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
@@ -99,6 +99,49 @@ impl Reading<'_> {
         Ok(Some(LoginFile { name, jaas }))
     }
 
+    /// How members prove to each other who they are, or what is wrong with the login configuration (reference:
+    /// `QuorumPeer.initialize`).
+    ///
+    /// # Errors
+    /// A key has a value that it cannot have.
+    pub(super) fn peers(&self) -> Read<Result<Option<Peers>, String>> {
+        let is_set = |key: &str| self.source.boolean(key, false);
+        if !is_set("quorum.auth.enableSasl")? {
+            return Ok(Ok(None));
+        }
+        let (requires, proves) =
+            (is_set("quorum.auth.serverRequireSasl")?, is_set("quorum.auth.learnerRequireSasl")?);
+        let section = |key: &str, default| self.source.text(key).unwrap_or(default);
+        let (server_section, learner_section) = (
+            section("quorum.auth.server.saslLoginContext", "QuorumServer"),
+            section("quorum.auth.learner.saslLoginContext", "QuorumLearner"),
+        );
+        let logins = || {
+            let file = self.login_file()?.ok_or(
+                "quorum.auth.enableSasl=true needs a login configuration; name one with \
+                 -Djava.security.auth.login.config=FILE",
+            )?;
+            let missing = |section: &str| {
+                format!("{} has no section {section}, which quorum.auth.enableSasl=true needs", file.name)
+            };
+            Ok((
+                file.login(server_section)?.ok_or_else(|| missing(server_section))?,
+                file.own(learner_section)?.ok_or_else(|| missing(learner_section))?,
+            ))
+        };
+        let is_fips =
+            self.source.property("fips-mode").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        Ok(logins().and_then(|(server, learner)| {
+            if is_fips && proves && matches!(learner, Own::Digest(..)) {
+                return Err(format!(
+                    "fips-mode=true forbids the login by DIGEST-MD5 that the section {learner_section} asks for; set \
+                     fips-mode=false, or use Kerberos"
+                ));
+            }
+            Ok(Some(Peers { server, learner, requires, proves }))
+        }))
+    }
+
     fn server_login(&mut self, file: Option<&LoginFile>) -> Result<Option<Login>, String> {
         let set = self.words("sasl.serverconfig");
         let section = set.as_deref().unwrap_or("Server");
@@ -156,11 +199,11 @@ impl Reading<'_> {
 }
 
 impl LoginFile {
-    /// What a section says. None where it is missing, or empty.
+    /// The modules of a section. None where it is missing, or empty.
     ///
     /// # Errors
     /// It names a login module that is not known here.
-    pub(super) fn login(&self, section: &str) -> Result<Option<Login>, String> {
+    fn modules(&self, section: &str) -> Result<Option<&[Module]>, String> {
         let Some(modules) = self.jaas.section(section) else { return Ok(None) };
         let place = format!("{}: section {section}", self.name);
         let is_kerberos = |module: &&Module| KERBEROS_MODULES.contains(&module.class.as_str());
@@ -171,24 +214,52 @@ impl LoginFile {
                 KERBEROS_MODULES.first().unwrap_or(&"")
             ));
         }
-        if let Some(module) = modules.iter().find(is_kerberos) {
-            let text = |name: &str| module.text(name).map(str::to_owned);
-            return Ok(Some(Login::Kerberos(Kerberos {
-                place,
-                keytab: text("keyTab").map(PathBuf::from),
-                principal: text("principal"),
-                clock_skew: None,
-                options: module
-                    .options()
-                    .filter_map(|(name, _)| Some((name.to_owned(), text(name)?)))
-                    .collect(),
-            })));
+        Ok(Some(modules))
+    }
+
+    /// How others log in by what a section says. None where it is missing, or empty.
+    ///
+    /// # Errors
+    /// It names a login module that is not known here.
+    fn login(&self, section: &str) -> Result<Option<Login>, String> {
+        let Some(modules) = self.modules(section)? else { return Ok(None) };
+        if let Some(kerberos) = self.kerberos(section, modules) {
+            return Ok(Some(Login::Kerberos(kerberos)));
         }
         let users = modules
             .iter()
             .flat_map(Module::options)
             .filter_map(|(name, password)| Some((name.strip_prefix("user_")?.to_owned(), password.clone())));
         Ok(Some(Login::Digest(users.collect())))
+    }
+
+    /// By what this server proves who it is.
+    ///
+    /// # Errors
+    /// The section has no name or no password, or names a login module that is not known here.
+    fn own(&self, section: &str) -> Result<Option<Own>, String> {
+        let Some(modules) = self.modules(section)? else { return Ok(None) };
+        if let Some(kerberos) = self.kerberos(section, modules) {
+            return Ok(Some(Own::Kerberos(kerberos)));
+        }
+        let Some(module) = modules.iter().find(|module| module.option("username").is_some()) else {
+            return Err(format!("{}: section {section} has no username", self.name));
+        };
+        let password = module.option("password").cloned();
+        let password = password.ok_or_else(|| format!("{}: section {section} has no password", self.name))?;
+        Ok(Some(Own::Digest(module.text("username").unwrap_or_default().to_owned(), password)))
+    }
+
+    fn kerberos(&self, section: &str, modules: &[Module]) -> Option<Kerberos> {
+        let module = modules.iter().find(|module| KERBEROS_MODULES.contains(&module.class.as_str()))?;
+        let text = |name: &str| module.text(name).map(str::to_owned);
+        Some(Kerberos {
+            place: format!("{}: section {section}", self.name),
+            keytab: text("keyTab").map(PathBuf::from),
+            principal: text("principal"),
+            clock_skew: None,
+            options: module.options().filter_map(|(name, _)| Some((name.to_owned(), text(name)?))).collect(),
+        })
     }
 }
 
@@ -329,6 +400,38 @@ mod tests {
         assert_eq!((sasl.anybody.as_deref(), sasl.super_password), (Some("x"), Some("canary".into())));
         assert!(sasl.names.removes_host && !sasl.names.removes_realm, "only true in small letters counts");
         assert_eq!(sasl.names.rules, "DEFAULT");
+    }
+
+    #[test]
+    fn members_log_in_by_sections_of_their_own() {
+        let peers = "QuorumServer { org.apache.zookeeper.server.auth.DigestLoginModule required user_one=\"s\"; };\n\
+                     Own { org.apache.zookeeper.server.auth.DigestLoginModule required username=\"one\" \
+                     password=\"s\"; };\n";
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("jaas");
+        let with = |jaas: &str, lines: &str| {
+            fs::write(&path, jaas).expect("it can be written");
+            let flags = format!("-Djava.security.auth.login.config={}", path.display());
+            config(&format!("quorum.auth.enableSasl=true\n{lines}"), &flags).ensemble
+        };
+        let own = "quorum.auth.learner.saslLoginContext=Own\nquorum.auth.learnerRequireSasl=true\n";
+        let found = with(peers, own).peers.expect("they are there");
+        assert_eq!(found.server, Login::Digest(vec![("one".to_owned(), "s".into())]));
+        assert_eq!(found.learner, Own::Digest("one".into(), "s".into()));
+        assert!(found.proves && !found.requires);
+        for (jaas, lines, says) in [
+            (peers, "", "has no section QuorumLearner"),
+            ("", own, "has no section QuorumServer"),
+            (&peers.replace("username", "user_name"), own, "section Own has no username"),
+            (&peers.replace("password", "pass"), own, "section Own has no password"),
+            (peers, &format!("{own}fips-mode=true\n"), "fips-mode=true forbids"),
+        ] {
+            let problem = with(jaas, lines).peers_problem.expect(says);
+            assert!(problem.contains(says), "{problem}");
+        }
+        let without = config("quorum.auth.enableSasl=true\n", "").ensemble.peers_problem;
+        assert!(without.is_some_and(|problem| problem.contains("needs a login configuration")));
+        assert_eq!(config("", "").ensemble.peers, None);
     }
 
     #[test]
