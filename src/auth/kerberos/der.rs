@@ -264,6 +264,17 @@ pub(super) fn octets(bytes: &[u8]) -> Vec<u8> {
     element(tag::OCTET_STRING, bytes)
 }
 
+/// Text.
+pub(super) fn text(value: &str) -> Vec<u8> {
+    element(tag::GENERAL_STRING, value.as_bytes())
+}
+
+/// 32 flags.
+pub(super) fn flags(value: u32) -> Vec<u8> {
+    let [a, b, c, d] = value.to_be_bytes();
+    element(tag::BIT_STRING, &[0, a, b, c, d])
+}
+
 /// A time.
 pub(super) fn time(seconds: i64) -> Vec<u8> {
     element(tag::GENERALIZED_TIME, written(seconds).as_bytes())

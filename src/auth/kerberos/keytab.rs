@@ -72,6 +72,17 @@ impl ServiceKeys {
         self.keys.iter().any(|(known, key)| key.kind() == kind && *known == version)
     }
 
+    /// The types of its keys, those of the newest version first.
+    pub(super) fn kinds(&self) -> Vec<EncryptionType> {
+        let mut kinds = Vec::new();
+        for (_, key) in &self.keys {
+            if !kinds.contains(&key.kind()) {
+                kinds.push(key.kind());
+            }
+        }
+        kinds
+    }
+
     /// The keys as versions and types, for messages.
     #[must_use]
     pub fn described(&self) -> String {

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::crypto::{EncryptionType, Key, Random, Usage, name_of};
 use super::der::{self, DerError, Reader, tag};
 use super::name::Principal;
+use super::tickets::Ticket;
 
 /// The version of the protocol.
 const VERSION: i64 = 5;
@@ -23,7 +24,7 @@ pub(super) struct EncryptedData<'a> {
 }
 
 impl<'a> EncryptedData<'a> {
-    fn read(from: &mut Reader<'a>, what: &'static str) -> Result<Self, DerError> {
+    pub(super) fn read(from: &mut Reader<'a>, what: &'static str) -> Result<Self, DerError> {
         let mut fields = from.sequence(what)?;
         let kind = fields.field(0, what)?.integer_32(what)?;
         let version = fields.field_if(1, what)?.map(|mut field| field.unsigned_32(what)).transpose()?;
@@ -53,7 +54,13 @@ pub(super) fn encrypted(
     Ok(der::sequence(&fields))
 }
 
-fn expect(field: &mut Reader<'_>, number: u8, value: i64, what: &'static str) -> Result<(), DerError> {
+/// Reads a number that a message must have.
+pub(super) fn expect(
+    field: &mut Reader<'_>,
+    number: u8,
+    value: i64,
+    what: &'static str,
+) -> Result<(), DerError> {
     if field.field(number, what)?.integer(what)? == value { Ok(()) } else { Err(DerError::Value(what)) }
 }
 
@@ -106,7 +113,7 @@ pub(super) enum KeyError {
     Length(&'static str),
 }
 
-fn read_key(from: &mut Reader<'_>, what: &'static str) -> Result<Key, KeyError> {
+pub(super) fn read_key(from: &mut Reader<'_>, what: &'static str) -> Result<Key, KeyError> {
     let mut fields = from.sequence(what)?;
     let number = fields.field(0, what)?.integer_32(what)?;
     let bytes = fields.field(1, what)?.octets(what)?;
@@ -220,4 +227,46 @@ pub(super) fn ap_rep(
     let fields =
         [der::field(0, &der::integer(VERSION)), der::field(1, &der::integer(15)), der::field(2, &sealed)];
     Ok(der::element(tag::application(15), &der::sequence(&fields)))
+}
+
+/// What an AP-REQ proves its sender with.
+pub(super) struct Proof<'a> {
+    /// The checksum's type and bytes.
+    pub(super) checksum: (i32, &'a [u8]),
+    /// Microseconds since 1970.
+    pub(super) now_us: i64,
+    pub(super) subkey: Option<&'a Key>,
+    pub(super) sequence_number: Option<u32>,
+}
+
+/// An AP-REQ with a ticket.
+pub(super) fn ap_req(
+    ticket: &Ticket,
+    proof: &Proof<'_>,
+    usage: Usage,
+    random: Random,
+) -> Result<Vec<u8>, String> {
+    let (kind, checksum) = proof.checksum;
+    let checksum =
+        der::sequence(&[der::field(0, &der::integer(kind.into())), der::field(1, &der::octets(checksum))]);
+    let mut fields = vec![
+        der::field(0, &der::integer(VERSION)),
+        der::field(1, &der::text(ticket.client.realm())),
+        der::field(2, &ticket.client.write()),
+        der::field(3, &checksum),
+        der::field(4, &der::integer(proof.now_us.rem_euclid(1_000_000))),
+        der::field(5, &der::time(proof.now_us.div_euclid(1_000_000))),
+    ];
+    fields.extend(proof.subkey.map(|key| der::field(6, &write_key(key))));
+    fields.extend(proof.sequence_number.map(|number| der::field(7, &der::integer(number.into()))));
+    let authenticator = Zeroizing::new(der::element(tag::application(2), &der::sequence(&fields)));
+    let sealed = encrypted(&ticket.session_key, None, usage, &authenticator, random)?;
+    let fields = [
+        der::field(0, &der::integer(VERSION)),
+        der::field(1, &der::integer(14)),
+        der::field(2, &der::flags(0)),
+        der::field(3, &ticket.bytes),
+        der::field(4, &sealed),
+    ];
+    Ok(der::element(tag::application(14), &der::sequence(&fields)))
 }

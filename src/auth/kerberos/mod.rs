@@ -14,11 +14,13 @@ pub mod exchange;
 mod gss;
 #[cfg(test)]
 pub(crate) mod hex;
+pub mod initiator;
 pub mod keytab;
 pub mod keytab_file;
 mod message;
 pub mod name;
 mod replay;
+pub mod tickets;
 mod wrap;
 
 pub use self::acceptor::{Acceptor, CLOCK_SKEW};
@@ -47,6 +49,8 @@ pub fn read_as_everything(bytes: &[u8]) {
 mod acceptor_test;
 #[cfg(test)]
 mod exchange_test;
+#[cfg(test)]
+mod initiator_test;
 #[cfg(test)]
 mod keytab_test;
 #[cfg(test)]

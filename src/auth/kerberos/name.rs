@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::der::{DerError, Reader};
+use super::der::{DerError, Reader, element, field, integer, sequence, tag};
+
+/// Types of names (RFC 4120 section 6.2).
+const PERSON: i64 = 1;
+const SERVICE: i64 = 2;
 
 /// Components that a name may have. Real ones have one or two.
 const COMPONENTS_MAX: usize = 16;
@@ -84,16 +88,15 @@ impl Principal {
         Self::of(components, realm.to_owned()).ok_or(DerError::Value(what))
     }
 
-    /// Writes the `PrincipalName`.
-    #[cfg(test)]
+    /// Writes the `PrincipalName`, with the type of a person's or of a service's name.
     pub(super) fn write(&self) -> Vec<u8> {
-        use super::der::{element, field, integer, sequence, tag};
         let parts: Vec<u8> = self
             .components
             .iter()
             .flat_map(|component| element(tag::GENERAL_STRING, component.as_bytes()))
             .collect();
-        sequence(&[field(0, &integer(1)), field(1, &element(tag::SEQUENCE, &parts))])
+        let kind = if self.components.len() > 1 { SERVICE } else { PERSON };
+        sequence(&[field(0, &integer(kind)), field(1, &element(tag::SEQUENCE, &parts))])
     }
 }
 

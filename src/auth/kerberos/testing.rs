@@ -113,14 +113,6 @@ impl Default for Made {
     }
 }
 
-fn flags(value: u32) -> Vec<u8> {
-    element(tag::BIT_STRING, &[&[0][..], &value.to_be_bytes()].concat())
-}
-
-fn text(value: &str) -> Vec<u8> {
-    element(tag::GENERAL_STRING, value.as_bytes())
-}
-
 fn key_as(kind: i32, key: &Key) -> Vec<u8> {
     sequence(&[field(0, &integer(kind.into())), field(1, &octets(key.expose()))])
 }
@@ -155,9 +147,9 @@ impl Made {
         let client = principal(self.ticket_client);
         let transited = sequence(&[field(0, &integer(0)), field(1, &octets(b""))]);
         let mut fields = vec![
-            field(0, &flags(self.flags)),
+            field(0, &der::flags(self.flags)),
             field(1, &key_as(self.session_kind, &self.session_key)),
-            field(2, &text(client.realm())),
+            field(2, &der::text(client.realm())),
             field(3, &client.write()),
             field(4, &transited),
             field(5, &der::time(NOW - 60)),
@@ -175,7 +167,7 @@ impl Made {
             tag::application(1),
             &sequence(&[
                 field(0, &integer(5)),
-                field(1, &text(service.realm())),
+                field(1, &der::text(service.realm())),
                 field(2, &service.write()),
                 field(3, &sequence(&data)),
             ]),
@@ -186,7 +178,7 @@ impl Made {
         let client = principal(self.client);
         let checksum = [&[16, 0, 0, 0][..], &[0; 16], &[self.wants, 0, 0, 0]].concat();
         let mut fields =
-            vec![field(0, &integer(5)), field(1, &text(client.realm())), field(2, &client.write())];
+            vec![field(0, &integer(5)), field(1, &der::text(client.realm())), field(2, &client.write())];
         if self.checksum {
             fields.push(field(3, &sequence(&[field(0, &integer(0x8003)), field(1, &octets(&checksum))])));
         }
@@ -205,7 +197,7 @@ impl Made {
         let request = sequence(&[
             field(0, &integer(5)),
             field(1, &integer(14)),
-            field(2, &flags(self.options)),
+            field(2, &der::flags(self.options)),
             field(3, &self.ticket()),
             field(4, &sealed.expect("it is encrypted")),
         ]);

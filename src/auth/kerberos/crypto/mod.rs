@@ -87,6 +87,17 @@ impl EncryptionType {
         }
     }
 
+    /// The number of its checksums (RFC 3962 section 7, RFC 8009 section 6).
+    #[must_use]
+    pub const fn checksum_number(self) -> i32 {
+        match self {
+            Self::Aes128Sha1 => 15,
+            Self::Aes256Sha1 => 16,
+            Self::Aes128Sha256 => 19,
+            Self::Aes256Sha384 => 20,
+        }
+    }
+
     /// Bytes of the key that makes checksums.
     const fn checksum_key_len(self) -> usize {
         match self.family() {
@@ -120,8 +131,18 @@ pub fn name_of(number: i32) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Usage {
+    /// The time by which somebody proves to a key distribution centre that it has a key.
+    Timestamp = 1,
     /// A ticket, under the service's key.
     Ticket = 2,
+    /// What comes with a first ticket, under the client's key.
+    AsRep = 3,
+    /// The checksum of a request for a ticket, under the session's key.
+    TgsChecksum = 6,
+    /// An authenticator that goes to a key distribution centre, under the session's key.
+    TgsAuthenticator = 7,
+    /// What comes with a further ticket, under the session's key.
+    TgsRep = 8,
     /// An authenticator, under the session's key.
     Authenticator = 11,
     /// The answer to it, under the session's key.
