@@ -171,9 +171,9 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 }
 
 /// What the Python programs import.
-const PYTHON_PACKAGES: [&str; 2] = ["kazoo==2.11.0", "prometheus_client==0.21.1"];
+const PYTHON_PACKAGES: [&str; 3] = ["kazoo==2.11.0", "prometheus_client==0.21.1", "pure-sasl==0.6.2"];
 
-/// A Python interpreter that has kazoo, and Prometheus' parser.
+/// A Python interpreter that has kazoo with its SASL, and Prometheus' parser.
 pub fn python() -> Result<PathBuf> {
     // A virtual environment remembers its path, so it is made in place, with a mark when whole.
     let home = cache_dir()?.join("python-env");

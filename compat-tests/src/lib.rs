@@ -28,7 +28,7 @@
 //! | `OXKEEPER_ROLLING_ROUNDS` | how often the rolling replacement is timed beside a rolling restart of the reference |
 //! | `OXKEEPER_SHOW_LOG` | set: the log of the server on the quorum ports is shown after each conversation |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
-//! | `CI` | `true`: a missing Java, Maven, Python, strace or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
+//! | `CI` | `true`: a missing Java, Maven, Python, strace, Kerberos or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
 
 pub mod acknowledged;
 pub mod artifacts;
@@ -41,6 +41,7 @@ pub mod golden;
 pub mod host;
 pub mod hostile;
 pub mod kafka;
+pub mod kdc;
 pub mod mutants;
 pub mod native;
 mod options;
@@ -51,6 +52,7 @@ pub mod programs;
 pub mod quorum_ports;
 pub mod report;
 pub mod results;
+pub mod sasl;
 pub mod seat;
 pub mod server;
 pub mod skip;

@@ -99,6 +99,16 @@ pub fn c() -> Result<Command> {
     Ok(Command::new(dir.join("client")))
 }
 
+/// The program that logs in by Cyrus SASL.
+pub fn cyrus_sasl() -> Result<Command> {
+    let dir = built("c", &["sasl.c"], |dir| {
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O1", "-o", "client", "sasl.c", "-lsasl2"]);
+        artifacts::run(gcc.current_dir(dir)).map(drop)
+    })?;
+    Ok(Command::new(dir.join("client")))
+}
+
 /// Runs a program that wants nothing but the server's address.
 pub fn run(server: &Server, mut program: Command) -> Result<String> {
     programs::output_within(program.arg(server.connect_string()), LIMIT)

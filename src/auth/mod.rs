@@ -8,8 +8,11 @@
 pub mod digest;
 mod ensemble;
 mod ip;
+pub mod kerberos;
 mod key;
+pub mod principal;
 pub mod sasl;
+mod sasl_scheme;
 
 use std::net::IpAddr;
 
@@ -33,6 +36,10 @@ pub struct Options {
     pub ensemble_enabled: bool,
     /// The names this ensemble answers to; without any list, to each.
     pub ensemble_names: Option<Vec<String>>,
+    /// Whether the `sasl` scheme is served: whether its ids count in access control lists.
+    pub sasl_enabled: bool,
+    /// The exchanges by which clients prove ids of the `sasl` scheme.
+    pub sasl: sasl::Options,
     /// When set, requests of clients with an identity in none of these schemes are refused.
     pub required_schemes: Option<Vec<String>>,
 }
@@ -47,6 +54,8 @@ impl Default for Options {
             key_enabled: false,
             ensemble_enabled: false,
             ensemble_names: None,
+            sasl_enabled: false,
+            sasl: sasl::Options::default(),
             required_schemes: None,
         }
     }
@@ -88,6 +97,7 @@ trait Provider: Send + Sync {
 /// The schemes of a server.
 pub struct Auth {
     providers: Vec<Box<dyn Provider>>,
+    sasl: sasl::Options,
     required_schemes: Option<Vec<String>>,
 }
 
@@ -108,7 +118,10 @@ impl Auth {
         if options.ensemble_enabled {
             providers.push(Box::new(ensemble::Ensemble { names: options.ensemble_names }));
         }
-        Self { providers, required_schemes: options.required_schemes }
+        if options.sasl_enabled {
+            providers.push(Box::new(sasl_scheme::Sasl));
+        }
+        Self { providers, sasl: options.sasl, required_schemes: options.required_schemes }
     }
 
     /// Judges one client's attempt to prove something by `scheme`.
@@ -118,6 +131,14 @@ impl Auth {
             Some(provider) => provider.authenticate(attempt),
             None => Outcome::UnknownScheme,
         }
+    }
+
+    /// Takes the next token of a client's SASL exchange.
+    #[must_use]
+    pub fn answer_sasl(&self, conversation: &mut sasl::Conversation, token: &[u8]) -> sasl::Answer {
+        let is_required =
+            self.required_schemes.as_ref().is_some_and(|schemes| schemes.iter().any(|one| one == "sasl"));
+        sasl::answer(&self.sasl, is_required, conversation, token)
     }
 
     /// The names of the schemes served, for messages.
@@ -166,8 +187,9 @@ mod tests {
         assert_eq!(outcome(Options::default(), "ensemble", Some(b"e")), Outcome::UnknownScheme);
         let without = Options { digest_enabled: false, ..Options::default() };
         assert_eq!(outcome(without, "digest", Some(b"u:p")), Outcome::UnknownScheme);
-        let all = Options { key_enabled: true, ensemble_enabled: true, ..Options::default() };
-        assert_eq!(Auth::new(all).schemes(), "ip, digest, key, ensemble");
+        let all =
+            Options { key_enabled: true, ensemble_enabled: true, sasl_enabled: true, ..Options::default() };
+        assert_eq!(Auth::new(all).schemes(), "ip, digest, key, ensemble, sasl");
     }
 
     #[test]
@@ -175,6 +197,14 @@ mod tests {
         let proven = Outcome::Proven(vec![identity("ip", "127.0.0.1")]);
         assert_eq!(outcome(Options::default(), "ip", None), proven);
         assert_eq!(outcome(Options::default(), "ip", Some(b"10.0.0.1")), proven);
+    }
+
+    /// It is proven by an exchange, never by credentials.
+    #[test]
+    fn the_sasl_scheme_takes_no_credentials() {
+        let with = Options { sasl_enabled: true, ..Options::default() };
+        assert_eq!(outcome(with, "sasl", Some(b"bob")), Outcome::Failed);
+        assert_eq!(outcome(Options::default(), "sasl", Some(b"bob")), Outcome::UnknownScheme);
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub struct Ensemble {
     /// How large the log files from a learner's last transaction on may be, in parts of the newest snapshot, for it to
     /// be sent transactions from them and not a snapshot; 0 for any size, below 0 never.
     pub log_share: f64,
+    /// How members prove to each other who they are; None where they do not.
+    pub peers: Option<crate::config::sasl::Peers>,
+    /// Why the login configuration of `peers` cannot be used: then a member does not start.
+    pub peers_problem: Option<String>,
     /// Why a member must not start with this configuration, a sentence for each reason: it asks for what this
     /// version has not, and nothing else would do instead.
     pub refusals: Vec<String>,

@@ -7,6 +7,7 @@
 //! - [`properties`]: the syntax, with line numbers.
 //! - [`keys`]: every key, one row each.
 //! - [`dynamic`]: the members of an ensemble; [`ensemble`]: how a server is one of them.
+//! - [`jaas`]: login configurations; [`sasl`]: what is taken from them.
 //! - `source`: which of several settings of a key counts.
 //! - `read`: settings to fields, and the rules between them.
 //!
@@ -15,9 +16,12 @@
 pub mod dynamic;
 pub mod ensemble;
 mod error;
+pub mod jaas;
 pub mod keys;
+pub mod krb5;
 pub mod properties;
 mod read;
+pub mod sasl;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -139,6 +143,8 @@ pub struct Config {
     pub enforce_auth_enabled: bool,
     /// Those schemes; not empty when `enforce_auth_enabled`.
     pub enforce_auth_schemes: Vec<String>,
+    /// How clients prove who they are by SASL.
+    pub sasl: sasl::Sasl,
 
     /// Whether there is an audit log, and in which file if not among the lines of the server.
     pub audit: Option<Option<PathBuf>>,

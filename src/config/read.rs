@@ -8,6 +8,8 @@
 mod audit;
 mod ensemble;
 mod members;
+mod providers;
+mod sasl;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -124,7 +126,8 @@ impl Reading<'_> {
         if retain < 3 {
             self.source.warnings.push(format!("autopurge.snapRetainCount={retain} is too small; keeping 3"));
         }
-        let providers = self.auth_providers();
+        let providers = self.auth_providers()?;
+        let sasl = self.sasl(providers.contains("sasl"));
         let (enforce_auth_enabled, enforce_auth_schemes) = self.enforced_auth(&providers)?;
         let (metrics, metrics_http_port) = self.metrics()?;
         let flush_delay_ms = self.source.property_number("flushDelay", 0).max(0);
@@ -201,6 +204,7 @@ impl Reading<'_> {
             enforce_auth_enabled,
             enforce_auth_schemes,
             audit,
+            sasl,
             jute_max_buffer_bytes,
             jute_max_buffer_extra_bytes: self
                 .source
@@ -285,52 +289,6 @@ impl Reading<'_> {
             return Err(self.source.wrong(address_key, format!("is set but {key} is not")));
         }
         Ok((port, address))
-    }
-
-    /// The schemes with a provider. Of the classes that `authProvider.*` may name, those that are not here are
-    /// named in a warning.
-    fn auth_providers(&mut self) -> HashSet<&'static str> {
-        let mut schemes = HashSet::from(["ip"]);
-        if self.source.flag("DigestAuthenticationProvider.enabled", true) {
-            schemes.insert("digest");
-        }
-        for (key, class) in self.source.properties_like("authProvider.*") {
-            let name = class.strip_prefix("org.apache.zookeeper.server.auth.").unwrap_or_default();
-            let (scheme, warning) = match name {
-                "DigestAuthenticationProvider" => ("digest", None),
-                "IPAuthenticationProvider" => ("ip", None),
-                "KeyAuthenticationProvider" => ("key", None),
-                "EnsembleAuthenticationProvider" => ("ensemble", None),
-                "SASLAuthenticationProvider" => ("sasl", Some("is not served in this version")),
-                "X509AuthenticationProvider" => ("x509", Some("is not served in this version")),
-                _ => ("", Some("cannot be loaded: Oxkeeper runs no Java classes; its scheme is not served")),
-            };
-            schemes.insert(scheme);
-            self.source.warnings.extend(warning.map(|warning| format!("{key}={class} {warning}")));
-        }
-        schemes
-    }
-
-    fn enforced_auth(&self, providers: &HashSet<&'static str>) -> Result<(bool, Vec<String>)> {
-        let (enabled, schemes) = if self.source.flag("sessionRequireClientSASLAuth", false) {
-            (true, vec!["sasl".to_owned()])
-        } else {
-            let schemes = self.source.property("enforce.auth.schemes").map(comma_list).unwrap_or_default();
-            (self.source.flag("enforce.auth.enabled", false), schemes)
-        };
-        if enabled && schemes.is_empty() {
-            return Err(self
-                .source
-                .missing("enforce.auth.schemes", "must be set when enforce.auth.enabled=true"));
-        }
-        match schemes.iter().find(|scheme| enabled && !providers.contains(scheme.as_str())) {
-            Some(scheme) => {
-                let problem =
-                    format!("the scheme {scheme} has no provider; authProvider.1 may name its class");
-                Err(self.source.missing("enforce.auth.schemes", problem))
-            }
-            None => Ok((enabled, schemes)),
-        }
     }
 
     fn metrics(&self) -> Result<(MetricsProvider, u16)> {

@@ -164,6 +164,11 @@ impl<'a> Source<'a> {
         self.setting(name).map(|setting| setting.value.as_str())
     }
 
+    /// A system property that is no key of ours, by its whole name.
+    pub(super) fn any_property(&self, name: &str) -> Option<&str> {
+        self.system.get(name).map(|setting| setting.value.as_str())
+    }
+
     /// The system properties of a key whose name ends in `*`, by name, with their values.
     pub(super) fn properties_like(&self, name: &str) -> Vec<(String, String)> {
         let key = keys::find(name).expect("only keys of the table are asked for");

@@ -294,16 +294,15 @@ fn providers_of_schemes_come_from_the_file_and_from_flags() {
 }
 
 #[test]
-fn providers_that_are_not_here_are_named() {
-    let config = with(
-        "authProvider.2=com.example.Own\nauthProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
-    );
-    assert_eq!(
-        config.warnings,
-        [
-            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider is not served in this version",
-            "authProvider.2=com.example.Own cannot be loaded: Oxkeeper runs no Java classes; its scheme is not served",
-        ]
+fn providers_that_are_not_here_are_refused() {
+    let sasl = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+    let config = with(sasl);
+    assert!(config.sasl.is_scheme && config.warnings.is_empty());
+    refused(
+        &format!("{SMALLEST}{sasl}\nauthProvider.2=com.example.Own"),
+        "zoo.cfg line 4: authProvider.2=com.example.Own: the class is not known here, and no Java classes are run; \
+         there are the AuthenticationProviders Digest, IP, Key, Ensemble, SASL and X509 of \
+         org.apache.zookeeper.server.auth; remove the key",
     );
 }
 

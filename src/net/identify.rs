@@ -6,6 +6,7 @@ use jute::{Code, Reader, Zxid, write};
 
 use super::Shared;
 use super::protocol::End;
+use crate::auth::sasl::{Answer, Conversation};
 use crate::auth::{Attempt, NameCheck, Outcome};
 use crate::logging::shown;
 use crate::runtime::Client;
@@ -69,16 +70,58 @@ pub(super) fn refuse(client: &Client, xid: i32, zxid: Zxid, code: Code) {
     outbox.close(Closing::AfterReplies);
 }
 
-/// Without a login configuration the reference answers SASL steps with a null token. A null token it
-/// does not survive itself: it closes.
-pub(super) fn answer_sasl(client: &Client, xid: i32, body: &[u8]) -> Result<bool, End> {
+/// Answers a step of a SASL exchange (reference: `ZooKeeperServer.processSasl`). The answer does not wait for earlier
+/// requests. False when the connection ends, and nothing behind the step is carried out.
+///
+/// # Errors
+/// Why the connection closes without a reply: a malformed token, and a null one, which the reference does not survive.
+pub(super) fn answer_sasl(
+    shared: &Shared,
+    client: &Client,
+    conversation: &mut Conversation,
+    xid: i32,
+    body: &[u8],
+) -> Result<bool, End> {
     let token = Reader::new(body).buffer();
-    if token.map_err(|error| End::Refused(format!("malformed SASL token: {error}")))?.is_none() {
-        return Err(End::Refused("a SASL step without a token".into()));
+    let token = token.map_err(|error| End::Refused(format!("malformed SASL token: {error}")))?;
+    let token = token.ok_or_else(|| End::Refused("a SASL step without a token".into()))?;
+    let mut reply_token = None;
+    match shared.auth.answer_sasl(conversation, token) {
+        Answer::NotOffered => {}
+        Answer::Challenge(token) => reply_token = Some(token),
+        Answer::Proven(token, identities) => {
+            for identity in identities {
+                let id = shown(&identity.id).to_string();
+                let scheme = identity.scheme.clone();
+                if !client.add_identity(identity) {
+                    return Err(End::Refused("identities of this connection exceed 1 MiB".into()));
+                }
+                tracing::info!(peer = %client.peer, "the client has proven to be {scheme}:{id}");
+            }
+            reply_token = token;
+        }
+        Answer::Forgiven(why) => {
+            tracing::warn!(
+                peer = %client.peer,
+                "SASL authentication failed, and the client goes on without: {why}"
+            );
+        }
+        Answer::Refused(why, code) => {
+            tracing::warn!(peer = %client.peer, "SASL authentication failed: {why}");
+            let mut outbox = client.outbox();
+            outbox.append(|out| {
+                out.reply_whole(xid, Zxid::ZERO, |out| {
+                    write::buffer(out, None);
+                    code
+                });
+            });
+            outbox.close(Closing::AfterReplies);
+            return Ok(false);
+        }
     }
     client.outbox().append(|out| {
         out.reply(xid, Zxid::ZERO, |out| {
-            write::buffer(out, None);
+            write::buffer(out, reply_token.as_deref());
             Ok(())
         });
     });

@@ -60,6 +60,8 @@ pub mod pump;
 #[cfg(test)]
 mod reads_test;
 #[cfg(test)]
+mod sasl_test;
+#[cfg(test)]
 mod session_test;
 #[cfg(test)]
 mod sweep_test;

@@ -16,6 +16,7 @@ use super::identify::{answer_sasl, authenticate, refuse};
 use super::meter::ReadMeter;
 use super::turn::{OfConnection, Turn};
 use super::window::OrderedReads;
+use crate::auth::sasl::Conversation;
 use crate::replica::TOO_MANY_WATCHES;
 use crate::request::read::{Outcome, Read};
 use crate::request::reply::short_name;
@@ -76,6 +77,7 @@ pub struct Protocol {
     phase: Phase,
     handover: Vec<Request>,
     identities: Identities,
+    sasl: Conversation,
     knows_read_only: bool,
     ordered: OrderedReads,
     /// What came waits until nothing of the connection is in the writer's hands.
@@ -98,6 +100,7 @@ impl Protocol {
             input: Input::default(),
             phase: Phase::New,
             handover: Vec::new(),
+            sasl: Conversation::default(),
             knows_read_only: true,
             is_blocked: false,
             held_bytes: 0,
@@ -400,7 +403,7 @@ impl Protocol {
                     let goes_on = if op == OpCode::AUTH {
                         authenticate(&shared, &client, xid, body)?
                     } else {
-                        answer_sasl(&client, xid, body)?
+                        answer_sasl(&shared, &client, &mut self.sasl, xid, body)?
                     };
                     self.input.skip(4 + bytes);
                     self.identities = client.identities();

@@ -17,24 +17,25 @@ const FRAME_BYTES_MAX: usize = 512 << 10;
 /// Bytes of one read, at least.
 const READ_BYTES: usize = 4 << 10;
 
-/// Talks until the connection ends. Says why it did.
+/// Talks until the connection ends; `ahead` has come already. Says why it did.
 pub(super) async fn run(
     port: &ElectionPort,
     sid: Sid,
     mut stream: TcpStream,
+    ahead: Vec<u8>,
     end: &CancellationToken,
     wake: &Arc<Notify>,
 ) -> String {
     let (reading, writing) = stream.split();
     tokio::select! {
-        ended = hear(port, sid, reading) => ended,
+        ended = hear(port, sid, reading, &ahead) => ended,
         ended = say(port, sid, writing, wake) => ended,
         () = end.cancelled() => "another one takes its place".into(),
     }
 }
 
-async fn hear(port: &ElectionPort, sid: Sid, mut stream: impl AsyncRead + Unpin) -> String {
-    let mut buffer = BytesMut::new();
+async fn hear(port: &ElectionPort, sid: Sid, mut stream: impl AsyncRead + Unpin, came: &[u8]) -> String {
+    let mut buffer = BytesMut::from(came);
     let mut ahead = Ahead::default();
     loop {
         let frame = match next_frame(&mut stream, &mut buffer).await {

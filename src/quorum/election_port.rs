@@ -132,19 +132,28 @@ impl ElectionPort {
         let patience = self.shared.options.handshake;
         let heard = {
             let entry = self.pending.enter();
-            let heard = tokio::select! {
-                heard = tokio::time::timeout(patience, handshake::read(&mut stream)) => heard.ok(),
-                () = entry.end.cancelled() => Some(Err("too many others connect at the same time".into())),
+            let hearing = async {
+                let handshake = tokio::time::timeout(patience, handshake::read(&mut stream)).await;
+                let handshake = handshake.map_err(|_| format!("no handshake came within {patience:?}"))??;
+                let ahead = match &self.shared.options.auth {
+                    Some(auth) => auth.hear(&mut stream, patience).await?,
+                    None => Vec::new(),
+                };
+                Ok((handshake, ahead))
             };
-            heard.unwrap_or_else(|| Err(format!("no handshake came within {patience:?}")))
+            tokio::select! {
+                heard = hearing => heard,
+                () = entry.end.cancelled() => Err("too many others connect at the same time".to_owned()),
+            }
         };
         match heard {
-            Ok(handshake) => self.meet(handshake, stream, from),
+            Ok((handshake, ahead)) => self.meet(handshake, stream, ahead, from),
             Err(why) => tracing::warn!(%from, "a connection to the election port is closed: {why}"),
         }
     }
 
-    fn meet(self: &Arc<Self>, handshake: Handshake, stream: TcpStream, from: SocketAddr) {
+    /// `ahead` has come already of what follows the handshake.
+    fn meet(self: &Arc<Self>, handshake: Handshake, stream: TcpStream, ahead: Vec<u8>, from: SocketAddr) {
         let me = self.shared.options.me;
         let Handshake { mut sid, addresses } = handshake;
         let mut peers = self.peers();
@@ -170,7 +179,7 @@ impl ElectionPort {
         }
         if sid > me {
             drop(peers);
-            self.keep(sid, stream, from);
+            self.keep(sid, stream, ahead, from);
             return;
         }
         // It has no connection to this server, whatever this one thinks.
@@ -188,7 +197,7 @@ impl ElectionPort {
     }
 
     /// Talks over this connection from now on, in place of an earlier one.
-    fn keep(self: &Arc<Self>, sid: Sid, stream: TcpStream, from: SocketAddr) {
+    fn keep(self: &Arc<Self>, sid: Sid, stream: TcpStream, ahead: Vec<u8>, from: SocketAddr) {
         let (end, wake) = (CancellationToken::new(), Arc::new(Notify::new()));
         let number = {
             let mut peers = self.peers();
@@ -209,7 +218,7 @@ impl ElectionPort {
         tracing::info!(%from, "connected to {} on the election port", self.shared.options.name(sid));
         let port = Arc::clone(self);
         self.shared.tasks.spawn(async move {
-            let why = election_link::run(&port, sid, stream, &end, &wake).await;
+            let why = election_link::run(&port, sid, stream, ahead, &end, &wake).await;
             let name = port.shared.options.name(sid);
             tracing::info!(%from, "the connection to {name} on the election port has ended: {why}");
             port.forget(sid, number);
@@ -338,8 +347,12 @@ impl ElectionPort {
         let handshake = handshake::encode(options.me, &options.mine().election, options.several_addresses);
         let sent = tokio::time::timeout(options.dial, stream.write_all(&handshake)).await;
         sent.map_err(|_| "it takes no handshake".to_owned())?.map_err(|error| error.to_string())?;
+        // A server that the configuration does not name is not known well enough.
+        if let (Some(auth), Some(member)) = (&options.auth, options.members.get(&sid)) {
+            auth.prove(&mut stream, member.host(), options.dial).await?;
+        }
         if sid < options.me {
-            self.keep(sid, stream, from);
+            self.keep(sid, stream, Vec::new(), from);
             return Ok(());
         }
         drop(stream);

@@ -22,9 +22,22 @@ use crate::zab::{Hello, Input, Link};
 const WRITE_BYTES: usize = 256 << 10;
 
 /// Serves the connection until it ends.
-pub(super) async fn run(port: &LearnerPort, stream: TcpStream, from: SocketAddr, end: &CancellationToken) {
+pub(super) async fn run(
+    port: &LearnerPort,
+    mut stream: TcpStream,
+    from: SocketAddr,
+    end: &CancellationToken,
+) {
+    let ahead = match proven(port, &mut stream).await {
+        Ok(ahead) => ahead,
+        Err(why) => {
+            tracing::warn!(%from, "a connection to the quorum port is closed: {why}");
+            return;
+        }
+    };
     let (reading, writing) = stream.into_split();
     let mut packets = Packets::new(reading, port.shared.options.data_bytes_max);
+    packets.put_back(&ahead);
     let hello = match introduction(port, &mut packets).await {
         Ok(hello) => hello,
         Err(why) => {
@@ -39,6 +52,17 @@ pub(super) async fn run(port: &LearnerPort, stream: TcpStream, from: SocketAddr,
         () = end.cancelled() => return,
     };
     port.left(line.link, &why);
+}
+
+/// Hears who it is, where that is asked. Returns what came already of what follows.
+async fn proven(port: &LearnerPort, stream: &mut TcpStream) -> Result<Vec<u8>, String> {
+    let options = &port.shared.options;
+    let Some(auth) = &options.auth else { return Ok(Vec::new()) };
+    let entry = port.pending.enter();
+    tokio::select! {
+        heard = auth.hear(stream, options.init) => heard,
+        () = entry.end.cancelled() => Err("too many others connect at the same time".into()),
+    }
 }
 
 /// The first packet.

@@ -181,7 +181,13 @@ impl MasterLink {
             }
         };
         let connected = tokio::time::timeout(options.dial_master, tries).await;
-        connected.unwrap_or_else(|_| Err(format!("it did not answer within {:?}", options.dial_master)))
+        let connected =
+            connected.unwrap_or_else(|_| Err(format!("it did not answer within {:?}", options.dial_master)));
+        let mut stream = connected?;
+        if let Some(auth) = &options.auth {
+            auth.prove(&mut stream, member.host(), options.dial_master).await?;
+        }
+        Ok(stream)
     }
 
     async fn hear(self: &Arc<Self>, name: &str, number: u64, stream: impl AsyncRead + Unpin) -> String {

@@ -3,6 +3,7 @@
 //! - `election_port`: one connection to each other server, over which votes go (reference: `QuorumCnxManager`).
 //! - `learner_port`: where learners connect while this server leads (reference: `LearnerHandler`).
 //! - `master_link`: the connection to the leader while this server learns (reference: `Learner`).
+//! - `peer_auth`: the login that comes before anything else on either port, where it is configured.
 //! - `outgoing`: what a connection of either kind is to send; the writer thread sends it itself where it can.
 //! - `snapshot_out`, `log_out`: what a learner is sent that does not fit into memory; `snapshot_in`: what is
 //!   received of that kind.
@@ -43,6 +44,7 @@ mod log_out;
 mod master_link;
 mod outgoing;
 mod packets;
+mod peer_auth;
 mod pending;
 mod snapshot_in;
 mod snapshot_out;
@@ -83,6 +85,7 @@ use crate::tree::OwnerRules;
 use crate::zab::{Input, Link, Notification, Sid, ToLearner, ToMaster};
 
 pub use self::dial::Address;
+pub use self::peer_auth::PeerAuth;
 
 /// Bytes that one learner or voter has said and the writer has not taken, above which it is not read; at most twice
 /// as many wait. Taking them does not depend on what it says next, so that no acknowledgement waits behind requests
@@ -98,6 +101,13 @@ pub struct Member {
     pub quorum: Vec<Address>,
     /// Its election port.
     pub election: Vec<Address>,
+}
+
+impl Member {
+    /// The name of its machine, as configured.
+    fn host(&self) -> &str {
+        self.quorum.first().map_or("", |address| address.host.as_str())
+    }
 }
 
 /// What decides how peers are reached.
@@ -138,6 +148,8 @@ pub struct Options {
     /// How large the log files that a learner needs may be, in parts of the newest snapshot; 0 for any size, below 0
     /// never (`snapshotSizeFactor`).
     pub log_share: f64,
+    /// How servers prove to each other who they are; without it nobody does.
+    pub auth: Option<PeerAuth>,
 }
 
 impl Options {

@@ -141,6 +141,7 @@ pub(super) fn options(me: Sid, members: &BTreeMap<Sid, Member>, directory: &Temp
         compression: Compression::None,
         logs: directory.path().into(),
         log_share: 0.0,
+        auth: None,
     }
 }
 

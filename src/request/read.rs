@@ -16,7 +16,7 @@ use super::unfinished::{Meter, Missing, write_name};
 use super::{ConnectionId, Options};
 use crate::tree::acl::perms;
 use crate::tree::listing::{Progress, Walk};
-use crate::tree::{Identities, Identity, Node, NodeId, Tree};
+use crate::tree::{Identities, Identity, Node, NodeId, SaslRule, Tree};
 use crate::watch::{EventType, WatcherType, Watches};
 
 /// Memory the watches of a connection may take: half a million of them and more. The reference has no
@@ -281,6 +281,8 @@ impl Read<'_> {
         let user = |identity: &Identity| match identity.scheme.as_str() {
             "digest" => identity.id.split(':').next().unwrap_or_default().to_owned(),
             "super" => String::new(),
+            // The reference names users of schemes that have a provider.
+            "sasl" if self.options.acl.sasl == SaslRule::Off => String::new(),
             _ => identity.id.clone(),
         };
         let info = |identity: &Identity| ClientInfo {

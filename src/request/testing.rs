@@ -16,7 +16,7 @@ use proptest::sample::select;
 use super::prepare::Preparer;
 use super::{Body, Head, Options, Origin, Request};
 use crate::session::Sessions;
-use crate::tree::{AclRules, Identity, Tree};
+use crate::tree::{AclRules, Identity, SaslRule, Tree};
 
 /// Who asks.
 pub(crate) const SESSIONS: [SessionId; 3] = [SessionId(0x11), SessionId(0x22), SessionId(0x33)];
@@ -80,7 +80,7 @@ pub(crate) fn prepare(
 
 /// Everything on but quotas, which look at what is applied and not at what will be.
 pub(crate) const OPTIONS: Options = Options {
-    acl: AclRules { skip: false, digest: true, key: false },
+    acl: AclRules { skip: false, digest: true, key: false, sasl: SaslRule::Off },
     extended_types: true,
     enforce_quota: false,
     digest: true,

@@ -19,6 +19,9 @@ pub enum ServerError {
     /// The configuration names a hash that is none; no configuration error in the reference, by its exit code.
     #[error("{0}")]
     DigestAlgorithm(String),
+    /// The login configuration cannot be used; no configuration error in the reference, by its exit code.
+    #[error("{0}")]
+    Login(String),
     /// The data directories cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),

@@ -42,7 +42,7 @@ pub(super) fn start(ground: &Ground<'_>, runtime: &tokio::runtime::Handle) -> Re
     let inbox = Arc::new(Inbox::default());
     let members = members::members(config);
     let peers = runtime.block_on(quorum::start(quorum::Parts {
-        options: peer_options(config, me, directories),
+        options: peer_options(config, me, directories)?,
         inbox: inbox.clone(),
         state: state.clone(),
         disk: disk.clone(),
@@ -112,13 +112,13 @@ fn zab_options(config: &Config, me: Sid) -> zab::Options {
     }
 }
 
-fn peer_options(config: &Config, me: Sid, directories: &Directories) -> quorum::Options {
+fn peer_options(config: &Config, me: Sid, directories: &Directories) -> Result<quorum::Options, ServerError> {
     let ensemble = &config.ensemble;
     let ticks = |ticks: i32| {
         let ms = i64::from(config.tick_time_ms).saturating_mul(ticks.into());
         Duration::from_millis(u64::try_from(ms).unwrap_or(0))
     };
-    quorum::Options {
+    Ok(quorum::Options {
         me,
         members: members::addresses(&config.membership),
         listen_on_all: ensemble.listens_on_all,
@@ -135,5 +135,6 @@ fn peer_options(config: &Config, me: Sid, directories: &Directories) -> quorum::
         compression: options::compression(config),
         logs: directories.logs.clone(),
         log_share: ensemble.log_share,
-    }
+        auth: super::sasl::peers(ensemble)?,
+    })
 }

@@ -7,11 +7,13 @@ mod audited;
 mod error;
 #[cfg(test)]
 mod fuzzy_snapshot_test;
+mod kerberos;
 mod loading;
 mod member;
 mod members;
 mod options;
 mod report;
+mod sasl;
 mod walks;
 
 use std::collections::BTreeMap;

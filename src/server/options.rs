@@ -43,6 +43,8 @@ pub(super) fn auth_options(config: &Config) -> Result<auth::Options, ServerError
         key_enabled: config.key_auth_enabled,
         ensemble_enabled: config.ensemble_auth_enabled,
         ensemble_names: config.ensemble_auth_names.clone(),
+        sasl_enabled: config.sasl.is_scheme,
+        sasl: super::sasl::options(&config.sasl)?,
         required_schemes: config.enforce_auth_enabled.then(|| config.enforce_auth_schemes.clone()),
     })
 }
@@ -53,6 +55,7 @@ pub(super) fn request_options(config: &Config) -> RequestOptions {
             skip: config.skip_acl,
             digest: config.digest_auth_enabled,
             key: config.key_auth_enabled,
+            sasl: super::sasl::rule(&config.sasl),
         },
         extended_types: config.extended_types_enabled,
         enforce_quota: config.enforce_quota,

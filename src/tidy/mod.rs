@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &[]),
     ("zab", &[]),
     ("audit", &["tree"]),
-    ("auth", &["secret", "tree"]),
+    ("auth", &["logging", "secret", "tree"]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
     ("store", &["disk", "snapshot", "tree", "txnlog"]),
@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "quorum",
         &[
-            "clock", "disk", "logging", "metrics", "runtime", "session", "snapshot", "store", "tree",
+            "auth", "clock", "disk", "logging", "metrics", "runtime", "session", "snapshot", "store", "tree",
             "txnlog", "zab",
         ],
     ),

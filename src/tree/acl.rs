@@ -36,11 +36,26 @@ pub struct AclRules {
     pub digest: bool,
     /// Whether `key` is switched on.
     pub key: bool,
+    /// Whether and how `sasl` takes part.
+    pub sasl: SaslRule,
+}
+
+/// How the `sasl` scheme takes part in checks (reference: `SASLAuthenticationProvider`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SaslRule {
+    /// It has no provider.
+    #[default]
+    Off,
+    /// An id matches itself, and `super` matches every id.
+    On {
+        /// The id that every client with an id of this scheme matches (`letAnySaslUserDoX`).
+        anybody: Option<&'static str>,
+    },
 }
 
 impl Default for AclRules {
     fn default() -> Self {
-        Self { skip: false, digest: true, key: false }
+        Self { skip: false, digest: true, key: false, sasl: SaslRule::Off }
     }
 }
 
@@ -72,6 +87,14 @@ pub fn permits<'a>(
             "digest" => rules.digest && identities.contains(scheme, id),
             "ip" => identities.has_address_in(id),
             "key" => rules.key && acl.id.id.is_some() && identities.contains(scheme, id),
+            "sasl" => match rules.sasl {
+                SaslRule::Off => false,
+                SaslRule::On { anybody } => {
+                    identities.contains(scheme, id)
+                        || identities.contains(scheme, "super")
+                        || anybody == Some(id) && identities.has_one_of(scheme)
+                }
+            },
             _ => false,
         }
     })
@@ -106,6 +129,7 @@ pub fn fix_up<'a>(
             ("digest", None) if rules.digest => return Err(Code::MARSHALLING_ERROR),
             // The reference writes this null to its log, and does not survive it.
             ("key", None) if rules.key => return Err(Code::MARSHALLING_ERROR),
+            ("sasl", None) if rules.sasl != SaslRule::Off => return Err(Code::MARSHALLING_ERROR),
             ("world", Some("anyone")) => stored.push(acl),
             ("auth", _) => {
                 let before = stored.len();
@@ -126,6 +150,7 @@ pub fn fix_up<'a>(
             ("digest", Some(id)) if rules.digest && is_digest_id(id) => stored.push(acl),
             ("ip", Some(id)) if ip::Range::parse(id).is_some() => stored.push(acl),
             ("key", Some(_)) if rules.key => stored.push(acl),
+            ("sasl", Some(id)) if rules.sasl != SaslRule::Off && is_principal(id) => stored.push(acl),
             _ => return Err(Code::INVALID_ACL),
         }
     }
@@ -176,10 +201,21 @@ fn is_digest_id(id: &str) -> bool {
     id.trim_end_matches(':').split(':').count() == 2
 }
 
+/// Whether this can be a name of Kerberos: it has no `@`, or one, and before that at most one slash (reference:
+/// `KerberosName`).
+#[must_use]
+pub fn is_principal(name: &str) -> bool {
+    match name.split_once('@') {
+        None => true,
+        Some((local, realm)) => !realm.contains(['/', '@']) && local.matches('/').count() < 2,
+    }
+}
+
 fn is_authenticated(identity: &Identity, rules: AclRules) -> bool {
     match identity.scheme.as_str() {
         "digest" => rules.digest,
         "key" => rules.key,
+        "sasl" => rules.sasl != SaslRule::Off,
         _ => false,
     }
 }
@@ -206,6 +242,50 @@ mod tests {
         assert_eq!(fix_up(Some(vec![]), &me, rules), Err(Code::INVALID_ACL));
         assert_eq!(fix_up(Some(vec![acl(1, "digest", "u:")]), &me, rules), Err(Code::INVALID_ACL));
         assert_eq!(fix_up(Some(vec![acl(1, "nope", "x")]), &me, rules), Err(Code::INVALID_ACL));
+    }
+
+    const SASL: AclRules =
+        AclRules { skip: false, digest: true, key: false, sasl: SaslRule::On { anybody: Some("all") } };
+
+    /// What the reference answers, with and without its `SASLAuthenticationProvider`.
+    #[test]
+    fn ids_of_sasl_are_names_of_kerberos() {
+        for (id, is_one) in [
+            ("bob", true),
+            ("", true),
+            ("a/b/c", true),
+            ("bob@X", true),
+            ("a/b@X", true),
+            ("a@b@c", false),
+            ("a/b/c@X", false),
+            ("a@b/c", false),
+        ] {
+            let list = vec![acl(1, "sasl", id)];
+            let expected = if is_one { Ok(list.clone()) } else { Err(Code::INVALID_ACL) };
+            assert_eq!(fix_up(Some(list.clone()), &[], SASL), expected, "{id}");
+            assert_eq!(fix_up(Some(list), &[], AclRules::default()), Err(Code::INVALID_ACL), "{id}");
+        }
+        let null = Acl { perms: 1, id: Id { scheme: Some("sasl".into()), id: None } };
+        assert_eq!(fix_up(Some(vec![null.clone()]), &[], SASL), Err(Code::MARSHALLING_ERROR));
+        assert_eq!(fix_up(Some(vec![null]), &[], AclRules::default()), Err(Code::INVALID_ACL));
+        let me = [identity("sasl", "bob")];
+        let auth = || Some(vec![acl(1, "auth", "")]);
+        assert_eq!(fix_up(auth(), &me, SASL), Ok(vec![acl(1, "sasl", "bob")]));
+        assert_eq!(fix_up(auth(), &me, AclRules::default()), Err(Code::INVALID_ACL));
+    }
+
+    #[test]
+    fn an_id_of_sasl_matches_itself_and_super_matches_every_one() {
+        let may = |entry: &str, id: &str, rules| {
+            permits(&[acl(1, "sasl", entry)], 1, &[identity("ip", "127.0.0.1"), identity("sasl", id)], rules)
+        };
+        assert!(may("bob", "bob", SASL) && !may("bob", "alice", SASL));
+        assert!(may("bob", "super", SASL) && !may("super", "bob", SASL));
+        assert!(may("all", "bob", SASL), "letAnySaslUserDoX");
+        assert!(!permits(&[acl(1, "sasl", "all")], 1, &[identity("digest", "u:h")], SASL));
+        assert!(!may("bob", "bob", AclRules::default()), "without a provider");
+        let nobody_else = AclRules { sasl: SaslRule::On { anybody: None }, ..SASL };
+        assert!(may("bob", "bob", nobody_else) && !may("all", "bob", nobody_else));
     }
 
     /// The differential run sent `ip` with a null id; the reference had followed the null and answered
@@ -344,7 +424,7 @@ mod tests {
             wanted in 1..4i32,
             rules in (proptest::bool::weighted(0.1), proptest::bool::weighted(0.8)),
         ) {
-            let rules = AclRules { skip: rules.0, digest: rules.1, key: false };
+            let rules = AclRules { skip: rules.0, digest: rules.1, ..AclRules::default() };
             let named = |scheme: usize, n: usize| match scheme {
                 0 => ("world".to_owned(), ["anyone", "else"][usize::from(n > 0)].to_owned()),
                 1 => ("digest".into(), n.to_string()),

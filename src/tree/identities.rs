@@ -224,6 +224,14 @@ impl IdentitiesRef<'_> {
         }
     }
 
+    /// Whether one of them is of this scheme.
+    pub(super) fn has_one_of(self, scheme: &str) -> bool {
+        match self {
+            Self::List(list) => list.iter().any(|identity| identity.scheme == scheme),
+            Self::Set(set) => set.iter().any(|identity| identity.scheme == scheme),
+        }
+    }
+
     /// Whether one of them is an address in `range`.
     pub(super) fn has_address_in(self, range: &str) -> bool {
         let Some(range) = ip::Range::parse(range) else { return false };

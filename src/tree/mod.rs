@@ -29,7 +29,7 @@ use std::sync::Arc;
 use jute::records::data::{Acl, Stat, StatPersisted};
 use jute::{Code, OpCode, SessionId, Zxid};
 
-pub use self::acl::AclRules;
+pub use self::acl::{AclRules, SaslRule};
 pub use self::acl_table::{AclSlot, AclTable};
 pub use self::cursor::{Cursor, NodeWriter, Step};
 pub use self::ephemerals::listed_bytes;

@@ -6,6 +6,7 @@ mod connection;
 mod election_port;
 mod four_letter;
 mod frames;
+mod kerberos;
 mod log_file;
 mod memory_disk;
 mod quorum_packets;
@@ -18,6 +19,7 @@ pub use config::config;
 pub use election_port::election_port;
 pub use four_letter::four_letter;
 pub use frames::frames;
+pub use kerberos::kerberos;
 pub use log_file::log_file;
 pub use quorum_packets::quorum_packets;
 pub use snapshot_file::snapshot_file;
@@ -32,6 +34,7 @@ pub const TARGETS: &Targets = &[
     ("election_port", election_port),
     ("four_letter", four_letter),
     ("frames", frames),
+    ("kerberos", kerberos),
     ("log_file", log_file),
     ("quorum_packets", quorum_packets),
     ("snapshot_file", snapshot_file),

@@ -98,6 +98,16 @@ impl Member {
         fs::write(self.config_of(Kind::Oxkeeper), &config).context("write a zoo.cfg")
     }
 
+    /// Adds lines to its configuration, which replace earlier ones of the same keys at its next start.
+    pub fn add_lines(&self, lines: &str) -> Result<()> {
+        for kind in [Kind::Apache(artifacts::REFERENCE), Kind::Oxkeeper] {
+            let path = self.config(kind);
+            let config = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            fs::write(&path, config + lines).with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// The same for both kinds, but that the reference gets its properties otherwise.
     fn config_of(&self, kind: Kind) -> PathBuf {
         self.home.join(match kind {

@@ -16,11 +16,6 @@ const REFUSED: &[(&str, &str)] = &[
          the key",
     ),
     (
-        "quorum.auth.enableSasl",
-        "this version cannot ask members to prove who they are (SASL), and must not let them in without; remove \
-         the quorum.auth keys, or keep the ports inside a network you trust",
-    ),
-    (
         "reconfigEnabled",
         "this version cannot change the members of a running ensemble; set reconfigEnabled=false on every member",
     ),
@@ -44,6 +39,10 @@ impl Reading<'_> {
         let positive = |ms: i32| u64::try_from(ms).ok().filter(|ms| *ms > 0);
         let least = self.source.property_int("fastleader.minNotificationInterval", 200).max(1);
         let most = self.source.property_int("fastleader.maxNotificationInterval", 60_000).max(least);
+        let (peers, peers_problem) = match self.peers()? {
+            Ok(peers) => (peers, None),
+            Err(problem) => (None, Some(problem)),
+        };
         Ok(Ensemble {
             connect_limit_ticks: if connect_limit > 0 { connect_limit } else { init_limit },
             leader_serves: self.source.property("leaderServes") != Some("no"),
@@ -61,6 +60,8 @@ impl Reading<'_> {
             has_several_addresses: self.several_addresses()?,
             forces_snapshots: self.source.flag("forceSnapshotSync", false),
             log_share: self.log_share(),
+            peers,
+            peers_problem,
             refusals: self.refusals()?,
         })
     }
@@ -143,7 +144,6 @@ mod tests {
         for (line, key) in [
             ("sslQuorum=true", "sslQuorum"),
             ("portUnification=true", "portUnification"),
-            ("quorum.auth.enableSasl=true", "quorum.auth"),
             ("reconfigEnabled=true", "reconfigEnabled"),
             ("localSessionsEnabled=true", "localSessionsEnabled"),
             ("observerMasterPort=2191", "observerMasterPort"),

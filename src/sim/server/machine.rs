@@ -23,7 +23,7 @@ use crate::session::Sessions;
 use crate::sim::disk::SimDisk;
 use crate::snapshot::{Compression, SnapshotError};
 use crate::store::testing::start;
-use crate::tree::{AclRules, Cursor};
+use crate::tree::{AclRules, Cursor, SaslRule};
 use crate::txnlog::{self, Gaps, Io, Log, ReplayOptions};
 
 pub(in crate::sim) const DATA: &str = "/data/version-2";
@@ -33,7 +33,7 @@ pub(in crate::sim) const TIMEOUTS_MS: (i32, i32) = (4000, 10_000);
 pub(in crate::sim) const MEMORY_BYTES: usize = 4 << 20;
 
 pub(in crate::sim) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
-    acl: AclRules { skip: false, digest: true, key: false },
+    acl: AclRules { skip: false, digest: true, key: false, sasl: SaslRule::Off },
     extended_types: false,
     enforce_quota: true,
     digest: true,
