@@ -7,6 +7,7 @@
 
 mod ensemble;
 mod members;
+mod tls;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -123,7 +124,8 @@ impl Reading<'_> {
         if retain < 3 {
             self.source.warnings.push(format!("autopurge.snapRetainCount={retain} is too small; keeping 3"));
         }
-        let providers = self.auth_providers();
+        let mut providers = self.auth_providers();
+        let tls = self.tls(secure_client_port.is_some(), &mut providers)?;
         let (enforce_auth_enabled, enforce_auth_schemes) = self.enforced_auth(&providers)?;
         let (metrics, metrics_http_port) = self.metrics()?;
         let flush_delay_ms = self.source.property_number("flushDelay", 0).max(0);
@@ -196,6 +198,9 @@ impl Reading<'_> {
             key_auth_enabled: providers.contains("key"),
             ensemble_auth_enabled: providers.contains("ensemble"),
             ensemble_auth_names: self.source.property("ensembleAuthName").map(comma_list),
+            x509_auth_enabled: providers.contains("x509"),
+            x509_super_user: self.words("X509AuthenticationProvider.superUser"),
+            tls,
             enforce_auth_enabled,
             enforce_auth_schemes,
             jute_max_buffer_bytes,
@@ -224,7 +229,7 @@ impl Reading<'_> {
             init_limit_ticks,
             sync_limit_ticks,
             ensemble,
-            raw: self.entries.effective().map(|e| (e.key.clone(), e.value.clone())).collect(),
+            raw: self.entries.effective().map(|e| (e.key.clone(), shown(&e.key, &e.value))).collect(),
             unknown_keys: self.unknown_keys(),
             without_effect: self.without_effect(),
             warnings: Vec::new(),
@@ -299,7 +304,7 @@ impl Reading<'_> {
                 "KeyAuthenticationProvider" => ("key", None),
                 "EnsembleAuthenticationProvider" => ("ensemble", None),
                 "SASLAuthenticationProvider" => ("sasl", Some("is not served in this version")),
-                "X509AuthenticationProvider" => ("x509", Some("is not served in this version")),
+                "X509AuthenticationProvider" => ("x509", None),
                 _ => ("", Some("cannot be loaded: Oxkeeper runs no Java classes; its scheme is not served")),
             };
             schemes.insert(scheme);
@@ -442,6 +447,11 @@ impl Reading<'_> {
         };
         of_file.chain(self.source.flags().into_iter().filter_map(of_flag)).collect()
     }
+}
+
+/// A value as it may be shown: passwords may not.
+fn shown(key: &str, value: &str) -> String {
+    if key.ends_with(".password") { "***".into() } else { value.into() }
 }
 
 fn comma_list(text: &str) -> Vec<String> {

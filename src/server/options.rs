@@ -43,6 +43,8 @@ pub(super) fn auth_options(config: &Config) -> Result<auth::Options, ServerError
         key_enabled: config.key_auth_enabled,
         ensemble_enabled: config.ensemble_auth_enabled,
         ensemble_names: config.ensemble_auth_names.clone(),
+        x509_enabled: config.x509_auth_enabled,
+        x509_super_user: config.x509_super_user.clone(),
         required_schemes: config.enforce_auth_enabled.then(|| config.enforce_auth_schemes.clone()),
     })
 }
@@ -53,6 +55,7 @@ pub(super) fn request_options(config: &Config) -> RequestOptions {
             skip: config.skip_acl,
             digest: config.digest_auth_enabled,
             key: config.key_auth_enabled,
+            x509: config.x509_auth_enabled,
         },
         extended_types: config.extended_types_enabled,
         enforce_quota: config.enforce_quota,

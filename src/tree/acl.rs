@@ -7,7 +7,7 @@ use jute::Code;
 use jute::records::data::{Acl, Id};
 
 use super::identities::{FEW, Identities, IdentitiesRef, Identity};
-use super::ip;
+use super::{ip, x500};
 
 pub use super::identities::encoded_bytes;
 
@@ -36,11 +36,13 @@ pub struct AclRules {
     pub digest: bool,
     /// Whether `key` is switched on.
     pub key: bool,
+    /// Whether `x509` is switched on.
+    pub x509: bool,
 }
 
 impl Default for AclRules {
     fn default() -> Self {
-        Self { skip: false, digest: true, key: false }
+        Self { skip: false, digest: true, key: false, x509: false }
     }
 }
 
@@ -72,6 +74,7 @@ pub fn permits<'a>(
             "digest" => rules.digest && identities.contains(scheme, id),
             "ip" => identities.has_address_in(id),
             "key" => rules.key && acl.id.id.is_some() && identities.contains(scheme, id),
+            "x509" => rules.x509 && acl.id.id.is_some() && identities.contains(scheme, id),
             _ => false,
         }
     })
@@ -106,6 +109,7 @@ pub fn fix_up<'a>(
             ("digest", None) if rules.digest => return Err(Code::MARSHALLING_ERROR),
             // The reference writes this null to its log, and does not survive it.
             ("key", None) if rules.key => return Err(Code::MARSHALLING_ERROR),
+            ("x509", None) if rules.x509 => return Err(Code::MARSHALLING_ERROR),
             ("world", Some("anyone")) => stored.push(acl),
             ("auth", _) => {
                 let before = stored.len();
@@ -126,6 +130,7 @@ pub fn fix_up<'a>(
             ("digest", Some(id)) if rules.digest && is_digest_id(id) => stored.push(acl),
             ("ip", Some(id)) if ip::Range::parse(id).is_some() => stored.push(acl),
             ("key", Some(_)) if rules.key => stored.push(acl),
+            ("x509", Some(id)) if rules.x509 && x500::is_name(id) => stored.push(acl),
             _ => return Err(Code::INVALID_ACL),
         }
     }
@@ -180,6 +185,7 @@ fn is_authenticated(identity: &Identity, rules: AclRules) -> bool {
     match identity.scheme.as_str() {
         "digest" => rules.digest,
         "key" => rules.key,
+        "x509" => rules.x509,
         _ => false,
     }
 }
@@ -344,7 +350,7 @@ mod tests {
             wanted in 1..4i32,
             rules in (proptest::bool::weighted(0.1), proptest::bool::weighted(0.8)),
         ) {
-            let rules = AclRules { skip: rules.0, digest: rules.1, key: false };
+            let rules = AclRules { skip: rules.0, digest: rules.1, key: false, x509: false };
             let named = |scheme: usize, n: usize| match scheme {
                 0 => ("world".to_owned(), ["anyone", "else"][usize::from(n > 0)].to_owned()),
                 1 => ("digest".into(), n.to_string()),
