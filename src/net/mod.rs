@@ -67,6 +67,8 @@ mod sweep_test;
 #[cfg(test)]
 mod testing;
 mod tls_stream;
+#[cfg(test)]
+mod tls_test;
 pub mod transport;
 mod turn;
 mod window;

@@ -140,7 +140,7 @@ impl Security {
             Self::Either(secure) => (secure, true),
             Self::Tls(secure) => (secure, false),
         };
-        let first = tokio::time::timeout(HANDSHAKE_WITHIN, first_byte(&stream)).await;
+        let first = tokio::time::timeout(patience(shared), first_byte(&stream)).await;
         let outcome = match first {
             Ok(Ok(First::Other | First::Nothing)) if may_be_plain => {
                 return Some((Transport::plain(stream), Vec::new()));
@@ -151,16 +151,18 @@ impl Security {
                     None => secure.begin(shared, peer)?,
                 };
                 let done =
-                    tokio::time::timeout(HANDSHAKE_WITHIN, handshake(shared, secure, stream, peer)).await;
+                    tokio::time::timeout(patience(shared), handshake(shared, secure, stream, peer)).await;
                 drop(guard);
-                done.unwrap_or_else(|_| Err(Failure::Handshake("it was not done within 10 s".into())))
+                done.unwrap_or_else(|_| Err(Failure::Handshake("it was not done in time".into())))
             }
             Ok(Ok(First::Other)) => {
+                // In order, so that the client sees an end and no reset.
+                let _it_may_be_gone = Transport::plain(stream).hang_up();
                 Err(Failure::Handshake("what came is not TLS, which this port speaks alone".into()))
             }
             Ok(Ok(First::Nothing)) => Err(Failure::Left("the client left before it".into())),
             Ok(Err(error)) => Err(Failure::Left(error.to_string())),
-            Err(_) => Err(Failure::Handshake("nothing came within 10 s".into())),
+            Err(_) => Err(Failure::Handshake("nothing came in time".into())),
         };
         let failure = match outcome {
             Ok(secured) => return Some(secured),
@@ -181,6 +183,11 @@ impl Security {
         }
         None
     }
+}
+
+/// How long the first byte may take, and the handshake: no longer than a session would.
+fn patience(shared: &Shared) -> Duration {
+    HANDSHAKE_WITHIN.min(shared.limits.sessionless)
 }
 
 /// Looks at the first byte and leaves it there.

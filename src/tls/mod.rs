@@ -23,6 +23,8 @@ mod path;
 pub mod stores;
 mod suites;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 pub mod verifier;
 

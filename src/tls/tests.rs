@@ -4,137 +4,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConnectionData, Resumption};
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::time_provider::TimeProvider;
-use rustls::{
-    ClientConfig, ClientConnection, ConnectionCommon, DigitallySignedStruct, HandshakeKind, SignatureScheme,
-};
+use rustls::client::ClientConnectionData;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind};
 
 use super::stores::{self, Format, StoreError};
+use super::testing::{NOW_MS, Now, client_of, format, load, options, secret, store, testdata};
 use super::*;
-
-/// January 2027.
-const NOW_MS: i64 = 1_800_000_000_000;
-
-macro_rules! testdata {
-    ($name:expr) => {
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tls/testdata").join($name)).unwrap()
-    };
-}
-
-fn secret() -> Secret {
-    Secret::from("secret-of-test")
-}
-
-fn format(name: &str) -> Format {
-    Format::from_path(Path::new(name)).unwrap()
-}
-
-#[derive(Debug)]
-struct Now;
-
-impl TimeProvider for Now {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(verifier::moment(NOW_MS))
-    }
-}
-
-fn store(name: &str) -> StoreFile {
-    StoreFile {
-        origin: "zoo.cfg line 7: ssl.keyStore.location".into(),
-        path: name.into(),
-        format: format(name),
-        password: Password::Given(secret()),
-    }
-}
-
-fn options(client_auth: ClientAuth, trust: &str) -> Options {
-    Options {
-        key_store: store("keytool.p12"),
-        trust_store: (client_auth != ClientAuth::None).then(|| store(trust)),
-        client_auth,
-        protocols: vec![Protocol::V13, Protocol::V12],
-        suites: SuiteSet::default(),
-        checks_client_host: false,
-    }
-}
-
-fn load(options: &Options) -> Result<Context, TlsError> {
-    Context::load(options, &|path| Ok(testdata!(path)), Arc::new(Now))
-}
-
-/// Believes every server.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[derive(Debug)]
-struct Shows(Arc<rustls::sign::CertifiedKey>);
-
-impl rustls::client::ResolvesClientCert for Shows {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
-        Some(self.0.clone())
-    }
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
-/// A client that shows this certificate, whatever it is asked for.
-fn client(name: Option<&str>, protocol: Protocol) -> Arc<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(&[protocol.version()])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody));
-    let mut config = match name {
-        None => builder.with_no_client_auth(),
-        Some(name) => {
-            let entry = stores::keys(Format::Pem, &testdata!(name), &secret()).unwrap().remove(0);
-            let key = default_provider().key_provider.load_private_key(entry.key).unwrap();
-            builder.with_client_cert_resolver(Arc::new(Shows(Arc::new(rustls::sign::CertifiedKey::new(
-                entry.chain,
-                key,
-            )))))
-        }
-    };
-    config.resumption = Resumption::in_memory_sessions(8);
-    Arc::new(config)
-}
 
 fn carry<A, B>(from: &mut ConnectionCommon<A>, to: &mut ConnectionCommon<B>) -> Result<bool, rustls::Error> {
     let mut bytes = Vec::new();
@@ -179,7 +55,7 @@ fn subject(context: &Context, config: &Arc<ClientConfig>) -> Result<Option<Strin
 
 #[test]
 fn every_kind_of_key_store_opens_and_serves() {
-    let own = stores::keys(Format::Pem, &testdata!("server.pem"), &secret()).unwrap();
+    let own = stores::keys(Format::Pem, &testdata("server.pem"), &secret()).unwrap();
     for name in [
         "openssl.p12",
         "legacy.p12",
@@ -191,7 +67,7 @@ fn every_kind_of_key_store_opens_and_serves() {
         "sec1.pem",
         "rsa.pem",
     ] {
-        let bytes = testdata!(name);
+        let bytes = testdata(name);
         let keys =
             stores::keys(format(name), &bytes, &secret()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(name == "rsa.pem" || keys[0].chain[0] == own[0].chain[0], "{name}");
@@ -200,12 +76,12 @@ fn every_kind_of_key_store_opens_and_serves() {
         }
         let context = load(&Options { key_store: store(name), ..options(ClientAuth::None, "") }).unwrap();
         for protocol in [Protocol::V12, Protocol::V13] {
-            assert_eq!(subject(&context, &client(None, protocol)), Ok(None), "{name}");
+            assert_eq!(subject(&context, &client_of(None, protocol)), Ok(None), "{name}");
         }
     }
     // Java opens either of the two by the name of the other.
-    assert!(stores::keys(Format::Jks, &testdata!("keytool.p12"), &secret()).is_ok());
-    assert!(stores::keys(Format::Pkcs12, &testdata!("keys.jks"), &secret()).is_ok());
+    assert!(stores::keys(Format::Jks, &testdata("keytool.p12"), &secret()).is_ok());
+    assert!(stores::keys(Format::Pkcs12, &testdata("keys.jks"), &secret()).is_ok());
 }
 
 #[test]
@@ -213,26 +89,26 @@ fn a_wrong_password_a_wrong_type_and_a_damaged_store_are_told_apart() {
     let wrong = Secret::from("wrong");
     for name in ["openssl.p12", "legacy.p12", "keytool.p12", "keys.jks", "encrypted.pem", "encrypted-old.pem"]
     {
-        let opened = stores::keys(format(name), &testdata!(name), &wrong);
+        let opened = stores::keys(format(name), &testdata(name), &wrong);
         assert_eq!(opened.unwrap_err(), StoreError::WrongPassword, "{name}");
     }
     for name in ["trust.p12", "trust.jks", "trust-old.p12"] {
-        let opened = stores::trusted(format(name), &testdata!(name), &wrong);
+        let opened = stores::trusted(format(name), &testdata(name), &wrong);
         assert_eq!(opened.unwrap_err(), StoreError::WrongPassword, "{name}");
     }
     let told = |format, bytes: &[u8]| stores::keys(format, bytes, &secret()).unwrap_err().to_string();
     assert!(told(Format::Bcfks, b"0").contains("-deststoretype PKCS12"));
     assert!(told(Format::Jks, &[0xCE; 40]).contains("JCEKS"));
-    assert!(told(Format::Pkcs12, &testdata!("server.pem")).contains("set the type to PEM"));
-    assert!(told(Format::Pem, &testdata!("ca.pem")).contains("no private key"));
+    assert!(told(Format::Pkcs12, &testdata("server.pem")).contains("set the type to PEM"));
+    assert!(told(Format::Pem, &testdata("ca.pem")).contains("no private key"));
     assert!(told(Format::Pem, b"-----BEGIN X-----\n").contains("does not end"));
-    assert!(stores::keys(Format::Pem, &testdata!("encrypted.pem"), &Secret::from("")).is_err());
+    assert!(stores::keys(Format::Pem, &testdata("encrypted.pem"), &Secret::from("")).is_err());
 }
 
 #[test]
 fn no_damaged_byte_panics() {
     for name in ["openssl.p12", "legacy.p12", "keys.jks", "trust.p12", "encrypted.pem"] {
-        let whole = testdata!(name);
+        let whole = testdata(name);
         for at in (0..whole.len()).step_by(whole.len().div_ceil(60)) {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x55;
@@ -244,12 +120,12 @@ fn no_damaged_byte_panics() {
 
 #[test]
 fn only_what_java_marks_as_trusted_is_trusted() {
-    let ca = stores::trusted(Format::Pem, &testdata!("ca.pem"), &secret()).unwrap();
+    let ca = stores::trusted(Format::Pem, &testdata("ca.pem"), &secret()).unwrap();
     for name in ["trust.p12", "trust.jks", "trust-old.p12"] {
-        assert_eq!(stores::trusted(format(name), &testdata!(name), &secret()).unwrap(), ca, "{name}");
+        assert_eq!(stores::trusted(format(name), &testdata(name), &secret()).unwrap(), ca, "{name}");
     }
     for name in ["untrusted.p12", "keys.jks", "keytool.p12"] {
-        let told = stores::trusted(format(name), &testdata!(name), &secret()).unwrap_err().to_string();
+        let told = stores::trusted(format(name), &testdata(name), &secret()).unwrap_err().to_string();
         assert!(told.contains("no certificate that is marked as trusted"), "{name}: {told}");
     }
 }
@@ -265,13 +141,13 @@ fn clients_that_java_believes_are_believed() {
             ("v1.pem", "CN=v1"),
             ("v1-below.pem", "CN=v1 below"),
         ] {
-            let proven = subject(&context, &client(Some(name), protocol));
+            let proven = subject(&context, &client_of(Some(name), protocol));
             assert_eq!(proven, Ok(Some(expected.into())), "{name} {protocol:?}");
         }
     }
     // Who is in the trust store needs no issuer, and may be marked as an authority.
     let context = load(&options(ClientAuth::Need, "self.pem")).unwrap();
-    assert_eq!(subject(&context, &client(Some("self.pem"), Protocol::V13)), Ok(Some("CN=self".into())));
+    assert_eq!(subject(&context, &client_of(Some("self.pem"), Protocol::V13)), Ok(Some("CN=self".into())));
 }
 
 #[test]
@@ -284,7 +160,7 @@ fn clients_that_java_refuses_are_refused() {
             ("expired.pem", "Expired"),
             ("server-only.pem", "InvalidPurpose"),
         ] {
-            let refused = shake(&context, &client(Some(name), protocol)).unwrap_err();
+            let refused = shake(&context, &client_of(Some(name), protocol)).unwrap_err();
             assert!(refused.contains(expected), "{name} {protocol:?}: {refused}");
         }
     }
@@ -298,7 +174,7 @@ fn a_client_without_a_certificate_gets_in_where_none_is_needed() {
         let context = load(&options(client_auth, "trust.p12")).unwrap();
         for protocol in [Protocol::V12, Protocol::V13] {
             assert_eq!(
-                shake(&context, &client(None, protocol)).is_ok(),
+                shake(&context, &client_of(None, protocol)).is_ok(),
                 gets_in,
                 "{client_auth:?} {protocol:?}"
             );
@@ -310,7 +186,7 @@ fn a_client_without_a_certificate_gets_in_where_none_is_needed() {
 fn the_address_of_a_client_must_be_named_where_that_is_asked_for() {
     let asked = Options { checks_client_host: true, ..options(ClientAuth::Need, "trust.jks") };
     let context = load(&asked).unwrap();
-    let server = shake(&context, &client(Some("server.pem"), Protocol::V13)).unwrap();
+    let server = shake(&context, &client_of(Some("server.pem"), Protocol::V13)).unwrap();
     for (peer, is_named) in
         [("127.0.0.1", true), ("::1", true), ("::ffff:127.0.0.1", true), ("127.0.0.2", false)]
     {
@@ -324,7 +200,7 @@ fn the_address_of_a_client_must_be_named_where_that_is_asked_for() {
 fn a_session_that_is_resumed_proves_no_more_than_a_new_one() {
     let context = load(&options(ClientAuth::Need, "trust.jks")).unwrap();
     for protocol in [Protocol::V12, Protocol::V13] {
-        let config = client(Some("client.pem"), protocol);
+        let config = client_of(Some("client.pem"), protocol);
         assert_eq!(shake(&context, &config).unwrap().handshake_kind(), Some(HandshakeKind::Full));
         let resumed = shake(&context, &config).unwrap();
         assert_eq!(resumed.handshake_kind(), Some(HandshakeKind::Resumed), "{protocol:?}");
@@ -343,8 +219,8 @@ fn only_the_versions_and_ciphers_that_were_asked_for_are_spoken() {
     let (suites, _) = SuiteSet::from_names(["TLS_AES_128_GCM_SHA256"]);
     let asked = Options { protocols: vec![Protocol::V13], suites, ..options(ClientAuth::None, "") };
     let context = load(&asked).unwrap();
-    assert!(shake(&context, &client(None, Protocol::V12)).is_err());
-    let server = shake(&context, &client(None, Protocol::V13)).unwrap();
+    assert!(shake(&context, &client_of(None, Protocol::V12)).is_err());
+    let server = shake(&context, &client_of(None, Protocol::V13)).unwrap();
     assert_eq!(
         server.negotiated_cipher_suite().unwrap().suite(),
         rustls::CipherSuite::TLS13_AES_128_GCM_SHA256
@@ -372,7 +248,7 @@ fn a_password_file_may_end_its_line() {
     let asked = Options { key_store, ..options(ClientAuth::None, "") };
     let with = |password: &'static [u8]| {
         let read =
-            |path: &Path| Ok(if path == Path::new("password") { password.to_vec() } else { testdata!(path) });
+            |path: &Path| Ok(if path == Path::new("password") { password.to_vec() } else { testdata(path) });
         Context::load(&asked, &read, Arc::new(Now))
     };
     assert!(with(b"secret-of-test").is_ok() && with(b"secret-of-test\n").is_ok());

@@ -183,6 +183,22 @@ mod tests {
         }
     }
 
+    /// Generated texts, and whether a JDK 17 takes them (`compat-tests/clients/java/names`).
+    #[test]
+    fn names_are_taken_as_the_jdk_takes_them() {
+        let mut count = 0;
+        for line in include_str!("testdata/x500-names.txt").lines() {
+            let (text, is_name) = line.strip_prefix('x').unwrap().split_once(' ').unwrap();
+            let digits = text.as_bytes().chunks(2);
+            let bytes =
+                digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+            let text = String::from_utf8(bytes.collect()).unwrap();
+            assert_eq!(super::is_name(&text), is_name == "true", "{text:?}");
+            count += 1;
+        }
+        assert_eq!(count, 300);
+    }
+
     #[test]
     fn what_is_no_name_is_refused() {
         for name in [

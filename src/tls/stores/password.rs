@@ -17,8 +17,8 @@ use super::StoreError;
 use crate::secret::Secret;
 use crate::tls::der::{Malformed, Reader, dotted, tag};
 
-/// Rounds of hashing beyond which a file is taken to be damaged: more would stop a start for minutes.
-const ROUNDS_MAX: u32 = 10_000_000;
+/// Rounds of hashing beyond which a file is taken to be damaged, as the JDK does.
+pub(super) const ROUNDS_MAX: u32 = 5_000_000;
 
 /// What the old ways derive from a password.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ fn unsupported(what: &str, oid: &[u8]) -> StoreError {
 fn rounds(parameters: &mut Reader<'_>) -> Result<NonZeroU32, StoreError> {
     let rounds = parameters.number()?;
     let rounds = NonZeroU32::new(rounds).filter(|rounds| rounds.get() <= ROUNDS_MAX);
-    Ok(rounds.ok_or(Malformed("the count of iterations is 0 or above 10 million"))?)
+    Ok(rounds.ok_or(Malformed("the count of iterations is 0 or above 5 million"))?)
 }
 
 fn pbes2(mut parameters: Reader<'_>, encrypted: &[u8], password: &Secret) -> Result<Vec<u8>, StoreError> {

@@ -98,8 +98,8 @@ fn check_mac(mut mac: Reader<'_>, contents: &[u8], password: &Secret) -> Result<
         }
     };
     let rounds = std::num::NonZeroU32::new(rounds)
-        .filter(|rounds| rounds.get() <= 10_000_000)
-        .ok_or(Malformed("the count of iterations is 0 or above 10 million"))?;
+        .filter(|rounds| rounds.get() <= password::ROUNDS_MAX)
+        .ok_or(Malformed("the count of iterations is 0 or above 5 million"))?;
     let bmp = password::bmp(password);
     let key = password::derive(hash, &bmp, salt, rounds, Purpose::Mac, hash.output_len());
     hmac::verify(&hmac::Key::new(with, &key), contents, expected).map_err(|_| StoreError::WrongPassword)
