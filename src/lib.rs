@@ -45,6 +45,7 @@ pub mod snapshot;
 pub mod store;
 #[cfg(test)]
 mod tidy;
+pub mod tls;
 pub mod tools;
 pub mod tree;
 pub mod txnlog;

@@ -33,6 +33,7 @@
 pub mod acknowledged;
 pub mod artifacts;
 pub mod bundles;
+pub mod certificates;
 pub mod compare;
 pub mod differential;
 pub mod ensemble;

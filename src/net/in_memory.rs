@@ -83,7 +83,7 @@ impl Stream for MemoryStream {
         Poll::Ready(Ok(count))
     }
 
-    fn try_write(&self, written: &[u8]) -> Result<usize> {
+    fn try_write(&mut self, written: &[u8]) -> Result<usize> {
         let mut bytes = self.bytes();
         if bytes.is_down {
             return Err(ErrorKind::BrokenPipe.into());
@@ -96,7 +96,7 @@ impl Stream for MemoryStream {
         Ok(count)
     }
 
-    fn poll_write_ready(&self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll_write_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Pending
     }
 
@@ -107,7 +107,7 @@ impl Stream for MemoryStream {
 
 impl Socket for MemoryStream {
     fn write_now(&self, bytes: &[u8]) -> usize {
-        self.try_write(bytes).unwrap_or(0)
+        self.clone().try_write(bytes).unwrap_or(0)
     }
 
     fn shut_down(&self) {

@@ -154,12 +154,16 @@ impl<S: Stream> Pump<S> {
                     Some(Closing::Now) => return Ok(Progress::Ended),
                     Some(Closing::Refused(why)) => return Err(End::Refused(why.into())),
                     Some(Closing::AfterReplies) if !has_more && !outbox.is_unfinished() => {
-                        return Ok(Progress::Ended);
+                        drop(outbox);
+                        let is_flushed = self.poll_flush(cx)?;
+                        return Ok(if is_flushed { Progress::Ended } else { progress });
                     }
                     Some(Closing::AfterReplies) => self.protocol.set_ending(),
                     None => {}
                 }
                 if !has_more {
+                    drop(outbox);
+                    self.poll_flush(cx)?;
                     return Ok(progress);
                 }
                 progress = Progress::Some;
@@ -182,6 +186,14 @@ impl<S: Stream> Pump<S> {
                 }
                 Err(error) => return Err(End::Failed(error)),
             }
+        }
+    }
+
+    /// Whether the stream holds nothing back; if it does, the task is woken when it can go on.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        match self.stream.poll_flush(cx) {
+            Poll::Pending => Ok(self.protocol.client().is_ended()),
+            Poll::Ready(flushed) => flushed.map(|()| true).map_err(End::Failed),
         }
     }
 

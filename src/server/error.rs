@@ -16,6 +16,9 @@ pub enum ServerError {
     /// The configuration asks for what this version cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// TLS cannot be served with what the configuration names.
+    #[error("{0}")]
+    Tls(#[from] crate::tls::TlsError),
     /// The configuration names a hash that is none; no configuration error in the reference, by its exit code.
     #[error("{0}")]
     DigestAlgorithm(String),
@@ -78,7 +81,7 @@ impl ServerError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Unsupported(_) => 2,
+            Self::Config(_) | Self::Unsupported(_) | Self::Tls(_) => 2,
             Self::Store(StoreError::Directory(_) | StoreError::Disk(_)) => 3,
             Self::ElectionPort(_) => 14,
             _ => 1,

@@ -21,6 +21,7 @@ pub mod node;
 pub mod path;
 pub mod quota;
 mod slab;
+mod x500;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;

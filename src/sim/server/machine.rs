@@ -33,7 +33,7 @@ pub(in crate::sim) const TIMEOUTS_MS: (i32, i32) = (4000, 10_000);
 pub(in crate::sim) const MEMORY_BYTES: usize = 4 << 20;
 
 pub(in crate::sim) const REQUEST_OPTIONS: RequestOptions = RequestOptions {
-    acl: AclRules { skip: false, digest: true, key: false, sasl: SaslRule::Off },
+    acl: AclRules { skip: false, digest: true, key: false, sasl: SaslRule::Off, x509: false },
     extended_types: false,
     enforce_quota: true,
     digest: true,
