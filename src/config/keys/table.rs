@@ -43,8 +43,8 @@ keys! {
     "forceSnapshotSync" ["zookeeper.forceSnapshotSync"] Flag "false" "bool" Now "ZKDatabase" "Always SNAP learners (testing aid)";
     "fsync.warningthresholdms" ["zookeeper.fsync.warningthresholdms", "fsync.warningthresholdms"] Number "1000" "ms" Now "FileTxnLog" "Warn and count when an fsync takes longer";
     "forceSync" ["zookeeper.forceSync"] Word "yes" "yes/no" Now "FileTxnLog" "no = acknowledge without fsync (unsafe)";
-    "maxResponseCacheSize" ["zookeeper.maxResponseCacheSize"] Number "400; 0 off" "entries" Java "ZooKeeperServer" "Cache of serialised getData replies";
-    "maxGetChildrenResponseCacheSize" ["zookeeper.maxGetChildrenResponseCacheSize"] Number "400; 0 off" "entries" Java "ZooKeeperServer" "Cache of serialised getChildren2 replies";
+    "maxResponseCacheSize" ["zookeeper.maxResponseCacheSize"] Number "400; 0 off" "entries" Now "ZooKeeperServer" "Entries of the reference's cache of serialised getData replies, which the counters go by; nothing is cached";
+    "maxGetChildrenResponseCacheSize" ["zookeeper.maxGetChildrenResponseCacheSize"] Number "400; 0 off" "entries" Now "ZooKeeperServer" "Entries of the reference's cache of serialised getChildren2 replies, which the counters go by; nothing is cached";
     "autopurge.snapRetainCount" [] Number "3 (min 3)" "count" Now "QuorumPeerConfig" "Snapshots kept by autopurge";
     "autopurge.purgeInterval" [] Number "0 (off)" "hours in 3.9; 3.10 also accepts suffixed intervals" Now "QuorumPeerConfig" "Autopurge period; first run at start";
     "syncEnabled" ["zookeeper.observer.syncEnabled"] Bool "true" "bool" Now "QuorumPeer" "Observers write txn log and snapshots";
