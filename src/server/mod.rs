@@ -13,6 +13,7 @@ mod members;
 mod options;
 mod report;
 mod sasl;
+mod tickets;
 mod walks;
 
 use std::collections::BTreeMap;
