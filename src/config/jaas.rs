@@ -302,12 +302,16 @@ mod tests {
         check(r#"a="""#, &[("a", "")]);
         check("a=true useKeyTab=true", &[("a", "true"), ("useKeyTab", "true")]);
         check(r#""a b"=c"#, &[("a b", "c")]);
+        check("a=\"x\\\ny\"", &[("a", "x\ny")]);
+        check("a = b\r\n c=d\r e=é", &[("a", "b"), ("c", "d"), ("e", "é")]);
+        check("/**/a=b/* c=d\n */ e=f", &[("a", "b"), ("e", "f")]);
     }
 
     #[test]
     fn properties_are_expanded_in_values() {
         check(r#"a="${home}${/}x""#, &[("a", "/home/zk/x")]);
         check(r#"a="${{home}} ${home""#, &[("a", "${{home}} ${home")]);
+        check(r#"a="${{x}}y${home}""#, &[("a", "${{x}}y/home/zk")]);
         check(r#"a="$home {home} $""#, &[("a", "$home {home} $")]);
         for (value, says) in [("${nope}", "the property nope is not set"), ("${empty}", "is empty")] {
             let error = parse(&format!("S {{\n m required\n a=\"{value}\"; }};")).expect_err(value);

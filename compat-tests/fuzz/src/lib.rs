@@ -7,8 +7,10 @@ mod election_port;
 mod four_letter;
 mod frames;
 mod log_file;
+mod login_file;
 mod memory_disk;
 mod quorum_packets;
+mod sasl;
 mod script;
 mod server;
 mod snapshot_file;
@@ -19,7 +21,9 @@ pub use election_port::election_port;
 pub use four_letter::four_letter;
 pub use frames::frames;
 pub use log_file::log_file;
+pub use login_file::login_file;
 pub use quorum_packets::quorum_packets;
+pub use sasl::sasl;
 pub use snapshot_file::snapshot_file;
 pub use snapshot_stream::snapshot_stream;
 
@@ -33,7 +37,9 @@ pub const TARGETS: &Targets = &[
     ("four_letter", four_letter),
     ("frames", frames),
     ("log_file", log_file),
+    ("login_file", login_file),
     ("quorum_packets", quorum_packets),
+    ("sasl", sasl),
     ("snapshot_file", snapshot_file),
     ("snapshot_stream", snapshot_stream),
 ];
