@@ -191,3 +191,35 @@ for word in re.findall(r'b"(\w{4})"', commands) + ["stmk", "none"]:
         write("four_letter", f"{word}_{flags:02x}", bytes([flags]) + word.encode() + b"mask-012" + facts)
 write("four_letter", "telnet_close", b"\0\xff\xf4\xff\xfd" + facts)
 write("four_letter", "trace_mask_cut_short", b"\0stmk1234567")
+
+# Logins: what a client answers a challenge, right but for its proof, and what a server says.
+fields = [
+    b"charset=utf-8", b'username="bob"', b'realm="zk-sasl-md5"', b'nonce="NONCE"', b"nc=00000001", b'cnonce="abc"',
+    b'digest-uri="zookeeper/zk-sasl-md5"', b"response=" + b"0" * 32, b"qop=auth", b'authzid="bob"', b"maxbuf=65536",
+]
+write("sasl", "response", b"\0" + b"\0" + b",".join(fields))
+write("sasl", "response_twice", b"\0" + b"\0" + b",".join(fields) + b"\0" + b",".join(fields))
+for at in range(len(fields)):
+    write("sasl", f"response_without_{at}", b"\0" + b"\0" + b",".join(fields[:at] + fields[at + 1 :]))
+    write("sasl", f"response_with_two_{at}", b"\0" + b"\0" + b" , ".join(fields + [fields[at]]))
+for name, text in [("escapes", b'username="b\\"o\\\\b",x="'), ("blanks", b" \t\r\n,, username = bob ,"), ("bytes", bytes(range(1, 256)))]:
+    write("sasl", name, b"\0" + b"\0" + text)
+    write("sasl", name + "_of_a_peer", b"\2" + b"\0" + text)
+challenge = b'realm="zk-quorum-sasl-md5",nonce="abc",charset=utf-8,algorithm=md5-sess'
+write("sasl", "challenge", b"\1" + challenge + b"\0" + b"rspauth=" + b"0" * 32)
+write("sasl", "challenge_twice", b"\1" + challenge + b"\0" + challenge)
+write("sasl", "challenge_with_realms", b"\1" + b'realm=a,realm=b,qop="auth,auth-int",maxbuf=1,' + challenge)
+
+# Login configurations.
+module = b"org.apache.zookeeper.server.auth.DigestLoginModule required"
+for name, text in [
+    ("users", b'Server {\n ' + module + b'\n user_bob="secret" user_super="x\\"y\\101";\n};\n'),
+    ("keytab", b'Server { com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true keyTab="${/}x${home}"; };'),
+    ("comments", b"// one\n/* two\n*/ S { m OPTIONAL; /* three */ n requisite a=b; };\n# four"),
+    ("two", b"A { b required; };\nC { d sufficient e=f; };"),
+    ("broken", b"A { b required c=canary canary; };"),
+    ("number", b"A { b required c=5canary; };"),
+    ("quotes", b"A { b required c='canary'; \"open"),
+    ("expansion", b'A { b required c="${{x}}${y}${" d="${toolongtobeset}"; };'),
+]:
+    write("login_file", name, text)

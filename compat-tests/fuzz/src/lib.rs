@@ -8,8 +8,10 @@ mod four_letter;
 mod frames;
 mod kerberos;
 mod log_file;
+mod login_file;
 mod memory_disk;
 mod quorum_packets;
+mod sasl;
 mod script;
 mod server;
 mod snapshot_file;
@@ -21,7 +23,9 @@ pub use four_letter::four_letter;
 pub use frames::frames;
 pub use kerberos::kerberos;
 pub use log_file::log_file;
+pub use login_file::login_file;
 pub use quorum_packets::quorum_packets;
+pub use sasl::sasl;
 pub use snapshot_file::snapshot_file;
 pub use snapshot_stream::snapshot_stream;
 
@@ -36,7 +40,9 @@ pub const TARGETS: &Targets = &[
     ("frames", frames),
     ("kerberos", kerberos),
     ("log_file", log_file),
+    ("login_file", login_file),
     ("quorum_packets", quorum_packets),
+    ("sasl", sasl),
     ("snapshot_file", snapshot_file),
     ("snapshot_stream", snapshot_stream),
 ];
