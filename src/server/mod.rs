@@ -15,6 +15,7 @@ mod options;
 mod report;
 mod sasl;
 mod tls;
+mod tickets;
 mod walks;
 
 use std::collections::BTreeMap;
