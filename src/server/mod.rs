@@ -14,8 +14,8 @@ mod members;
 mod options;
 mod report;
 mod sasl;
-mod tls;
 mod tickets;
+mod tls;
 mod walks;
 
 use std::collections::BTreeMap;
