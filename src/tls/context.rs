@@ -147,7 +147,9 @@ impl Context {
         let chain = connection.peer_certificates().unwrap_or_default();
         let Some(own) = chain.first() else { return Ok(None) };
         if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
-            verifier.verify(chain, super::verifier::moment(unix_ms)).map_err(|error| error.to_string())?;
+            verifier
+                .verify_again(chain, super::verifier::moment(unix_ms))
+                .map_err(|error| error.to_string())?;
         }
         let unreadable = |why| format!("its certificate cannot be read: {why}");
         let read = Certificate::read(own).map_err(unreadable)?;
