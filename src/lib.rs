@@ -8,6 +8,7 @@
 //! - `prefixes`: hashes of a path and its ancestors, which quotas and watches look up.
 //! - [`tree`], [`watch`], [`session`], [`zab`]: what the data is, who wants to know, who is alive, how
 //!   servers agree. Pure; none knows another.
+//! - [`audit`]: the lines that say who did what. Pure.
 //! - [`auth`]: the schemes by which a client proves who it is. Pure.
 //! - [`txnlog`], [`snapshot`]: what is on disk. [`store`]: one member's directory of both.
 //! - [`request`]: what one request means: checked against what will be, answered from what is. Pure.
@@ -21,6 +22,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod clock;
@@ -43,6 +45,7 @@ pub mod snapshot;
 pub mod store;
 #[cfg(test)]
 mod tidy;
+pub mod tls;
 pub mod tools;
 pub mod tree;
 pub mod txnlog;

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Writes the seed corpora, some of them from the codec's captures. Run here: python3 seed.py."""
 
+import base64
 import gzip
 import pathlib
 import random
 import re
+import ssl
 
 here = pathlib.Path(__file__).parent
 root = here / ".." / ".."
@@ -223,3 +225,33 @@ for name, text in [
     ("expansion", b'A { b required c="${{x}}${y}${" d="${toolongtobeset}"; };'),
 ]:
     write("login_file", name, text)
+
+# Stores and certificates: those of the server's own tests.
+testdata = root / "src" / "tls" / "testdata"
+for path in sorted(testdata.iterdir()):
+    kind = {".jks": 0, ".pem": 1, ".p12": 2}.get(path.suffix)
+    if kind is not None:
+        write("key_stores", path.name, bytes([kind]) + path.read_bytes())
+    if path.suffix == ".pem":
+        blocks = re.findall(r"BEGIN CERTIFICATE-+\n(.*?)\n-+END", path.read_text(), re.S)
+        for number, block in enumerate(blocks):
+            write("certificates", f"{path.name}_{number}", base64.b64decode(block))
+for number, line in enumerate((testdata / "names.txt").read_text().splitlines()[:40]):
+    write("certificates", f"name_{number}", bytes.fromhex(line.split(" ")[0]))
+
+# What a client says first in TLS 1.2 and 1.3, as Python's library says it, and records that are none.
+for number, version in enumerate([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = context.maximum_version = version
+    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(came, goes, server_hostname="localhost")
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    hello = goes.read()
+    write("tls_records", f"hello_{number}", bytes([255]) + hello)
+    write("tls_records", f"hello_{number}_in_pieces", bytes([7]) + hello)
+    write("tls_records", f"hello_{number}_twice", bytes([255]) + hello + hello)
+for name, record in [("huge", "160301ffff"), ("huge_hello", "1603010004" "01ffffff"), ("alert", "15030100020228"), ("data", "170303000141")]:
+    write("tls_records", name, bytes([64]) + bytes.fromhex(record) + bytes(200))

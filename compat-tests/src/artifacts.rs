@@ -15,6 +15,9 @@ use crate::skip;
 /// The release every comparison is made with.
 pub const REFERENCE: &str = "3.9.5";
 
+/// The newest complete release of the line before it, which operators also come from: 3.8.7 has no parent pom.
+pub const LINE_BEFORE: &str = "3.8.6";
+
 /// Older releases whose data directories must be readable, oldest first.
 pub const OLDER: [&str; 5] = ["3.4.14", "3.5.10", "3.6.4", "3.7.2", "3.8.4"];
 

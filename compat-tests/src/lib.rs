@@ -20,17 +20,20 @@
 //! | `OXKEEPER_ENSEMBLE` | `leader`, `follower` or `observer`: clients and systems meet this server of an ensemble of three, on both sides |
 //! | `OXKEEPER_FAULTS` | `all`, or names: these deliberate faults are tried on the in-process tests, not one in ten |
 //! | `OXKEEPER_SEED` | the seed of the durability test and of the power cuts; without it, one from the clock |
+//! | `OXKEEPER_SILENT_SECONDS` | how long a follower reads nothing in the test of the leader's memory |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
 //! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
 //! | `OXKEEPER_QUORUM_SEEDS` | conversations of the differential run on the quorum ports |
 //! | `OXKEEPER_ROLLING_SESSIONS` | sessions of the rolling replacement |
+//! | `OXKEEPER_ROLLING_ROUNDS` | how often the rolling replacement is timed beside a rolling restart of the reference |
 //! | `OXKEEPER_SHOW_LOG` | set: the log of the server on the quorum ports is shown after each conversation |
 //! | `OXKEEPER_RESULTS` | a file that what came of each comparison is added to, for the report |
-//! | `CI` | `true`: a missing Java, Maven, Python, strace or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
+//! | `CI` | `true`: a missing Java, Maven, Python, strace, Kerberos or `fallocate` is a failure and not a skip; for root with loop devices, a file system that cannot be mounted is too |
 
 pub mod acknowledged;
 pub mod artifacts;
 pub mod bundles;
+pub mod certificates;
 pub mod compare;
 pub mod differential;
 pub mod ensemble;
@@ -38,6 +41,8 @@ pub mod four_letter;
 pub mod golden;
 pub mod host;
 pub mod hostile;
+pub mod kafka;
+pub mod kdc;
 pub mod mutants;
 pub mod native;
 mod options;

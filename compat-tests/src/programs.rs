@@ -32,6 +32,17 @@ pub fn sources(folder: &str) -> Result<Vec<PathBuf>> {
 
 /// Compiles `clients/java/<folder>` against one release's client and runs `main` with `args`.
 pub fn java(version: &str, folder: &str, main: &str, properties: &[&str], args: &[&str]) -> Result<String> {
+    output(&mut java_command(version, folder, main, properties, args)?)
+}
+
+/// Compiles the same; the command that runs it.
+pub fn java_command(
+    version: &str,
+    folder: &str,
+    main: &str,
+    properties: &[&str],
+    args: &[&str],
+) -> Result<Command> {
     let mut sources = sources(folder)?;
     if version.starts_with("3.4.") {
         sources.extend(self::sources("shim")?);
@@ -45,15 +56,20 @@ pub fn java(version: &str, folder: &str, main: &str, properties: &[&str], args: 
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
         .arg("-Dzookeeper.sasl.client=false");
     command.args(properties).args(["-cp", &class_path, main]).args(args);
-    output(&mut command)
+    Ok(command)
 }
 
 /// Runs a script of `clients/python`.
 pub fn python(script: &str, args: &[&str]) -> Result<String> {
+    output(&mut python_command(script, args)?)
+}
+
+/// The command that runs such a script.
+pub fn python_command(script: &str, args: &[&str]) -> Result<Command> {
     let path: PathBuf = artifacts::package_dir().join("clients/python").join(script);
     let mut command = Command::new(artifacts::python()?);
     command.arg("-u").arg(Path::new(&path)).args(args);
-    output(&mut command)
+    Ok(command)
 }
 
 /// Runs a command to its end, within some minutes, and returns its standard output. A failure

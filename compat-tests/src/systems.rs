@@ -93,6 +93,12 @@ impl Process {
         Ok(Self { name: name.to_owned(), log, child })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How it ended, if it did.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().with_context(|| format!("wait for {}", self.name))
@@ -122,6 +128,12 @@ impl Process {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// SIGTERM; the end is not waited for.
+    pub fn terminate(&self) -> Result<()> {
+        let mut kill = Command::new("kill");
+        artifacts::run(kill.arg("-TERM").arg(self.child.id().to_string())).map(drop)
     }
 
     /// SIGKILL, and waits for the end.

@@ -7,7 +7,7 @@ use compat_tests::artifacts;
 use compat_tests::ensemble::{Ensemble, Load, Mix, assert_no_mismatches, assert_same, mixes};
 
 /// What `cargo test` tries without being asked for more.
-const SHORT: &str = "AAO+O OOA+A";
+const SHORT: &str = "AAO+O OOA+A OO8 88O";
 /// Writes between two events.
 const WRITES: u64 = 300;
 

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use compat_tests::artifacts;
-use compat_tests::ensemble::{Ensemble, Load, Mix, Summary, Sync, assert_same, mixes};
+use compat_tests::artifacts::{self, LINE_BEFORE};
+use compat_tests::ensemble::{Ensemble, Load, Member, Mix, Summary, Sync, assert_same, mixes};
 use compat_tests::quorum_ports::directory;
+use compat_tests::server::Kind;
 
 /// Two voters of the kind that leads, then the one that is brought back.
-const SHORT: &str = "AAO OOA";
+const SHORT: &str = "AAO OOA OO8 88O";
 /// Fewer than the committed log in memory holds.
 const FEW: u64 = 100;
 /// More than that.
@@ -124,6 +125,10 @@ fn diverge(ensemble: &mut Ensemble, prefix: &str) -> Result<Summary> {
     bail!("in {ATTEMPTS} attempts the last member logged nothing alone");
 }
 
+fn is_of_line_before(member: &Member) -> bool {
+    member.kind() == Kind::Apache(LINE_BEFORE)
+}
+
 fn come_back(ensemble: &mut Ensemble, story: &str, sync: Sync) -> Result<()> {
     ensemble.bring_back(LEARNER)?;
     expect(ensemble, story, sync)
@@ -132,7 +137,10 @@ fn come_back(ensemble: &mut Ensemble, story: &str, sync: Sync) -> Result<()> {
 fn expect(ensemble: &mut Ensemble, story: &str, sync: Sync) -> Result<()> {
     let member = &ensemble.members()[LEARNER];
     let taken = member.syncs();
-    ensure!(taken.last() == Some(&sync), "{story}: {member} took {taken:?} and not {sync:?}");
+    // More may follow: a learner of 3.8 falls over a commit between NEWLEADER and UPTODATE, whoever leads, and begins
+    // again (ZOOKEEPER-4394).
+    let is_right = taken.first() == Some(&sync) && (taken.len() == 1 || is_of_line_before(member));
+    ensure!(is_right, "{story}: {member} took {taken:?} and not {sync:?}");
     let picture = assert_same(ensemble).with_context(|| story.to_owned())?;
     println!("{story}: {taken:?}, {} nodes equal", picture.tree.len());
     Ok(())

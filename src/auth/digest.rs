@@ -138,7 +138,8 @@ mod tests {
             super_digest: Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".into()),
         };
         let schemes = |credentials: Option<&[u8]>| {
-            let attempt = Attempt { peer: [127, 0, 0, 1].into(), credentials, data_of: &|_| None };
+            let attempt =
+                Attempt { peer: [127, 0, 0, 1].into(), certified: &[], credentials, data_of: &|_| None };
             match digest.authenticate(&attempt) {
                 Outcome::Proven(identities) => {
                     identities.into_iter().map(|identity| identity.scheme).collect()

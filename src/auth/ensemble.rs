@@ -46,7 +46,8 @@ mod tests {
     fn only_a_wrong_name_is_sent_on() {
         let check = |names: Option<&[&str]>, credentials: Option<&[u8]>| {
             let names = names.map(|names| names.iter().map(|name| (*name).into()).collect());
-            let attempt = Attempt { peer: [127, 0, 0, 1].into(), credentials, data_of: &|_| None };
+            let attempt =
+                Attempt { peer: [127, 0, 0, 1].into(), certified: &[], credentials, data_of: &|_| None };
             Ensemble { names }.authenticate(&attempt)
         };
         let ours: Option<&[&str]> = Some(&["east", "west"]);

@@ -41,7 +41,7 @@ mod tests {
     fn passes(key: Option<&str>, credentials: Option<&str>) -> bool {
         let data_of = |path: &str| key.filter(|_| path == "/key").map(|key| key.as_bytes().to_vec());
         let credentials = credentials.map(str::as_bytes);
-        let attempt = Attempt { peer: [127, 0, 0, 1].into(), credentials, data_of: &data_of };
+        let attempt = Attempt { peer: [127, 0, 0, 1].into(), certified: &[], credentials, data_of: &data_of };
         match Key.authenticate(&attempt) {
             Outcome::Proven(identities) => {
                 assert_eq!(identities, [Identity { scheme: "key".into(), id: String::new() }]);

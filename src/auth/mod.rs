@@ -8,10 +8,12 @@
 pub mod digest;
 mod ensemble;
 mod ip;
+pub mod kerberos;
 mod key;
 pub mod principal;
 pub mod sasl;
 mod sasl_scheme;
+mod x509;
 
 use std::net::IpAddr;
 
@@ -39,6 +41,10 @@ pub struct Options {
     pub sasl_enabled: bool,
     /// The exchanges by which clients prove ids of the `sasl` scheme.
     pub sasl: sasl::Options,
+    /// Whether the `x509` scheme is served.
+    pub x509_enabled: bool,
+    /// The subject of the certificate whose owner is the superuser.
+    pub x509_super_user: Option<String>,
     /// When set, requests of clients with an identity in none of these schemes are refused.
     pub required_schemes: Option<Vec<String>>,
 }
@@ -55,6 +61,8 @@ impl Default for Options {
             ensemble_names: None,
             sasl_enabled: false,
             sasl: sasl::Options::default(),
+            x509_enabled: false,
+            x509_super_user: None,
             required_schemes: None,
         }
     }
@@ -64,6 +72,8 @@ impl Default for Options {
 pub struct Attempt<'a> {
     /// Where it comes from.
     pub peer: IpAddr,
+    /// What its certificate has proven before, of the `x509` scheme.
+    pub certified: &'a [Identity],
     /// What it sent; null is not the same as empty.
     pub credentials: Option<&'a [u8]>,
     /// The data of the node with this path: None without the node, or when its data is null.
@@ -97,6 +107,7 @@ trait Provider: Send + Sync {
 pub struct Auth {
     providers: Vec<Box<dyn Provider>>,
     sasl: sasl::Options,
+    certificates: Option<x509::Certificates>,
     required_schemes: Option<Vec<String>>,
 }
 
@@ -120,7 +131,18 @@ impl Auth {
         if options.sasl_enabled {
             providers.push(Box::new(sasl_scheme::Sasl));
         }
-        Self { providers, sasl: options.sasl, required_schemes: options.required_schemes }
+        let certificates = options.x509_enabled.then_some(x509::Certificates(options.x509_super_user));
+        if certificates.is_some() {
+            providers.push(Box::new(x509::X509));
+        }
+        Self { providers, sasl: options.sasl, certificates, required_schemes: options.required_schemes }
+    }
+
+    /// The identities of a client whose certificate was believed and has this subject, as Java prints it; None when the
+    /// `x509` scheme is not served.
+    #[must_use]
+    pub fn certificate(&self, subject: &str) -> Option<Vec<Identity>> {
+        self.certificates.as_ref().map(|certificates| certificates.identities(subject))
     }
 
     /// Judges one client's attempt to prove something by `scheme`.
@@ -168,7 +190,7 @@ mod tests {
         credentials: Option<&'a [u8]>,
         data_of: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Attempt<'a> {
-        Attempt { peer: [127, 0, 0, 1].into(), credentials, data_of }
+        Attempt { peer: [127, 0, 0, 1].into(), certified: &[], credentials, data_of }
     }
 
     fn outcome(options: Options, scheme: &str, credentials: Option<&[u8]>) -> Outcome {

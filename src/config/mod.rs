@@ -18,6 +18,7 @@ pub mod ensemble;
 mod error;
 pub mod jaas;
 pub mod keys;
+pub mod krb5;
 pub mod properties;
 mod read;
 pub mod sasl;
@@ -138,12 +139,21 @@ pub struct Config {
     pub ensemble_auth_enabled: bool,
     /// Names that the ensemble scheme lets pass; None lets every name pass.
     pub ensemble_auth_names: Option<Vec<String>>,
+    /// Serve the x509 scheme.
+    pub x509_auth_enabled: bool,
+    /// Subject of the certificate that gains the super identity.
+    pub x509_super_user: Option<String>,
+    /// TLS on client ports; None when no port speaks it.
+    pub tls: Option<Tls>,
     /// Refuse requests of connections that have not authenticated with one of the schemes.
     pub enforce_auth_enabled: bool,
     /// Those schemes; not empty when `enforce_auth_enabled`.
     pub enforce_auth_schemes: Vec<String>,
     /// How clients prove who they are by SASL.
     pub sasl: sasl::Sasl,
+
+    /// Whether there is an audit log, and in which file if not among the lines of the server.
+    pub audit: Option<Option<PathBuf>>,
 
     /// Largest frame and field accepted.
     pub jute_max_buffer_bytes: i32,
@@ -235,6 +245,19 @@ pub struct WithoutEffect {
     pub key: String,
     /// Why: [`keys::Effect::Later`] or [`keys::Effect::Java`].
     pub effect: keys::Effect,
+}
+
+/// TLS on client ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Keys, ciphers and whom to believe.
+    pub options: crate::tls::Options,
+    /// `client_port` speaks TLS too.
+    pub on_client_port: bool,
+    /// Handshakes that may be unfinished at a time.
+    pub handshakes_max: usize,
+    /// Close connections before their handshake while the server serves nobody.
+    pub drops_early: bool,
 }
 
 /// How the transaction log reaches its file.

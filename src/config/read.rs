@@ -5,10 +5,12 @@
     reason = "the configuration says where the files of the server are; it is read before there is a disk"
 )]
 
+mod audit;
 mod ensemble;
 mod members;
 mod providers;
 mod sasl;
+mod tls;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -125,8 +127,9 @@ impl Reading<'_> {
         if retain < 3 {
             self.source.warnings.push(format!("autopurge.snapRetainCount={retain} is too small; keeping 3"));
         }
-        let providers = self.auth_providers()?;
+        let mut providers = self.auth_providers()?;
         let sasl = self.sasl(providers.contains("sasl"));
+        let tls = self.tls(secure_client_port.is_some(), &mut providers)?;
         let (enforce_auth_enabled, enforce_auth_schemes) = self.enforced_auth(&providers)?;
         let (metrics, metrics_http_port) = self.metrics()?;
         let flush_delay_ms = self.source.property_number("flushDelay", 0).max(0);
@@ -136,6 +139,7 @@ impl Reading<'_> {
         let (init_limit_ticks, sync_limit_ticks) =
             (self.number("initLimit", 0, any)?, self.number("syncLimit", 0, any)?);
         let ensemble = self.ensemble(tick_time_ms, init_limit_ticks, sync_limit_ticks)?;
+        let audit = self.audit()?;
         self.check_unread_keys()?;
         let mut config = Config {
             data_dir,
@@ -199,8 +203,12 @@ impl Reading<'_> {
             key_auth_enabled: providers.contains("key"),
             ensemble_auth_enabled: providers.contains("ensemble"),
             ensemble_auth_names: self.source.property("ensembleAuthName").map(comma_list),
+            x509_auth_enabled: providers.contains("x509"),
+            x509_super_user: self.words("X509AuthenticationProvider.superUser"),
+            tls,
             enforce_auth_enabled,
             enforce_auth_schemes,
+            audit,
             sasl,
             jute_max_buffer_bytes,
             jute_max_buffer_extra_bytes: self
@@ -228,7 +236,7 @@ impl Reading<'_> {
             init_limit_ticks,
             sync_limit_ticks,
             ensemble,
-            raw: self.entries.effective().map(|e| (e.key.clone(), e.value.clone())).collect(),
+            raw: self.entries.effective().map(|e| (e.key.clone(), shown(&e.key, &e.value))).collect(),
             unknown_keys: self.unknown_keys(),
             without_effect: self.without_effect(),
             warnings: Vec::new(),
@@ -400,6 +408,11 @@ impl Reading<'_> {
         };
         of_file.chain(self.source.flags().into_iter().filter_map(of_flag)).collect()
     }
+}
+
+/// A value as it may be shown: passwords may not.
+fn shown(key: &str, value: &str) -> String {
+    if key.ends_with(".password") { "***".into() } else { value.into() }
 }
 
 fn comma_list(text: &str) -> Vec<String> {

@@ -78,6 +78,8 @@ pub struct Kerberos {
     pub keytab: Option<PathBuf>,
     /// The server's name, `zookeeper/host@REALM`.
     pub principal: Option<String>,
+    /// How far the clocks of clients may be away, in seconds; None where krb5.conf does not say.
+    pub clock_skew: Option<i64>,
     /// All options as they are written, these included.
     pub options: Vec<(String, String)>,
 }

@@ -169,6 +169,25 @@ impl<'a> Source<'a> {
         self.system.get(name).map(|setting| setting.value.as_str())
     }
 
+    /// Where a system property is set, as messages name it: file, line and key.
+    pub(super) fn origin(&self, name: &str) -> String {
+        match self.setting(name) {
+            Some(Setting { place, line: Some(line), key, .. }) => format!("{place} line {line}: {key}"),
+            Some(Setting { place, key, .. }) => format!("{place}: {key}"),
+            None => format!("{}: {name}", self.file),
+        }
+    }
+
+    /// An error about a system property, whose value must not be secret.
+    pub(super) fn wrong_property(&self, name: &str, problem: impl Into<String>) -> ConfigError {
+        match self.setting(name).cloned() {
+            Some(Setting { place, line, key, value }) => {
+                ConfigError { file: place, line, key, value: Some(value), problem: problem.into() }
+            }
+            None => self.missing(name, problem),
+        }
+    }
+
     /// The system properties of a key whose name ends in `*`, by name, with their values.
     pub(super) fn properties_like(&self, name: &str) -> Vec<(String, String)> {
         let key = keys::find(name).expect("only keys of the table are asked for");

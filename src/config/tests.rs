@@ -127,9 +127,9 @@ fn a_file_that_cannot_be_read_is_an_error() {
 
 #[test]
 fn unknown_and_ineffective_keys_are_listed() {
-    let config = with("noSuchKey=1\nsecureClientPort=2281\nnio.numWorkerThreads=4\n");
+    let config = with("noSuchKey=1\nadmin.serverPort=8081\nnio.numWorkerThreads=4\n");
     assert_eq!(config.unknown_keys, ["noSuchKey"]);
-    let expected = [("secureClientPort", Effect::Later), ("nio.numWorkerThreads", Effect::Java)];
+    let expected = [("admin.serverPort", Effect::Later), ("nio.numWorkerThreads", Effect::Java)];
     let expected = expected.map(|(key, effect)| WithoutEffect { key: key.to_owned(), effect });
     assert_eq!(config.without_effect, expected);
     assert_eq!(config.raw[2], ("noSuchKey".to_owned(), "1".to_owned()));
@@ -137,7 +137,7 @@ fn unknown_and_ineffective_keys_are_listed() {
         config.remarks(),
         [
             "noSuchKey is not a known key; it is kept as the property zookeeper.noSuchKey",
-            "secureClientPort is read but has no effect in this version",
+            "admin.serverPort is read but has no effect in this version",
             "nio.numWorkerThreads tunes the Java server and has nothing to act on here",
         ]
     );
@@ -146,19 +146,20 @@ fn unknown_and_ineffective_keys_are_listed() {
 #[test]
 fn flags_without_effect_are_named_too() {
     let environment = Environment {
-        jvmflags: "-Dzookeeper.ssl.clientAuth=need -Dzookeeper.watchManagerName=X -Dzookeeper.skipAcl=yes \
-                   -Djava.io.tmpdir=/x -Dzookeeper.skipACL=no -Dzookeeper.ssl.protocol=TLSv1.3"
-            .into(),
+        jvmflags:
+            "-Dzookeeper.ssl.quorum.clientAuth=need -Dzookeeper.watchManagerName=X -Dzookeeper.skipAcl=yes \
+                   -Djava.io.tmpdir=/x -Dzookeeper.skipACL=no -Dzookeeper.ssl.quorum.protocol=TLSv1.3"
+                .into(),
         ..Environment::default()
     };
-    let text = format!("{SMALLEST}ssl.protocol=TLSv1.2\n");
+    let text = format!("{SMALLEST}ssl.quorum.protocol=TLSv1.2\n");
     let config = Config::parse("zoo.cfg", text.as_bytes(), &environment).unwrap();
     assert_eq!(
         config.remarks(),
         [
             "-Dzookeeper.skipAcl is not a known property",
-            "ssl.protocol is read but has no effect in this version",
-            "-Dzookeeper.ssl.clientAuth is read but has no effect in this version",
+            "ssl.quorum.protocol is read but has no effect in this version",
+            "-Dzookeeper.ssl.quorum.clientAuth is read but has no effect in this version",
             "-Dzookeeper.watchManagerName tunes the Java server and has nothing to act on here",
         ]
     );

@@ -7,6 +7,7 @@
 mod limit;
 mod queue;
 mod shown;
+mod trail;
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -21,6 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use self::queue::LINE_BYTES_MAX;
 pub use self::shown::{Shown, shown};
+pub use self::trail::Trail;
 
 use self::limit::{Limiter, RateLimit};
 use self::queue::Queue;

@@ -14,9 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Descriptors;
+use super::Security;
 use super::Shared;
 use super::connection::Connection;
+use super::transport::Transport;
+use crate::auth::Identity;
 use crate::runtime::Client;
+use crate::runtime::outbox::Closing;
 
 /// Backlog when the configuration leaves it open (reference: the Java default).
 const BACKLOG: u32 = 50;
@@ -70,14 +74,14 @@ impl Acceptor {
     }
 
     /// Accepts until stopped; then every connection is told to end.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, security: Security) {
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer),
+                Ok((stream, peer)) => self.admit(stream, peer, &security),
                 Err(error) => {
                     // A client that was gone before it was accepted, or no descriptors in the whole system.
                     tracing::warn!("cannot accept a connection: {error}");
@@ -98,7 +102,7 @@ impl Acceptor {
         }
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, security: &Security) {
         if !self.limits.descriptors.leaves_enough(&stream) {
             let (limit, reserve) = self.limits.descriptors.limit_and_reserve();
             self.shared.metrics.connection_rejected.increment();
@@ -134,16 +138,44 @@ impl Acceptor {
         {
             tracing::debug!(%peer, %error, "cannot keep the connection alive");
         }
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let client = Arc::new(Client::new(id, peer, self.shared.clock.wall_ms()));
-        self.shared.state.register(client.clone());
-        let connection = Connection::new(self.shared.clone(), client, stream);
         let acceptor = self.clone();
-        let stop = self.stop.clone();
+        let Some(guard) = security.admit(&self.shared, peer) else {
+            self.leave(address);
+            return;
+        };
+        if matches!(security, Security::Plain) {
+            let connection = self.connection(Transport::plain(stream), peer, Vec::new());
+            self.tasks.spawn(async move {
+                connection.run(acceptor.stop.clone()).await;
+                acceptor.leave(address);
+            });
+            return;
+        }
+        let security = security.clone();
         self.tasks.spawn(async move {
-            connection.run(stop).await;
+            let secured = tokio::select! {
+                () = acceptor.stop.cancelled() => None,
+                secured = security.secure(&acceptor.shared, stream, peer, guard) => secured,
+            };
+            if let Some((transport, identities)) = secured {
+                acceptor.connection(transport, peer, identities).run(acceptor.stop.clone()).await;
+            }
             acceptor.leave(address);
         });
+    }
+
+    /// A connection that the rest of the server knows from now on.
+    fn connection(&self, transport: Transport, peer: SocketAddr, identities: Vec<Identity>) -> Connection {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let client = Arc::new(Client::new(id, peer, self.shared.clock.wall_ms()));
+        for identity in identities {
+            if !client.add_identity(identity) {
+                // A handshake that carried it would not have fitted.
+                client.close(Closing::Refused("the names of its certificate exceed 1 MiB"));
+            }
+        }
+        self.shared.state.register(client.clone());
+        Connection::new(self.shared.clone(), client, transport)
     }
 
     fn enter(&self, address: IpAddr) -> bool {

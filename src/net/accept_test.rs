@@ -11,7 +11,7 @@ use jute::records::proto::RequestHeader;
 use tokio_util::sync::CancellationToken;
 
 use super::testing::{Server, Setup, ask, first_frame};
-use super::{AcceptLimits, Acceptor, Commands, Descriptors, bind};
+use super::{AcceptLimits, Acceptor, Commands, Descriptors, Security, bind};
 use crate::runtime::budget::Budget;
 
 const NO_LIMITS: AcceptLimits =
@@ -43,7 +43,7 @@ impl Accepting {
         let address = runtime.block_on(async {
             let listener = bind(([127, 0, 0, 1], 0).into(), None).unwrap();
             let address = listener.local_addr().unwrap();
-            tokio::spawn(acceptor.clone().serve(listener));
+            tokio::spawn(acceptor.clone().serve(listener, Security::Plain));
             address
         });
         Self { server, address, runtime: Some(runtime), acceptor, stop }

@@ -6,7 +6,6 @@ use std::task::Context;
 use std::time::Duration;
 
 use jute::SessionId;
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -30,8 +29,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, stream: TcpStream) -> Self {
-        let transport = Transport::plain(stream);
+    pub(super) fn new(shared: Arc<Shared>, client: Arc<Client>, transport: Transport) -> Self {
         client.set_socket(transport.direct());
         let pump = Pump::new(Protocol::new(shared.clone(), client.clone()), transport);
         Self { shared, client, pump }
@@ -118,7 +116,7 @@ impl Connection {
             }
         }
         let extra = self.pump.protocol.input().unread().get(..wanted).unwrap_or_default().to_vec();
-        let stream = &self.pump.stream;
+        let stream = &mut self.pump.stream;
         let write = |cx: &mut Context<'_>, bytes: &[u8]| words::poll_write(stream, cx, bytes);
         let bytes = words::answer(words::PATIENCE, commands, word, extra, write).await?;
         let mut outbox = self.client.outbox();

@@ -22,7 +22,14 @@ pub(super) fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u
         .map_err(|error| End::Refused(format!("malformed credentials: {error}")))?;
     let scheme = packet.scheme.unwrap_or_default();
     let data_of = |path: &str| shared.state.tree().get(path)?.data().map(<[u8]>::to_vec);
-    let attempt = Attempt { peer: client.peer.ip(), credentials: packet.auth.as_deref(), data_of: &data_of };
+    let certified: Vec<_> =
+        client.identities().iter().filter(|identity| identity.scheme == "x509").cloned().collect();
+    let attempt = Attempt {
+        peer: client.peer.ip(),
+        certified: &certified,
+        credentials: packet.auth.as_deref(),
+        data_of: &data_of,
+    };
     let failure = match shared.auth.authenticate(&scheme, &attempt) {
         Outcome::Proven(identities) => {
             if identities.into_iter().all(|identity| client.add_identity(identity)) {

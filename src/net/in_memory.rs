@@ -83,7 +83,7 @@ impl Stream for MemoryStream {
         Poll::Ready(Ok(count))
     }
 
-    fn try_write(&self, written: &[u8]) -> Result<usize> {
+    fn try_write(&mut self, written: &[u8]) -> Result<usize> {
         let mut bytes = self.bytes();
         if bytes.is_down {
             return Err(ErrorKind::BrokenPipe.into());
@@ -96,7 +96,7 @@ impl Stream for MemoryStream {
         Ok(count)
     }
 
-    fn poll_write_ready(&self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll_write_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Pending
     }
 
@@ -107,7 +107,7 @@ impl Stream for MemoryStream {
 
 impl Socket for MemoryStream {
     fn write_now(&self, bytes: &[u8]) -> usize {
-        self.try_write(bytes).unwrap_or(0)
+        self.clone().try_write(bytes).unwrap_or(0)
     }
 
     fn shut_down(&self) {
@@ -150,21 +150,28 @@ impl Link {
 
     /// Runs the connection's task until it would wait. False when the connection has ended.
     pub fn run(&mut self) -> bool {
-        let waker = Waker::from(self.woken.clone());
-        while self.end.is_none() {
-            self.woken.0.store(false, Ordering::Relaxed);
-            let polled = self.pump.poll_until(&mut Context::from_waker(&waker), &|_| false);
-            self.lacks_memory = matches!(polled, Poll::Ready(Ok(Pause::NoMemory)));
-            match polled {
-                Poll::Pending if self.woken.0.load(Ordering::Relaxed) => {}
-                Poll::Pending | Poll::Ready(Ok(Pause::NoMemory)) => break,
-                Poll::Ready(Ok(Pause::Reached | Pause::Ended)) => self.finish(String::new()),
-                Poll::Ready(Err(End::Closed)) => self.finish(String::new()),
-                Poll::Ready(Err(End::Refused(why))) => self.finish(why),
-                Poll::Ready(Err(End::Failed(error))) => self.finish(error.to_string()),
-            }
-        }
+        while self.turn() {}
         self.end.is_none()
+    }
+
+    /// Runs the connection's task until it lets others have their turn. Whether it asks for another.
+    pub fn turn(&mut self) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        let waker = Waker::from(self.woken.clone());
+        self.woken.0.store(false, Ordering::Relaxed);
+        let polled = self.pump.poll_until(&mut Context::from_waker(&waker), &|_| false);
+        self.lacks_memory = matches!(polled, Poll::Ready(Ok(Pause::NoMemory)));
+        match polled {
+            Poll::Pending => return self.woken.0.load(Ordering::Relaxed),
+            Poll::Ready(Ok(Pause::NoMemory)) => {}
+            Poll::Ready(Ok(Pause::Reached | Pause::Ended)) => self.finish(String::new()),
+            Poll::Ready(Err(End::Closed)) => self.finish(String::new()),
+            Poll::Ready(Err(End::Refused(why))) => self.finish(why),
+            Poll::Ready(Err(End::Failed(error))) => self.finish(error.to_string()),
+        }
+        false
     }
 
     /// The connection is gone.

@@ -19,6 +19,8 @@
 //! | identities | [`IDENTITY_BYTES_MAX`](crate::runtime::client::IDENTITY_BYTES_MAX) | authentication fails |
 //! | input, requests and replies of all connections | [`Budget`](crate::runtime::budget::Budget) | all but pings, closes, deletes and returning sessions wait, then close |
 //! | connections | `maxClientCnxns`, `maxCnxns`, the system's limit of open files less some for files | closed at accept |
+//! | TLS handshakes that are not done | [`Secure`]; 10 seconds for each | closed at once |
+//! | bytes of TLS records in and out | one record; 64 KiB and one record | not read until the client reads |
 //! | time without a session | `nio.sessionlessCnxnTimeout` | the connection closes |
 
 #![cfg_attr(
@@ -50,6 +52,8 @@ pub mod frame;
 mod identify;
 #[doc(hidden)]
 pub mod in_memory;
+#[cfg(test)]
+mod listing_test;
 mod meter;
 pub mod protocol;
 #[cfg(test)]
@@ -59,12 +63,16 @@ pub mod pump;
 mod reads_test;
 #[cfg(test)]
 mod sasl_test;
+mod secure;
 #[cfg(test)]
 mod session_test;
 #[cfg(test)]
 mod sweep_test;
 #[cfg(test)]
 mod testing;
+mod tls_stream;
+#[cfg(test)]
+mod tls_test;
 pub mod transport;
 mod turn;
 mod window;
@@ -75,6 +83,7 @@ use std::time::Duration;
 
 pub use self::accept::{AcceptLimits, Acceptor, bind};
 pub use self::descriptors::Descriptors;
+pub use self::secure::{Secure, Security};
 
 use crate::auth::Auth;
 use crate::clock::Clock;

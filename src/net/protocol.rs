@@ -236,6 +236,9 @@ impl Protocol {
     /// # Errors
     /// Why the connection must end.
     pub fn consume(&mut self, unsent: usize) -> Result<Consumed, End> {
+        if self.client.outbox().is_unfinished() {
+            return self.go_on(unsent);
+        }
         match self.phase {
             Phase::New => self.consume_first(),
             Phase::Connecting if self.client.in_flight() == 0 => {
@@ -245,6 +248,23 @@ impl Protocol {
             Phase::Open => self.consume_requests(unsent),
             Phase::Connecting | Phase::Word(_) | Phase::Closing | Phase::Ending => Ok(Consumed::Nothing),
         }
+    }
+
+    /// Goes on with a reply that is made in slices; what came behind it waits. While the client leaves much unread,
+    /// that waits too.
+    fn go_on(&self, unsent: usize) -> Result<Consumed, End> {
+        if unsent >= self.shared.limits.unsent_bytes_max {
+            return Ok(Consumed::Nothing);
+        }
+        let (state, metrics) = (&self.shared.state, &self.shared.metrics);
+        let meter = ReadMeter::default();
+        let tree = state.tree();
+        let mut outbox = self.client.outbox();
+        if !outbox.go_on(&tree, &|path, bytes| meter.count(metrics, path, bytes)) {
+            return Err(End::Refused("the tree was replaced while it was sent a list of children".into()));
+        }
+        state.budget.hold(outbox.take_unaccounted() as i64);
+        Ok(Consumed::SliceOver)
     }
 
     /// A four-letter word, or the frame that asks for a session.
@@ -409,6 +429,9 @@ impl Protocol {
                 _ if is_write(op) || in_flight > 0 || forwards && op == OpCode::SYNC => {
                     let body = if forwards { Body::for_leader(op, body) } else { Body::decode(op, body) };
                     let head = self.head(session.id, xid, op, turn.now_ms, bytes);
+                    if let Some(trail) = shared.state.trail() {
+                        trail.note(&client, xid, op, reader.rest(), &self.identities);
+                    }
                     self.input.skip(4 + bytes);
                     if matches!(body, Body::Ordered(_)) {
                         self.ordered.handed_over();
@@ -444,6 +467,9 @@ impl Protocol {
                     let mut came = Outcome::Answered(Code::OK);
                     outbox.append(|out| came = read.answer(xid, op, body, out));
                     outbox.stats.replied(short_name(op), xid, tree.last_zxid(), turn.now_ms, turn.now_ms);
+                    if outbox.is_unfinished() {
+                        shared.state.budget.hold(outbox.take_unaccounted() as i64);
+                    }
                     drop(outbox);
                     if came == Outcome::TooManyWatches {
                         client.close(Closing::Refused(TOO_MANY_WATCHES));

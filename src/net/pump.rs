@@ -146,18 +146,24 @@ impl<S: Stream> Pump<S> {
                     self.protocol.shared().metrics.watch_bytes.add(packets.event_bytes);
                 }
                 let has_more = outbox.collect(&mut self.output, cx.waker());
-                let accounted = outbox.forget_accounted();
+                let accounted = outbox.forget_taken();
                 if accounted > 0 {
                     self.protocol.shared().state.budget.hold(-(accounted as i64));
                 }
                 match outbox.closing() {
                     Some(Closing::Now) => return Ok(Progress::Ended),
                     Some(Closing::Refused(why)) => return Err(End::Refused(why.into())),
-                    Some(Closing::AfterReplies) if !has_more => return Ok(Progress::Ended),
+                    Some(Closing::AfterReplies) if !has_more && !outbox.is_unfinished() => {
+                        drop(outbox);
+                        let is_flushed = self.poll_flush(cx)?;
+                        return Ok(if is_flushed { Progress::Ended } else { progress });
+                    }
                     Some(Closing::AfterReplies) => self.protocol.set_ending(),
                     None => {}
                 }
                 if !has_more {
+                    drop(outbox);
+                    self.poll_flush(cx)?;
                     return Ok(progress);
                 }
                 progress = Progress::Some;
@@ -180,6 +186,14 @@ impl<S: Stream> Pump<S> {
                 }
                 Err(error) => return Err(End::Failed(error)),
             }
+        }
+    }
+
+    /// Whether the stream holds nothing back; if it does, the task is woken when it can go on.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        match self.stream.poll_flush(cx) {
+            Poll::Pending => Ok(self.protocol.client().is_ended()),
+            Poll::Ready(flushed) => flushed.map(|()| true).map_err(End::Failed),
         }
     }
 

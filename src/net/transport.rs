@@ -1,5 +1,5 @@
-//! The bytes of a connection, whatever carries them. Plain sockets so far; TLS is to be another variant, which
-//! cannot be written to from other threads.
+//! The bytes of a connection, whatever carries them: a plain socket, or TLS over one, which cannot be written to
+//! from other threads.
 
 use std::io;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::io::poll_read_buf;
 
+use super::tls_stream::TlsStream;
 use crate::runtime::client::Socket;
 
 /// A stream of bytes that never blocks.
@@ -22,10 +23,15 @@ pub trait Stream {
     ///
     /// # Errors
     /// `WouldBlock` when it takes nothing now; any other error is its end.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Waits until it takes more.
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Waits until what it took is on its way. Only streams that hold something back have to wait.
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 
     /// Whether there are bytes that came and were not read.
     fn has_unread(&self) -> bool;
@@ -41,6 +47,8 @@ pub(super) enum Transport {
         /// Where they go; the writer thread writes here too.
         writer: Arc<OwnedWriteHalf>,
     },
+    /// TLS over one; in a box, so that plain connections do not carry its size.
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
@@ -51,45 +59,73 @@ impl Transport {
 
     /// The socket as other threads may use it; it goes when the connection goes.
     pub(super) fn direct(&self) -> Arc<dyn Socket> {
-        let Self::Plain { writer, .. } = self;
-        Arc::new(DirectSocket(Arc::downgrade(writer)))
+        match self {
+            Self::Plain { writer, .. } => Arc::new(DirectSocket(Arc::downgrade(writer))),
+            Self::Tls(tls) => Arc::new(GuardedSocket(Arc::downgrade(tls.writer()))),
+        }
     }
 
     /// Ends the stream in order. What the client sent and nobody reads is drained first: closing over it
     /// would reset the connection, and with it the replies on their way.
-    pub(super) fn hang_up(&self) -> io::Result<()> {
-        let Self::Plain { reader, .. } = self;
-        let mut scrap = [0; 4096];
-        for _ in 0..64 {
-            if !reader.try_read(&mut scrap).is_ok_and(|count| count > 0) {
-                break;
-            }
+    pub(super) fn hang_up(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain { reader, .. } => hang_up(reader),
+            Self::Tls(tls) => tls.hang_up(),
         }
-        Ok(rustix::net::shutdown(reader.as_ref(), Shutdown::Both)?)
     }
+}
+
+pub(super) fn hang_up(reader: &OwnedReadHalf) -> io::Result<()> {
+    let mut scrap = [0; 4096];
+    for _ in 0..64 {
+        if !reader.try_read(&mut scrap).is_ok_and(|count| count > 0) {
+            break;
+        }
+    }
+    Ok(rustix::net::shutdown(reader.as_ref(), Shutdown::Both)?)
+}
+
+/// Whether the system holds bytes that came.
+pub(super) fn has_unread(reader: &OwnedReadHalf) -> bool {
+    let mut byte = [0_u8];
+    let peeked = rustix::net::recv(reader.as_ref(), &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    peeked.is_ok_and(|(count, _)| count > 0)
 }
 
 impl Stream for Transport {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let Self::Plain { reader, .. } = self;
-        poll_read_buf(Pin::new(reader), cx, buffer)
+        match self {
+            Self::Plain { reader, .. } => poll_read_buf(Pin::new(reader), cx, buffer),
+            Self::Tls(tls) => tls.poll_read(cx, buffer),
+        }
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Self::Plain { writer, .. } = self;
-        writer.try_write(bytes)
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain { writer, .. } => writer.try_write(bytes),
+            Self::Tls(tls) => tls.try_write(bytes),
+        }
     }
 
-    fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self::Plain { writer, .. } = self;
-        writer.as_ref().as_ref().poll_write_ready(cx)
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain { writer, .. } => writer.as_ref().as_ref().poll_write_ready(cx),
+            Self::Tls(tls) => tls.poll_write_ready(cx),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain { .. } => Poll::Ready(Ok(())),
+            Self::Tls(tls) => tls.poll_flush(cx),
+        }
     }
 
     fn has_unread(&self) -> bool {
-        let Self::Plain { reader, .. } = self;
-        let mut byte = [0_u8];
-        let peeked = rustix::net::recv(reader.as_ref(), &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        peeked.is_ok_and(|(count, _)| count > 0)
+        match self {
+            Self::Plain { reader, .. } => has_unread(reader),
+            Self::Tls(tls) => tls.has_unread(),
+        }
     }
 }
 
@@ -104,11 +140,29 @@ impl Socket for DirectSocket {
     }
 
     fn shut_down(&self) {
-        if let Some(writer) = self.0.upgrade()
-            && let Err(error) = rustix::net::shutdown(writer.as_ref().as_ref(), Shutdown::Both)
-        {
-            tracing::trace!(%error, "client was gone already");
-        }
+        shut_down(&self.0);
+    }
+}
+
+/// A socket whose bytes are encrypted by the connection's own task: others can end it, and nothing else.
+#[derive(Debug)]
+struct GuardedSocket(Weak<OwnedWriteHalf>);
+
+impl Socket for GuardedSocket {
+    fn write_now(&self, _bytes: &[u8]) -> usize {
+        0
+    }
+
+    fn shut_down(&self) {
+        shut_down(&self.0);
+    }
+}
+
+fn shut_down(writer: &Weak<OwnedWriteHalf>) {
+    if let Some(writer) = writer.upgrade()
+        && let Err(error) = rustix::net::shutdown(writer.as_ref().as_ref(), Shutdown::Both)
+    {
+        tracing::trace!(%error, "client was gone already");
     }
 }
 
@@ -168,7 +222,7 @@ mod tests {
     /// Closing over what nobody reads would reset the connection, and the last replies with it.
     #[tokio::test]
     async fn what_a_client_sends_too_late_does_not_cost_it_the_last_reply() {
-        let (transport, mut client) = connected().await;
+        let (mut transport, mut client) = connected().await;
         client.write_all(&[7; 10_000]).unwrap();
         wait_for_unread(&transport).await;
         transport.try_write(b"goodbye").unwrap();

@@ -99,7 +99,7 @@ pub(super) async fn answer(
 
 /// Writes what the socket takes.
 pub(super) fn poll_write(
-    stream: &impl Stream,
+    stream: &mut impl Stream,
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {

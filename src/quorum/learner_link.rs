@@ -86,6 +86,7 @@ async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRe
     loop {
         if !packets.has_next() {
             port.shared.inbox.put_all(&mut heard);
+            port.shared.inbox.attend();
         }
         let (packet, bytes) = match packets.next().await {
             Ok(next) => next,
@@ -97,6 +98,7 @@ async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRe
         };
         if !ahead.has_room(bytes) {
             port.shared.inbox.put_all(&mut heard);
+            port.shared.inbox.attend();
         }
         ahead.admit(&*port.shared.inbox, bytes).await;
         heard.push(FromPeers::Happened { input: Input::LearnerSaid { link, said }, bytes: 0 });

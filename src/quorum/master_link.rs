@@ -97,6 +97,8 @@ impl MasterLink {
         let current = self.current();
         if current.number == number && current.connection.is_some() {
             self.shared.inbox.put_all(heard);
+            drop(current);
+            self.shared.inbox.attend();
             return;
         }
         drop(current);

@@ -176,10 +176,13 @@ impl Options {
 pub trait Inbox: Send + Sync {
     /// Puts it behind what was put before. Never waits.
     fn put(&self, from: FromPeers);
-    /// The same for several, in their order, which the writer then finds together.
+    /// The same for several, in their order, which the writer then finds together. They wait for
+    /// [`Inbox::attend`].
     fn put_all(&self, from: &mut Vec<FromPeers>) {
         from.drain(..).for_each(|from| self.put(from));
     }
+    /// Has what was put dealt with, perhaps here: called without any lock.
+    fn attend(&self) {}
     /// A number that changes whenever everything put before has been taken.
     fn turns(&self) -> u64;
 }
@@ -190,7 +193,11 @@ impl Inbox for crate::runtime::Inbox {
     }
 
     fn put_all(&self, from: &mut Vec<FromPeers>) {
-        self.push_peers(from);
+        self.put_peers(from);
+    }
+
+    fn attend(&self) {
+        Self::attend(self);
     }
 
     fn turns(&self) -> u64 {

@@ -117,6 +117,9 @@ impl Replica {
                     if head.op == OpCode::CREATE_SESSION && !data.sessions.is_committed(head.session) {
                         return say_gone(connection, head, head.session, host);
                     }
+                    if host.audits() {
+                        host.observe(Observation::Done { head, applied: &applied });
+                    }
                     let zxid = data.tree.last_zxid();
                     let outcome = Outcome::Replied { zxid, is_ok: applied.op != OpCode::ERROR };
                     host.answer(head, outcome, |out| {
@@ -142,6 +145,10 @@ impl Replica {
                 });
             }
             Step::Refused(code) => {
+                if host.audits() {
+                    let applied = Applied { op: OpCode::ERROR, code, ..Applied::default() };
+                    host.observe(Observation::Done { head, applied: &applied });
+                }
                 let zxid = data.tree.last_zxid();
                 host.answer(head, Outcome::Replied { zxid, is_ok: false }, |out| {
                     out.reply(head.xid, zxid, |_| Err(code));
@@ -194,7 +201,9 @@ impl Replica {
         let is_asked_for = self.is_predicted_here() || head.origin != Origin::Internal;
         let received_ms = is_asked_for.then_some(head.received_ms);
         host.observe(Observation::Applying { body: &body, received_ms });
-        let applied = if data.watches.is_empty() {
+        let applied = if host.audits() && header.r#type == OpCode::CLOSE_SESSION.0 {
+            self.apply_end(&header, body, data, host)
+        } else if data.watches.is_empty() {
             data.tree.apply(&header, body, &mut |_| {})
         } else {
             let mut events =
@@ -213,6 +222,28 @@ impl Replica {
             tracing::error!(zxid = %header.zxid, "the tree's digest is not the one that was predicted");
         }
         host.observe(Observation::Digest { zxid: header.zxid, digest: now, is_wrong });
+        applied
+    }
+
+    /// Applies the end of a session, of which the audit trail wants to know what went with it.
+    fn apply_end(
+        &self,
+        header: &TxnHeader,
+        body: TxnBody,
+        data: &mut Data<'_>,
+        host: &mut impl Host,
+    ) -> Applied {
+        let (asked, mut deleted) = (body.clone(), Vec::new());
+        let mut events =
+            Events { options: &self.options.request, zxid: header.zxid, watches: data.watches, host };
+        let applied = data.tree.apply(header, body, &mut |change| {
+            if let Change::Deleted { path, .. } = change {
+                deleted.push(path.to_owned());
+            }
+            events.send(change);
+        });
+        let session = header.client_id;
+        host.observe(Observation::SessionEnded { session, body: &asked, deleted: &deleted });
         applied
     }
 

@@ -8,7 +8,7 @@ use jute::{SessionId, Zxid};
 use crate::request::replies::Replies;
 use crate::request::{ConnectionId, Head};
 use crate::session::SessionHandle;
-use crate::tree::Identities;
+use crate::tree::{Applied, Identities};
 use crate::watch::EventType;
 use crate::zab::Serving;
 
@@ -46,6 +46,11 @@ pub trait Host {
 
     /// Whether the replica should return, so that others can have the tree. Asked between requests.
     fn must_yield(&mut self) -> bool {
+        false
+    }
+
+    /// Whether it wants to hear of [`Observation::Done`] and [`Observation::SessionEnded`].
+    fn audits(&self) -> bool {
         false
     }
 
@@ -87,6 +92,22 @@ pub enum Observation<'a> {
         body: &'a TxnBody,
         /// When its request came, in milliseconds of the monotonic clock; `None` when nobody asked for it here.
         received_ms: Option<i64>,
+    },
+    /// What a client asked for came to this.
+    Done {
+        /// The request.
+        head: &'a Head,
+        /// What came of it.
+        applied: &'a Applied,
+    },
+    /// The end of a session was applied.
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+        /// The transaction.
+        body: &'a TxnBody,
+        /// The nodes that went.
+        deleted: &'a [String],
     },
     /// One change fired watches.
     Fired(Fired),

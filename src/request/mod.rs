@@ -19,6 +19,7 @@ pub mod reply;
 mod size_test;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod unfinished;
 
 use jute::multi::{MultiOp, MultiRequest};
 use jute::records::Record;

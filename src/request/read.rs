@@ -12,9 +12,11 @@ use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
 
 use super::replies::Replies;
 use super::reply::{end_multi, write_multi_header};
+use super::unfinished::{Meter, Missing, write_name};
 use super::{ConnectionId, Options};
 use crate::tree::acl::perms;
-use crate::tree::{Identities, Identity, Node, SaslRule, Tree};
+use crate::tree::listing::{Progress, Walk};
+use crate::tree::{Identities, Identity, Node, NodeId, SaslRule, Tree};
 use crate::watch::{EventType, WatcherType, Watches};
 
 /// Memory the watches of a connection may take: half a million of them and more. The reference has no
@@ -49,7 +51,7 @@ pub struct Read<'a> {
     /// As whom.
     pub identities: &'a Identities,
     /// Hears of each node that was read: its path, and bytes beyond path and stat.
-    pub meter: &'a dyn Fn(&str, usize),
+    pub meter: Meter<'a>,
 }
 
 /// What came of a read.
@@ -98,13 +100,28 @@ impl Read<'_> {
             return out.reply(xid, zxid, |_| outcome);
         }
         if op == OpCode::MULTI_READ {
-            return out.reply_whole(xid, zxid, |out| self.multi_read(&mut reader, out));
+            return out.reply_in_slices(xid, zxid, |out, missing| self.multi_read(&mut reader, out, missing));
         }
         let xid = if op == OpCode::PING { PING_XID } else { xid };
-        out.reply(xid, zxid, |out| self.write_body(op, &mut reader, out))
+        out.reply_in_slices(xid, zxid, |out, missing| {
+            let start = out.len();
+            match self.write_body(op, &mut reader, out, missing) {
+                Ok(()) => Code::OK,
+                Err(code) => {
+                    out.truncate(start);
+                    code
+                }
+            }
+        })
     }
 
-    fn write_body(&self, op: OpCode, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Code> {
+    fn write_body(
+        &self,
+        op: OpCode,
+        reader: &mut Reader<'_>,
+        out: &mut Vec<u8>,
+        missing: &mut Vec<Missing>,
+    ) -> Result<(), Code> {
         match op {
             OpCode::PING => Ok(()),
             OpCode::GET_DATA => {
@@ -117,11 +134,11 @@ impl Read<'_> {
             }
             OpCode::GET_CHILDREN => {
                 let (path, watch) = path_and_flag(reader)?;
-                self.get_children(&path, watch, out).map(|_| ())
+                self.get_children(&path, watch, out, missing).map(drop)
             }
             OpCode::GET_CHILDREN2 => {
                 let (path, watch) = path_and_flag(reader)?;
-                let node = self.get_children(&path, watch, out)?;
+                let node = self.get_children(&path, watch, out, missing)?;
                 self.tree.stat(node).encode(out);
                 Ok(())
             }
@@ -149,9 +166,14 @@ impl Read<'_> {
     }
 
     fn readable(&self, path: &str, wanted: i32) -> Result<&Node, Code> {
-        let node = self.tree.get(path).ok_or(Code::NO_NODE)?;
-        if self.tree.acls().permits(node.acl(), wanted, self.identities, self.options.acl) {
-            Ok(node)
+        self.readable_id(path, wanted).map(|id| self.tree.node(id))
+    }
+
+    fn readable_id(&self, path: &str, wanted: i32) -> Result<NodeId, Code> {
+        let id = self.tree.find(path).ok_or(Code::NO_NODE)?;
+        let acl = self.tree.node(id).acl();
+        if self.tree.acls().permits(acl, wanted, self.identities, self.options.acl) {
+            Ok(id)
         } else {
             Err(Code::NO_AUTH)
         }
@@ -194,26 +216,34 @@ impl Read<'_> {
         Ok(())
     }
 
-    fn get_children(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<&Node, Code> {
-        let node = self.readable(path, perms::READ)?;
+    /// Names of a node with very many children are left out, and noted as missing.
+    fn get_children(
+        &self,
+        path: &str,
+        watch: bool,
+        out: &mut Vec<u8>,
+        missing: &mut Vec<Missing>,
+    ) -> Result<&Node, Code> {
+        let id = self.readable_id(path, perms::READ)?;
         if watch {
             self.watch(|watches| watches.add_child(path, self.connection));
         }
-        let children = node.children();
-        write::int(out, i32::try_from(children.len()).unwrap_or(i32::MAX));
+        let node = self.tree.node(id);
+        let count = node.children().len();
+        write::int(out, i32::try_from(count).unwrap_or(i32::MAX));
+        let mut walk = Walk::new(self.tree, id);
         let mut bytes = 0;
-        for child in children {
-            let child = self.tree.node(*child);
-            let name = child.name_bytes();
+        let progress = walk.slice(self.tree, &mut |name| {
             bytes += name.len();
-            // Only other names can hold characters for which Java has its own bytes.
-            if name.is_ascii() {
-                write::buffer(out, Some(name));
-            } else {
-                write::ustring(out, Some(child.name()));
-            }
+            write_name(out, name);
+        });
+        if progress == Progress::Done {
+            (self.meter)(path, bytes);
+        } else {
+            let names = count - walk.left();
+            let (path, listing) = (path.to_owned(), self.tree.follow(walk));
+            missing.push(Missing { at: out.len(), path, listing, bytes, names });
         }
-        (self.meter)(path, bytes);
         Ok(node)
     }
 
@@ -293,7 +323,7 @@ impl Read<'_> {
     /// out the reference stops with an error, and sends what it has so far with it. A reply
     /// that grows beyond [`MULTI_READ_BYTES_MAX`] is none: a few bytes of request can ask for the largest
     /// node again and again.
-    fn multi_read(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Code {
+    fn multi_read(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>, missing: &mut Vec<Missing>) -> Code {
         let Ok(request) = MultiRequest::decode(reader) else { return Code::MARSHALLING_ERROR };
         let (ops, mut code) = match request {
             MultiRequest::Read(ops) => (ops, Code::OK),
@@ -303,8 +333,10 @@ impl Read<'_> {
         let body = out.len();
         for op in ops {
             let start = out.len();
-            if start - body > MULTI_READ_BYTES_MAX {
+            let expected: usize = missing.iter().map(Missing::expected_bytes).sum();
+            if start - body + expected > MULTI_READ_BYTES_MAX {
                 out.truncate(body);
+                missing.clear();
                 return Code::MARSHALLING_ERROR;
             }
             let (kind, path) = match op {
@@ -319,7 +351,7 @@ impl Read<'_> {
             let outcome = if kind == OpCode::GET_DATA {
                 self.get_data(&path, false, out)
             } else {
-                self.get_children(&path, false, out).map(drop)
+                self.get_children(&path, false, out, missing).map(drop)
             };
             if let Err(code) = outcome {
                 out.truncate(start);

@@ -1,7 +1,12 @@
 //! What is sent to one connection, as bytes in order.
 
+use std::collections::VecDeque;
+
 use jute::{Code, Zxid, write};
 
+use super::unfinished::{Meter, Missing, Unfinished};
+use crate::tree::Tree;
+use crate::tree::listing::Progress;
 use crate::watch::EventType;
 
 /// xid of watch notifications.
@@ -10,6 +15,8 @@ const NOTIFICATION_XID: i32 = -1;
 const SYNC_CONNECTED: i32 = 3;
 /// Bytes of text the reference sends at once.
 const TEXT_PACKET_BYTES: usize = 8192;
+/// Length, xid, zxid, code.
+const REPLY_HEADER_BYTES: usize = 4 + 4 + 8 + 4;
 /// The largest reply there can be.
 const REPLY_BYTES_MAX: usize = i32::MAX as usize;
 
@@ -17,6 +24,8 @@ const REPLY_BYTES_MAX: usize = i32::MAX as usize;
 #[derive(Debug, Default)]
 pub struct Replies {
     bytes: Vec<u8>,
+    /// Replies that are still being made, each with what goes out behind it.
+    unfinished: VecDeque<(Unfinished, Vec<u8>)>,
     packets: Packets,
     last_zxid: Zxid,
 }
@@ -36,6 +45,16 @@ pub struct Packets {
     pub min: usize,
     /// Largest.
     pub max: usize,
+}
+
+impl Packets {
+    fn count_reply(&mut self, size: usize) {
+        self.min = if self.last == 0 { size } else { self.min.min(size) };
+        self.max = self.max.max(size);
+        self.last = size;
+        self.bytes += size as u64;
+        self.count += 1;
+    }
 }
 
 impl Replies {
@@ -60,31 +79,88 @@ impl Replies {
 
     /// Appends a reply whose body stays also with an error.
     pub fn reply_whole(&mut self, xid: i32, zxid: Zxid, body: impl FnOnce(&mut Vec<u8>) -> Code) -> Code {
+        self.reply_in_slices(xid, zxid, |out, _| body(out))
+    }
+
+    /// Appends a reply whose body stays also with an error. What `body` notes as missing is put in later, by
+    /// [`Replies::go_on`]; until then nothing behind it goes out.
+    pub fn reply_in_slices(
+        &mut self,
+        xid: i32,
+        zxid: Zxid,
+        body: impl FnOnce(&mut Vec<u8>, &mut Vec<Missing>) -> Code,
+    ) -> Code {
         self.last_zxid = self.last_zxid.max(zxid);
-        let out = &mut self.bytes;
+        let out = self.end();
         let start = write::begin_frame(out);
         write::int(out, xid);
         write::long(out, zxid.0);
         let err = out.len();
         write::int(out, 0);
-        let mut code = body(out);
+        let mut missing = Vec::new();
+        let mut code = body(out, &mut missing);
         if out.len() - start > REPLY_BYTES_MAX {
             // The length in front would not hold it. No client takes this much.
             out.truncate(err + 4);
+            missing.clear();
             code = Code::MARSHALLING_ERROR;
         }
         if let Some(place) = out.get_mut(err..err + 4) {
             place.copy_from_slice(&code.0.to_be_bytes());
         }
-        write::patch_length(out, start);
-        let size = out.len() - start - 4;
-        let packets = &mut self.packets;
-        packets.min = if packets.last == 0 { size } else { packets.min.min(size) };
-        packets.max = packets.max.max(size);
-        packets.last = size;
-        packets.bytes += size as u64;
-        packets.count += 1;
+        if missing.is_empty() {
+            write::patch_length(out, start);
+            let size = out.len() - start - 4;
+            self.packets.count_reply(size);
+        } else {
+            let frame = out.split_off(start);
+            self.unfinished.push_back((Unfinished::new(frame, start, missing), Vec::new()));
+        }
         code
+    }
+
+    /// Whether a reply is still being made.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        !self.unfinished.is_empty()
+    }
+
+    /// Adds some of what is missing to the first reply that is not finished. False when that cannot be done any
+    /// more, because the tree is another one.
+    #[must_use]
+    pub fn go_on(&mut self, tree: &Tree, meter: Meter<'_>) -> bool {
+        let Some((reply, _)) = self.unfinished.front_mut() else { return true };
+        match reply.go_on(tree, meter) {
+            Progress::More => {}
+            Progress::Lost => return false,
+            Progress::Done => {
+                let Some((reply, behind)) = self.unfinished.pop_front() else { return true };
+                let mut frame = reply.into_bytes();
+                if frame.len() > REPLY_BYTES_MAX {
+                    frame.truncate(REPLY_HEADER_BYTES);
+                    if let Some(err) = frame.last_chunk_mut::<4>() {
+                        *err = Code::MARSHALLING_ERROR.0.to_be_bytes();
+                    }
+                }
+                write::patch_length(&mut frame, 0);
+                self.packets.count_reply(frame.len() - 4);
+                if self.bytes.is_empty() {
+                    self.bytes = frame;
+                } else {
+                    self.bytes.extend_from_slice(&frame);
+                }
+                self.bytes.extend_from_slice(&behind);
+            }
+        }
+        true
+    }
+
+    /// Where what is put in goes.
+    fn end(&mut self) -> &mut Vec<u8> {
+        match self.unfinished.back_mut() {
+            Some((_, behind)) => behind,
+            None => &mut self.bytes,
+        }
     }
 
     /// Appends a watch notification.
@@ -100,7 +176,7 @@ impl Replies {
 
     /// Appends a packet that is not a reply: a connect response.
     pub fn raw(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        append(&mut self.bytes);
+        append(self.end());
         self.packets.count += 1;
     }
 
@@ -130,25 +206,31 @@ impl Replies {
         self.last_zxid
     }
 
-    /// The bytes that are here.
+    /// The bytes that may go out.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many bytes are here.
+    /// How many bytes are here, with those that are expected of replies that are still being made.
     #[must_use]
-    pub const fn len(&self) -> usize {
-        self.bytes.len()
+    pub fn len(&self) -> usize {
+        self.piled() + self.unfinished.iter().map(|(reply, _)| reply.len()).sum::<usize>()
+    }
+
+    /// How many bytes are here but for those of replies that are still being made.
+    #[must_use]
+    pub fn piled(&self) -> usize {
+        self.bytes.len() + self.unfinished.iter().map(|(_, behind)| behind.len()).sum::<usize>()
     }
 
     /// Whether nothing is here.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.unfinished.is_empty()
     }
 
-    /// Exchanges the bytes that are here with `spare`, which should be empty.
+    /// Exchanges the bytes that may go out with `spare`, which should be empty.
     pub const fn swap(&mut self, spare: &mut Vec<u8>) {
         std::mem::swap(&mut self.bytes, spare);
     }
@@ -161,6 +243,7 @@ impl Replies {
     /// Drops everything, and its memory.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
+        self.unfinished.clear();
     }
 }
 

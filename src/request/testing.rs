@@ -80,7 +80,7 @@ pub(crate) fn prepare(
 
 /// Everything on but quotas, which look at what is applied and not at what will be.
 pub(crate) const OPTIONS: Options = Options {
-    acl: AclRules { skip: false, digest: true, key: false, sasl: SaslRule::Off },
+    acl: AclRules { skip: false, digest: true, key: false, sasl: SaslRule::Off, x509: false },
     extended_types: true,
     enforce_quota: false,
     digest: true,

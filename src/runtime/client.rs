@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use super::outbox::{Closing, Outbox};
+use super::trail::Notes;
 use crate::request::ConnectionId;
 use crate::request::replies::Packets;
 use crate::session::SessionHandle;
@@ -37,6 +38,8 @@ pub struct Client {
     identities: RwLock<Identities>,
     identity_bytes: AtomicUsize,
     outbox: Mutex<Outbox>,
+    /// For the audit trail; empty without one.
+    notes: Mutex<Notes>,
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
     closed: AtomicBool,
@@ -66,6 +69,7 @@ impl Client {
             identities: RwLock::new([ip].as_slice().into()),
             identity_bytes: AtomicUsize::new(0),
             outbox: Mutex::default(),
+            notes: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             in_flight_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -94,6 +98,11 @@ impl Client {
             }
             None => outbox.wake(),
         }
+    }
+
+    /// What it asked for, as far as that is audited.
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its session, once it has one.

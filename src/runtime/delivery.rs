@@ -9,6 +9,7 @@ use super::outbox::{Closing, EVENT_BYTES_MAX, WAITING_BYTES_MAX};
 use super::stage_metrics;
 use super::state::{Registry, State};
 use super::stats::Tally;
+use super::trail::take_note;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::replica::{Close, Host, Observation, Outcome};
@@ -90,7 +91,7 @@ impl Host for Delivery<'_> {
         let Some(client) = self.clients.get(&connection) else { return };
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
-        let is_over = outbox.waiting() > WAITING_BYTES_MAX;
+        let is_over = outbox.piled() > WAITING_BYTES_MAX;
         if !is_over {
             let before = outbox.waiting();
             outbox.append(write);
@@ -119,6 +120,9 @@ impl Host for Delivery<'_> {
         self.done = (self.done.0 + 1, self.done.1 + head.bytes);
         if let Some(client) = self.clients.get(&connection) {
             client.leave(head.bytes);
+            if self.state.trail().is_some() {
+                take_note(client, head.xid);
+            }
         }
     }
 
@@ -126,7 +130,7 @@ impl Host for Delivery<'_> {
         let Some(client) = self.clients.get(&to) else { return };
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
-        if outbox.waiting() > EVENT_BYTES_MAX {
+        if outbox.piled() > EVENT_BYTES_MAX {
             drop(outbox);
             return client.close(Closing::Refused("it does not read its watch events"));
         }
@@ -175,6 +179,10 @@ impl Host for Delivery<'_> {
         self.asked.is_multiple_of(LOOK_EVERY) && self.clock.now_us() >= self.until_us
     }
 
+    fn audits(&self) -> bool {
+        self.state.trail().is_some()
+    }
+
     fn observe(&mut self, what: Observation<'_>) {
         let metrics = self.metrics;
         match what {
@@ -182,6 +190,18 @@ impl Host for Delivery<'_> {
                 stage_metrics::count_writes(metrics, body);
                 if let Some(received_ms) = received_ms {
                     metrics.updatelatency.observe(self.now_ms - received_ms);
+                }
+            }
+            Observation::Done { head, applied } => {
+                if let Origin::Client(connection) = head.origin
+                    && let (Some(trail), Some(client)) = (self.state.trail(), self.clients.get(&connection))
+                {
+                    trail.done(client, head.session, head.xid, applied);
+                }
+            }
+            Observation::SessionEnded { session, body, deleted } => {
+                if let Some(trail) = self.state.trail() {
+                    trail.session_ended(session, body, deleted);
                 }
             }
             Observation::Fired(fired) => stage_metrics::count_watches(metrics, fired),

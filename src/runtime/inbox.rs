@@ -1,21 +1,33 @@
 //! Where everybody hands over what the writer must hear. Many put in, the writer takes all that waits at once:
 //! that is what makes one sync serve many writes.
 //!
-//! There is a lane for each kind of sender; within a lane the order is kept. Whatever comes into any lane wakes
-//! the writer.
+//! There is a lane for each kind of sender; within a lane the order is kept. Whatever comes into any lane is attended
+//! to: the writer is woken, or, where little waits and the writer can be lent, whoever brought it takes the turn, which
+//! saves a way from thread to thread.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use super::log_port::Report;
 use super::peers::FromPeers;
 use crate::request::{ConnectionId, Request};
 
+/// Things in the inbox with which whoever brought the last takes the turn. With more, others bring theirs meanwhile:
+/// the writer's thread then takes them together.
+const BROUGHT_MAX: usize = 4;
+
+/// Lends the writer to whoever has brought something.
+pub(super) trait Lender: Send + Sync {
+    /// Takes a short turn here, unless the writer is in one: then what waits is dealt with after that.
+    fn take_turn(&self);
+}
+
 /// What waits for the writer. Each connection, each peer and the log bound what they have in here.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Inbox {
     inner: Mutex<Inner>,
     arrived: Condvar,
+    lender: OnceLock<Weak<dyn Lender>>,
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +35,8 @@ struct Inner {
     waiting: Taken,
     /// The writer sleeps, and nobody has woken it.
     sleeps: bool,
+    /// The writer is to take a turn, though nothing may be left in here.
+    is_called: bool,
     stopped: bool,
     turns: u64,
 }
@@ -43,7 +57,11 @@ pub struct Taken {
 impl Taken {
     /// Whether nobody waits for anything in here.
     fn is_quiet(&self) -> bool {
-        self.requests.is_empty() && self.peers.is_empty() && self.disk.is_empty()
+        self.brought() == 0
+    }
+
+    const fn brought(&self) -> usize {
+        self.requests.len() + self.peers.len() + self.disk.len()
     }
 }
 
@@ -62,17 +80,84 @@ impl Inbox {
         }
     }
 
-    /// Puts in several at once, in order. After [`Inbox::stop`] they are dropped: the server is going.
+    /// Lets the writer be lent to whoever brings something.
+    pub(super) fn set_lender(&self, lender: Weak<dyn Lender>) {
+        let _set_once = self.lender.set(lender);
+    }
+
+    /// Has what waits dealt with: here, if it is little and the writer can be lent, else by the writer's thread. Call
+    /// it without any lock that a turn may need.
+    pub fn attend(&self) {
+        let mut inner = self.inner();
+        let brought = inner.waiting.brought();
+        if brought == 0 {
+            return;
+        }
+        if brought <= BROUGHT_MAX
+            && let Some(lender) = self.lender.get().and_then(Weak::upgrade)
+        {
+            drop(inner);
+            lender.take_turn();
+            return;
+        }
+        let sleeps = std::mem::take(&mut inner.sleeps);
+        drop(inner);
+        if sleeps {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Has the writer's thread take a turn, also if nothing waits in here.
+    pub(super) fn call(&self) {
+        let mut inner = self.inner();
+        inner.is_called = true;
+        let sleeps = std::mem::take(&mut inner.sleeps);
+        drop(inner);
+        if sleeps {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Whether a call was not heard yet.
+    #[cfg(test)]
+    pub(super) fn is_called(&self) -> bool {
+        self.inner().is_called
+    }
+
+    /// Whether nobody waits for anything in here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.inner().waiting.is_quiet()
+    }
+
+    /// Waits up to `timeout` for something that the writer's thread is to take, and takes nothing.
+    pub(super) fn wait(&self, timeout: Duration) {
+        let mut inner = self.inner();
+        if !std::mem::take(&mut inner.is_called)
+            && inner.waiting.is_quiet()
+            && !inner.stopped
+            && !timeout.is_zero()
+        {
+            inner.sleeps = true;
+            (inner, _) = self.arrived.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
+            inner.sleeps = false;
+            inner.is_called = false;
+        }
+    }
+
+    /// Puts in several at once, in order, and has them attended to. After [`Inbox::stop`] they are dropped: the server
+    /// is going.
     pub fn push(&self, requests: &mut Vec<Request>) {
         if requests.is_empty() {
             return;
         }
-        let inner = self.inner();
+        let mut inner = self.inner();
         if inner.stopped {
             requests.clear();
             return;
         }
-        self.put(inner, |waiting| waiting.requests.append(requests));
+        inner.waiting.requests.append(requests);
+        drop(inner);
+        self.attend();
     }
 
     /// A connection has gone. Nobody is woken for it.
@@ -88,11 +173,9 @@ impl Inbox {
         self.put(self.inner(), |waiting| waiting.peers.push(from));
     }
 
-    /// Puts in several things that a peer's connection brought, in their order.
-    pub fn push_peers(&self, from: &mut Vec<FromPeers>) {
-        if !from.is_empty() {
-            self.put(self.inner(), |waiting| waiting.peers.append(from));
-        }
+    /// Puts in several things that a peer's connection brought, in their order. They wait for [`Inbox::attend`].
+    pub fn put_peers(&self, from: &mut Vec<FromPeers>) {
+        self.inner().waiting.peers.append(from);
     }
 
     /// Puts in what the log's thread has done.
@@ -100,9 +183,10 @@ impl Inbox {
         self.put(self.inner(), |waiting| waiting.disk.push(report));
     }
 
-    /// Puts in several things that the log's thread has done, in their order.
+    /// Puts in several things that the log's thread has done, in their order, and has them attended to.
     pub fn push_reports(&self, reports: &mut dyn Iterator<Item = Report>) {
-        self.put(self.inner(), |waiting| waiting.disk.extend(reports));
+        self.inner().waiting.disk.extend(reports);
+        self.attend();
     }
 
     /// Takes everything, waiting up to `timeout` for something. False when stopped and without requests.
@@ -139,6 +223,12 @@ impl Inbox {
     pub fn stop(&self) {
         self.inner().stopped = true;
         self.arrived.notify_one();
+    }
+
+    /// Whether it was stopped and no request is left in it.
+    pub(super) fn is_over(&self) -> bool {
+        let inner = self.inner();
+        inner.stopped && inner.waiting.requests.is_empty()
     }
 
     /// Whether [`Inbox::stop`] was called.

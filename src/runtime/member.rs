@@ -1,13 +1,16 @@
 //! The writer of a member of an ensemble. One turn: hear the disk and the peers → take the requests → until there is
 //! nothing left to do: prepare, do what the core asks for, apply and answer.
 //!
-//! [`MemberWriter::run`] is a thread that takes turns for as long as the server lives; the simulator takes the same
-//! turns by itself. Nothing in a turn waits: the log has a thread of its own, and peers' connections have theirs.
+//! [`Turns`] takes turns for as long as the server lives; the simulator takes the same turns by itself. Nothing in a
+//! turn waits: the log has a thread of its own, and peers' connections have theirs.
 
 #[cfg(test)]
 mod member_test;
 mod outputs;
 mod peers;
+pub(super) mod turns;
+#[cfg(test)]
+mod turns_test;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,26 +120,16 @@ impl MemberWriter {
         writer
     }
 
-    /// Takes part until the inbox is stopped, then closes the log.
-    ///
-    /// # Errors
-    /// What the disk cannot store or sync is the end: nothing of it was acknowledged to anybody.
-    pub fn run(mut self) -> Result<(), StoreError> {
-        loop {
-            let timeout = self.timeout();
-            let goes_on = self.inbox.take(&mut self.taken, timeout);
-            if self.take_turn() == Turn::Stop || !goes_on {
-                break;
-            }
-        }
-        drop(self.peers);
-        self.log.close()
-    }
-
     /// Takes what waits in the inbox and takes a turn. [`Turn::Stop`] when the disk has failed.
     pub fn turn(&mut self) -> Turn {
         self.inbox.take(&mut self.taken, Duration::ZERO);
-        self.take_turn()
+        self.take_turn(RELEASES_MAX)
+    }
+
+    /// The same for whoever has other things to do soon: it applies for about a millisecond.
+    pub(super) fn short_turn(&mut self) -> Turn {
+        self.inbox.take(&mut self.taken, Duration::ZERO);
+        self.take_turn(1)
     }
 
     /// When the next turn is due, on the monotonic clock, if nothing comes before.
@@ -159,10 +152,12 @@ impl MemberWriter {
     /// # Errors
     /// The disk failed.
     pub fn close(self) -> Result<(), StoreError> {
+        drop(self.peers);
         self.log.close()
     }
 
-    fn timeout(&self) -> Duration {
+    /// How long nothing is to be done, if nothing comes.
+    pub(super) fn timeout(&self) -> Duration {
         if self.may_prepare() || self.driver.replica.is_released() {
             return Duration::ZERO;
         }
@@ -175,7 +170,7 @@ impl MemberWriter {
         !self.is_full && !self.log.is_behind() && self.driver.replica.has_backlog()
     }
 
-    fn take_turn(&mut self) -> Turn {
+    fn take_turn(&mut self, mut releases: usize) -> Turn {
         self.driver.metrics.prep_processor_queue_size.observe(self.taken.requests.len() as i64);
         for report in std::mem::take(&mut self.taken.disk) {
             self.hear_disk(report);
@@ -192,7 +187,6 @@ impl MemberWriter {
         if !self.is_full {
             self.driver.add_internal();
         }
-        let mut releases = RELEASES_MAX;
         while self.step(&mut releases) {}
         self.take_snapshot();
         if self.has_failed { Turn::Stop } else { Turn::Continue }
@@ -221,7 +215,7 @@ impl MemberWriter {
             self.begins = None;
             self.set_serving(serving);
         }
-        has_moved && *releases > 0
+        has_moved && (*releases > 0 || !self.driver.replica.is_released())
     }
 
     /// From here on clients are served like this.

@@ -29,6 +29,7 @@ pub mod stage_metrics;
 pub mod standing;
 pub mod state;
 pub mod stats;
+pub mod trail;
 pub mod walk;
 mod writer;
 
@@ -37,6 +38,7 @@ pub use self::inbox::Inbox;
 pub use self::log_keeper::LogKeeper;
 pub use self::log_port::LogPort;
 pub use self::log_thread::LogThread;
+pub use self::member::turns::Turns;
 pub use self::member::{MemberParts, MemberWriter};
 pub use self::state::State;
 pub use self::writer::{NoSnapshots, Parts, Snapshots, Turn, Writer};

@@ -5,6 +5,8 @@ use std::task::Waker;
 use jute::Zxid;
 
 use crate::request::replies::{Packets, Replies};
+use crate::request::unfinished::Meter;
+use crate::tree::Tree;
 
 /// Bytes of events a client may leave unread.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
@@ -123,13 +125,29 @@ impl Outbox {
         self.fresh = true;
     }
 
+    /// Whether a reply is still being made. The connection goes on with it ([`Outbox::go_on`]).
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.replies.is_unfinished()
+    }
+
+    /// Goes on for a slice with the first reply that is still being made. False when that cannot be done any more.
+    #[must_use]
+    pub fn go_on(&mut self, tree: &Tree, meter: Meter<'_>) -> bool {
+        let before = self.replies.packet_count();
+        let goes_on = self.replies.go_on(tree, meter);
+        self.stats.sent += self.replies.packet_count() - before;
+        self.fresh |= !self.replies.bytes().is_empty();
+        goes_on
+    }
+
     /// Takes the count of what was put in since the last time.
     pub const fn take_packets(&mut self) -> Packets {
         self.replies.take_packets()
     }
 
     /// What piled up in here since the budget was last told, once that is a good deal; it counts as told.
-    pub(super) fn take_unaccounted(&mut self) -> usize {
+    pub fn take_unaccounted(&mut self) -> usize {
         let more = self.replies.len().saturating_sub(self.accounted);
         if more < PILE_BYTES {
             return 0;
@@ -139,6 +157,12 @@ impl Outbox {
     }
 
     /// What the budget was told of, which is here no longer.
+    pub fn forget_taken(&mut self) -> usize {
+        let left = self.accounted.min(self.replies.len());
+        std::mem::replace(&mut self.accounted, left) - left
+    }
+
+    /// What the budget was told of. Nothing will take it any more.
     pub const fn forget_accounted(&mut self) -> usize {
         std::mem::replace(&mut self.accounted, 0)
     }
@@ -226,10 +250,16 @@ impl Outbox {
         self.fresh
     }
 
-    /// Bytes not yet taken by the connection.
+    /// Bytes not yet taken by the connection, with those that replies that are still being made will have.
     #[must_use]
-    pub const fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.replies.len()
+    }
+
+    /// Bytes not yet taken by the connection but for replies that are still being made, which is not its fault.
+    #[must_use]
+    pub fn piled(&self) -> usize {
+        self.replies.piled()
     }
 }
 
@@ -351,7 +381,11 @@ mod tests {
         assert_eq!(outbox.take_unaccounted(), 0, "it was told");
         put(&mut outbox, &vec![0; PILE_BYTES + 5]);
         assert_eq!(outbox.take_unaccounted(), PILE_BYTES + 5);
-        assert_eq!(outbox.forget_accounted(), 2 * PILE_BYTES + 5);
+        assert_eq!(outbox.forget_taken(), 0, "nothing was taken");
+        collected(&mut outbox, Waker::noop());
+        assert_eq!(outbox.forget_taken(), 2 * PILE_BYTES + 5);
+        put(&mut outbox, &vec![0; PILE_BYTES]);
+        assert_eq!((outbox.take_unaccounted(), outbox.forget_accounted()), (PILE_BYTES, PILE_BYTES));
         assert_eq!(outbox.forget_accounted(), 0);
     }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jute::records::data::Acl;
 use jute::{SessionId, Zxid};
 
-use super::{Snapshots, State, walk};
+use super::walk::{self, SLICE_NODES};
+use super::{Snapshots, State};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
@@ -229,57 +230,74 @@ impl Pace<'_> {
     }
 }
 
+/// A snapshot that is being written.
+pub struct Taking {
+    cursor: Cursor,
+    writer: Writer,
+    buffer: Vec<u8>,
+    nodes: usize,
+    began_ms: i64,
+}
+
 impl Job {
     /// Writes a snapshot of what `cursor` walks over. The tree is held in slices only.
-    pub fn take(&self, mut cursor: Cursor, pace: Pace<'_>) -> Result<Outcome, SnapshotError> {
-        let began = self.clock.now_ms();
-        let zxid = cursor.began_at();
-        let lists = self.lists(&mut cursor);
-        let mut writer = Writer::create(&self.disk, &self.options.directory, zxid, self.options.compression)?;
-        writer.begin_lists(&self.sessions(), lists.len())?;
-        for (id, list) in lists {
-            if pace.is_over() {
-                return Ok(Outcome::GivenUp);
-            }
-            writer.list(id, &list)?;
-        }
-        let mut buffer = Vec::new();
-        let mut nodes = 0;
+    pub fn take(&self, cursor: Cursor, pace: Pace<'_>) -> Result<Outcome, SnapshotError> {
+        let Some(mut taking) = self.begin(cursor, pace)? else { return Ok(Outcome::GivenUp) };
         let mut is_done = false;
         while !is_done {
             if pace.is_over() {
                 return Ok(Outcome::GivenUp);
             }
             let slice_began = self.clock.now_ms();
-            buffer.clear();
-            is_done = self.slice(&mut cursor, slice_began, &mut buffer, &mut nodes);
-            writer.raw_nodes(&buffer)?;
+            is_done = self.go_on(&mut taking, SLICE_NODES)?;
             pace.rest(self.clock.now_ms() - slice_began);
         }
+        self.finish(taking)?;
+        Ok(Outcome::Written)
+    }
+
+    /// Begins with what comes before the nodes. `None` when it was given up meanwhile.
+    pub fn begin(&self, mut cursor: Cursor, pace: Pace<'_>) -> Result<Option<Taking>, SnapshotError> {
+        let began_ms = self.clock.now_ms();
+        let lists = self.lists(&mut cursor);
+        let mut writer =
+            Writer::create(&self.disk, &self.options.directory, cursor.began_at(), self.options.compression)?;
+        writer.begin_lists(&self.sessions(), lists.len())?;
+        for (id, list) in lists {
+            if pace.is_over() {
+                return Ok(None);
+            }
+            writer.list(id, &list)?;
+        }
+        Ok(Some(Taking { cursor, writer, buffer: Vec::new(), nodes: 0, began_ms }))
+    }
+
+    /// Goes on for a slice of at most so many nodes; true when there are no more.
+    pub fn go_on(&self, taking: &mut Taking, nodes_max: usize) -> Result<bool, SnapshotError> {
+        let Taking { cursor, writer, buffer, nodes, .. } = taking;
+        buffer.clear();
+        let is_done =
+            walk::slice(&self.state, &*self.clock, cursor, nodes_max, self.clock.now_ms(), buffer, nodes);
+        writer.raw_nodes(buffer)?;
+        Ok(is_done)
+    }
+
+    /// Ends it when all nodes are there.
+    pub fn finish(&self, taking: Taking) -> Result<(), SnapshotError> {
+        let Taking { cursor, writer, nodes, began_ms, .. } = taking;
         let (at, tree_digest) = {
             let tree = self.state.tree();
             (tree.last_zxid(), tree.digest())
         };
         let digest = self.options.digest.then_some((at, digest::VERSION, tree_digest.cast_signed()));
-        let last_zxid: Option<Zxid> = self.options.last_zxid.then_some(zxid);
+        let last_zxid: Option<Zxid> = self.options.last_zxid.then_some(cursor.began_at());
         let written = writer.finish(digest, last_zxid)?;
-        let took_ms = self.clock.now_ms() - began;
+        let took_ms = self.clock.now_ms() - began_ms;
         self.metrics.snapshottime.observe(took_ms);
         tracing::info!(
             path = %written.path.display(), nodes, bytes = written.file_bytes, took_ms, "snapshot written"
         );
-        Ok(Outcome::Written)
-    }
-
-    /// Encodes some nodes under one hold of the tree; true when there are no more.
-    pub(super) fn slice(
-        &self,
-        cursor: &mut Cursor,
-        began_ms: i64,
-        buffer: &mut Vec<u8>,
-        nodes: &mut usize,
-    ) -> bool {
-        walk::slice(&self.state, &*self.clock, cursor, began_ms, buffer, nodes)
+        Ok(())
     }
 
     pub(super) fn lists(&self, cursor: &mut Cursor) -> Vec<(i64, Arc<[Acl]>)> {

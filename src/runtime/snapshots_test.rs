@@ -12,7 +12,7 @@ use jute::records::data::{Acl, StatPersisted};
 use jute::{SessionId, Zxid};
 
 use super::snapshots::{Job, Options, Outcome, Pace, RETRY_MS, SnapshotTaker};
-use super::walk::SLICE_BYTES;
+use super::walk::{self, SLICE_BYTES, SLICE_NODES};
 use super::{Snapshots, State};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::faulty::FaultyDisk;
@@ -138,7 +138,9 @@ fn a_slice_ends_when_it_has_many_bytes_or_took_long() {
         let mut slices = Vec::new();
         loop {
             let (mut buffer, mut nodes) = (Vec::new(), 0);
-            let is_done = job.slice(&mut cursor, job.clock.now_ms(), &mut buffer, &mut nodes);
+            let (clock, now_ms) = (&*job.clock, job.clock.now_ms());
+            let is_done =
+                walk::slice(&job.state, clock, &mut cursor, SLICE_NODES, now_ms, &mut buffer, &mut nodes);
             slices.push((nodes, buffer.len()));
             if is_done {
                 break slices;

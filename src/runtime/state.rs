@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jute::{SessionId, Zxid};
 
@@ -16,6 +16,7 @@ use super::client::Client;
 use super::listening::Listening;
 use super::standing::Published;
 use super::stats::ServerStats;
+use super::trail::Trail;
 use crate::request::{ConnectionId, Options};
 use crate::session::Sessions;
 use crate::tree::Tree;
@@ -41,6 +42,7 @@ pub struct State {
     /// How clients are served.
     pub standing: Published,
     disk_full: AtomicBool,
+    trail: OnceLock<Trail>,
     digests: Mutex<VecDeque<(Zxid, u64)>>,
 }
 
@@ -65,6 +67,7 @@ impl State {
             listening: Listening::new(now_ms),
             standing: Published::default(),
             disk_full: AtomicBool::new(false),
+            trail: OnceLock::new(),
             tree: RwLock::new(tree),
             watches: Mutex::default(),
             sessions: Mutex::new(sessions),
@@ -72,6 +75,16 @@ impl State {
             clients: RwLock::default(),
             digests: Mutex::default(),
         }
+    }
+
+    /// From here on there is an audit trail. Called once, before anybody is served.
+    pub fn set_trail(&self, trail: Trail) {
+        self.trail.set(trail).expect("there is one audit trail");
+    }
+
+    /// The audit trail, where there is one.
+    pub fn trail(&self) -> Option<&Trail> {
+        self.trail.get()
     }
 
     /// The tree, to look at.
@@ -106,11 +119,12 @@ impl State {
 
     /// Puts another tree and its sessions, with their timeouts in milliseconds, in the place of those that are
     /// here. Returns the tree that was here, which may take long to free.
-    pub(super) fn replace_tree(&self, tree: Tree, timeouts: &BTreeMap<SessionId, i32>, now_ms: i64) -> Tree {
+    pub(crate) fn replace_tree(&self, tree: Tree, timeouts: &BTreeMap<SessionId, i32>, now_ms: i64) -> Tree {
         let mut sessions = self.sessions();
         let mut current = self.tree_mut();
         sessions.replace(timeouts, now_ms);
         self.set_last_zxid(tree.last_zxid());
+        current.end_listings();
         std::mem::replace(&mut current, tree)
     }
 

@@ -11,7 +11,7 @@ use crate::snapshot::format;
 use crate::tree::{Cursor, Step};
 
 /// Nodes visited under one hold of the tree, at most.
-const SLICE_NODES: usize = 256;
+pub(super) const SLICE_NODES: usize = 256;
 /// Bytes of nodes after which the tree is let go.
 pub(super) const SLICE_BYTES: usize = 128 << 10;
 /// Time after which the tree is let go; the clock may be that much ahead when it begins.
@@ -19,17 +19,18 @@ const SLICE_MS: i64 = 2;
 /// Sessions or access control lists looked at under one hold.
 const SLICE_ENTRIES: usize = 1024;
 
-/// Encodes some nodes under one hold of the tree; true when there are no more.
+/// Encodes up to so many nodes under one hold of the tree; true when there are no more.
 pub(super) fn slice(
     state: &State,
     clock: &dyn Clock,
     cursor: &mut Cursor,
+    nodes_max: usize,
     began_ms: i64,
     buffer: &mut Vec<u8>,
     nodes: &mut usize,
 ) -> bool {
     let tree = state.tree();
-    for _ in 0..SLICE_NODES {
+    for _ in 0..nodes_max {
         let step = cursor.step(&tree, &mut |path, data, acl, stat| {
             format::put_node(buffer, path, data, acl, stat);
         });
@@ -88,7 +89,7 @@ pub fn stream(
         }
     }
     let mut nodes = 0;
-    while !slice(state, clock, &mut cursor, clock.now_ms(), &mut piece, &mut nodes) {
+    while !slice(state, clock, &mut cursor, SLICE_NODES, clock.now_ms(), &mut piece, &mut nodes) {
         if !send_if_large(&mut piece) {
             return false;
         }

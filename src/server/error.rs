@@ -16,6 +16,9 @@ pub enum ServerError {
     /// The configuration asks for what this version cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// TLS cannot be served with what the configuration names.
+    #[error("{0}")]
+    Tls(#[from] crate::tls::TlsError),
     /// The configuration names a hash that is none; no configuration error in the reference, by its exit code.
     #[error("{0}")]
     DigestAlgorithm(String),
@@ -36,6 +39,18 @@ pub enum ServerError {
     Listen {
         /// Where.
         address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The audit log cannot be written.
+    #[error(
+        "oxkeeper.audit.file={}: cannot be opened: {source}; without the audit log that was asked for the server does \
+         not start",
+        path.display()
+    )]
+    AuditFile {
+        /// The file.
+        path: PathBuf,
         /// Why not.
         source: std::io::Error,
     },
@@ -66,7 +81,7 @@ impl ServerError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Unsupported(_) => 2,
+            Self::Config(_) | Self::Unsupported(_) | Self::Tls(_) => 2,
             Self::Store(StoreError::Directory(_) | StoreError::Disk(_)) => 3,
             Self::ElectionPort(_) => 14,
             _ => 1,

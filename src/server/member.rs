@@ -12,7 +12,7 @@ use crate::config::dynamic::Role;
 use crate::quorum;
 use crate::runtime::standing::Published;
 use crate::runtime::{
-    Inbox, LogKeeper, LogPort, LogThread, MemberParts, MemberWriter, NoSnapshots, Snapshots,
+    Inbox, LogKeeper, LogPort, LogThread, MemberParts, MemberWriter, NoSnapshots, Snapshots, Turns,
 };
 use crate::store::Directories;
 use crate::txnlog::Log;
@@ -59,7 +59,7 @@ pub(super) fn start(ground: &Ground<'_>, runtime: &tokio::runtime::Handle) -> Re
         is_trusted: member.is_trusted,
         tail: member.tail.into_iter().map(proposal).collect(),
     };
-    let writer = MemberWriter::new(MemberParts {
+    let turns = Turns::of(MemberWriter::new(MemberParts {
         state: state.clone(),
         inbox: inbox.clone(),
         clock: clock.clone(),
@@ -71,14 +71,14 @@ pub(super) fn start(ground: &Ground<'_>, runtime: &tokio::runtime::Handle) -> Re
         config: (members.text.clone(), Zxid(members.version)),
         leader_serves: config.ensemble.leader_serves,
         zab: Zab::member(zab_options(config, me), members, recovered, clock.now_ms()),
-    });
+    }));
     tracing::info!(
         me,
         accepted = member.epochs.accepted,
         current = member.epochs.current,
         "looking for a leader"
     );
-    Ok(Started { state, inbox, write: Box::new(|| Ok(writer.run()?)), spare })
+    Ok(Started { state, inbox, write: Box::new(move || Ok(turns.run()?)), spare })
 }
 
 /// Which member this server is.

@@ -3,15 +3,18 @@
 
 mod address;
 mod alone;
+mod audited;
 mod error;
 #[cfg(test)]
 mod fuzzy_snapshot_test;
+mod kerberos;
 mod loading;
 mod member;
 mod members;
 mod options;
 mod report;
 mod sasl;
+mod tls;
 mod walks;
 
 use std::collections::BTreeMap;
@@ -27,6 +30,7 @@ pub use self::error::ServerError;
 pub use self::loading::store_options;
 
 use self::address::resolve;
+use self::audited::Audited;
 use self::report::{Reporter, Words};
 use crate::admin::metrics_http;
 use crate::auth::{self, Auth};
@@ -35,7 +39,7 @@ use crate::config::{Config, MetricsProvider};
 use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
 use crate::metrics::prometheus::Exporter;
-use crate::net::{AcceptLimits, Acceptor, Descriptors, Shared, bind};
+use crate::net::{AcceptLimits, Acceptor, Descriptors, Security, Shared, bind};
 use crate::runtime::snapshots::{self, Job, Pace, SnapshotTaker};
 use crate::runtime::{Inbox, Snapshots, State, listening};
 use crate::session::Sessions;
@@ -61,11 +65,6 @@ impl Server {
         if config.is_distributed() && !config.ensemble.refusals.is_empty() {
             return Err(ServerError::Unsupported(config.ensemble.refusals.join(". ")));
         }
-        if config.secure_client_port.is_some() && config.client_port.is_none() {
-            return Err(ServerError::Unsupported(
-                "this version has no TLS yet, and only secureClientPort is set; set clientPort".into(),
-            ));
-        }
         let auth = options::auth_options(&config)?;
         Ok(Self { config, auth })
     }
@@ -76,10 +75,12 @@ impl Server {
     /// Why it could not start, or had to end. What was acknowledged is on disk either way.
     pub fn run(self) -> Result<(), ServerError> {
         let Self { config, auth } = self;
+        let audited = Audited::new(&config)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
         let metrics = Arc::new(Metrics::new());
         let directories = Arc::new(Directories::open(&disk, &store_options(&config))?);
+        let tls = tls::open(&config, &clock)?;
         // Ports first: a busy one must not cost a recovery.
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("net").enable_all().build()?;
         let listeners = runtime.block_on(listen(&config))?;
@@ -91,6 +92,7 @@ impl Server {
             alone::start(&ground)?
         };
         let Started { state, inbox, write, spare } = started;
+        audited.begin(&state);
         // It ends with the process: to free millions of nodes one by one would only delay that.
         let _never_freed = ManuallyDrop::new(Arc::clone(&state));
         let _spare_keeper = spare.keep(say_spare)?;
@@ -113,6 +115,8 @@ impl Server {
             snapshots: directories.snapshots.clone(),
             logs: directories.logs.clone(),
             client_port: listeners.client_port,
+            secure_client_port: listeners.secure_client_port,
+            secure: tls.as_ref().map(|served| served.secure.clone()),
             config: config.clone(),
         }));
         let shared = Arc::new(Shared {
@@ -135,7 +139,9 @@ impl Server {
                 writer_stop.cancel();
             }
         })?;
-        runtime.block_on(serve(&config, shared, listeners, reporter, clock, stop.clone()))?;
+        audited.started();
+        runtime.block_on(serve(&config, shared, listeners, tls, reporter, clock, stop.clone()))?;
+        audited.stops();
         inbox.stop();
         if writing.join().is_err() {
             return Err(ServerError::WriterFailed);
@@ -220,27 +226,50 @@ fn say_spare(failed: Option<LogError>) {
 struct Listeners {
     clients: Option<tokio::net::TcpListener>,
     client_port: Option<u16>,
+    secure_clients: Option<tokio::net::TcpListener>,
+    secure_client_port: Option<u16>,
     metrics: Option<tokio::net::TcpListener>,
 }
 
+fn listen_to_clients(
+    config: &Config,
+    key: &str,
+    host: Option<&str>,
+    port: u16,
+) -> Result<tokio::net::TcpListener, ServerError> {
+    let backlog = config.client_port_listen_backlog.and_then(|backlog| u32::try_from(backlog).ok());
+    let name = format!("{key} {}:{port}", host.unwrap_or("*"));
+    let failed = |source| ServerError::Listen { address: name.clone(), source };
+    match bind(resolve(host, port).map_err(failed)?, backlog) {
+        // No IPv6 on this machine: every IPv4 interface is what is left of every interface.
+        Err(error) if host.is_none() && error.kind() != std::io::ErrorKind::AddrInUse => {
+            bind(SocketAddr::from(([0, 0, 0, 0], port)), backlog)
+        }
+        bound => bound,
+    }
+    .map_err(failed)
+}
+
 async fn listen(config: &Config) -> Result<Listeners, ServerError> {
-    let mut listeners = Listeners { clients: None, client_port: None, metrics: None };
+    let mut listeners = Listeners {
+        clients: None,
+        client_port: None,
+        secure_clients: None,
+        secure_client_port: None,
+        metrics: None,
+    };
+    let port_of =
+        |listener: &tokio::net::TcpListener| listener.local_addr().ok().map(|address| address.port());
     if let Some(port) = config.client_port {
-        let host = config.client_port_address.as_deref();
-        let backlog = config.client_port_listen_backlog.and_then(|backlog| u32::try_from(backlog).ok());
-        let name = format!("clientPort {}:{port}", host.unwrap_or("*"));
-        let failed = |source| ServerError::Listen { address: name.clone(), source };
-        let address = resolve(host, port).map_err(failed)?;
-        let listener = match bind(address, backlog) {
-            // No IPv6 on this machine: every IPv4 interface is what is left of every interface.
-            Err(error) if host.is_none() && error.kind() != std::io::ErrorKind::AddrInUse => {
-                bind(SocketAddr::from(([0, 0, 0, 0], port)), backlog)
-            }
-            bound => bound,
-        };
-        let listener = listener.map_err(failed)?;
-        listeners.client_port = listener.local_addr().ok().map(|address| address.port());
+        let listener = listen_to_clients(config, "clientPort", config.client_port_address.as_deref(), port)?;
+        listeners.client_port = port_of(&listener);
         listeners.clients = Some(listener);
+    }
+    if let Some(port) = config.secure_client_port {
+        let host = config.secure_client_port_address.as_deref();
+        let listener = listen_to_clients(config, "secureClientPort", host, port)?;
+        listeners.secure_client_port = port_of(&listener);
+        listeners.secure_clients = Some(listener);
     }
     if config.metrics == MetricsProvider::Prometheus {
         let (host, port) = (&config.metrics_http_host, config.metrics_http_port);
@@ -258,6 +287,7 @@ async fn serve(
     config: &Config,
     shared: Arc<Shared>,
     listeners: Listeners,
+    tls: Option<tls::Served>,
     reporter: Arc<Reporter>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
@@ -284,7 +314,15 @@ async fn serve(
     let acceptor = Arc::new(Acceptor::new(shared, accept_limits, stop.clone()));
     if let Some(listener) = listeners.clients {
         tracing::info!(address = %listener.local_addr()?, "serving clients");
-        tokio::spawn(acceptor.clone().serve(listener));
+        let security = tls::Served::client_port(tls.as_ref(), config);
+        tokio::spawn(acceptor.clone().serve(listener, security));
+    }
+    if let (Some(listener), Some(tls)) = (listeners.secure_clients, &tls) {
+        tracing::info!(address = %listener.local_addr()?, "serving clients over TLS");
+        tokio::spawn(acceptor.clone().serve(listener, Security::Tls(tls.secure.clone())));
+    }
+    if let Some(tls) = tls {
+        tokio::spawn(tls.watch(stop.clone()));
     }
     if let Some(listener) = listeners.metrics {
         tracing::info!(address = %listener.local_addr()?, "serving metrics");

@@ -45,6 +45,8 @@ pub(super) fn auth_options(config: &Config) -> Result<auth::Options, ServerError
         ensemble_names: config.ensemble_auth_names.clone(),
         sasl_enabled: config.sasl.is_scheme,
         sasl: super::sasl::options(&config.sasl)?,
+        x509_enabled: config.x509_auth_enabled,
+        x509_super_user: config.x509_super_user.clone(),
         required_schemes: config.enforce_auth_enabled.then(|| config.enforce_auth_schemes.clone()),
     })
 }
@@ -56,6 +58,7 @@ pub(super) fn request_options(config: &Config) -> RequestOptions {
             digest: config.digest_auth_enabled,
             key: config.key_auth_enabled,
             sasl: super::sasl::rule(&config.sasl),
+            x509: config.x509_auth_enabled,
         },
         extended_types: config.extended_types_enabled,
         enforce_quota: config.enforce_quota,

@@ -21,7 +21,7 @@ use crate::config::{Config, MetricsProvider};
 use crate::disk::Disk;
 use crate::metrics::prometheus::Exporter;
 use crate::metrics::{Gauges, LeaderGauges, Metrics, QuotaGauges, java, process};
-use crate::net::Commands;
+use crate::net::{Commands, Secure};
 use crate::runtime::standing::Proposals;
 use crate::runtime::{Client, State};
 use crate::store;
@@ -38,6 +38,8 @@ pub(super) struct Facts {
     pub(super) snapshots: PathBuf,
     pub(super) logs: PathBuf,
     pub(super) client_port: Option<u16>,
+    pub(super) secure_client_port: Option<u16>,
+    pub(super) secure: Option<Arc<Secure>>,
     pub(super) config: Config,
 }
 
@@ -59,7 +61,7 @@ impl Reporter {
 
     /// Gauges as of now.
     pub(super) fn gauges(&self) -> Gauges {
-        let Facts { state, clock, .. } = &self.facts;
+        let Facts { state, clock, secure, .. } = &self.facts;
         let (min_latency, total, count, max_latency) = state.stats.latency();
         let (last, least, most) = state.stats.response_bytes();
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -85,6 +87,8 @@ impl Reporter {
             last_client_response_size: last,
             max_client_response_size: most,
             min_client_response_size: least,
+            outstanding_tls_handshake: secure.as_ref().map_or(0, |secure| whole(secure.handshakes())),
+            auth_failed_count: secure.as_ref().map_or(0, |secure| secure.failed()),
             disk_full_writes_waiting: state.is_disk_full().into(),
             quotas: quota_gauges(&tree),
             leader: self.leader_gauges(),
@@ -256,7 +260,7 @@ impl Source for Reporter {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         ConfReport {
             client_port: self.facts.client_port.map_or(-1, i32::from),
-            secure_client_port: -1,
+            secure_client_port: self.facts.secure_client_port.map_or(-1, i32::from),
             data_dir: absolute(&self.facts.snapshots).display().to_string(),
             data_dir_bytes: dirs.data_dir_bytes,
             data_log_dir: absolute(&self.facts.logs).display().to_string(),

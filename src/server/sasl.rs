@@ -27,11 +27,7 @@ pub(super) fn options(config: &Sasl) -> Result<Options, ServerError> {
             Some(Arc::new(DigestMd5::for_clients(users, naming)))
         }
         Some(Login::Kerberos(login)) => {
-            return Err(ServerError::Unsupported(format!(
-                "{} asks for Kerberos, which this version has not, and clients must not be let in without; use a \
-                 section with the reference's DigestLoginModule",
-                login.place
-            )));
+            Some(Arc::new(super::kerberos::mechanism(login, naming).map_err(ServerError::Login)?))
         }
     };
     Ok(Options {
@@ -99,7 +95,6 @@ pub(super) fn rule(config: &Sasl) -> SaslRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::sasl::Kerberos;
 
     fn refusal(config: &Sasl) -> ServerError {
         options(config).expect_err("it cannot be used")
@@ -114,10 +109,6 @@ mod tests {
         let names = Names { rules: "RULE:[1:$3]".into(), ..Names::default() };
         let error = refusal(&Sasl { names, ..Sasl::default() }).to_string();
         assert!(error.starts_with("security.auth_to_local: RULE:[1:$3]: "), "{error}");
-        let login =
-            Kerberos { place: "j: section S".into(), keytab: None, principal: None, options: Vec::new() };
-        let error = refusal(&Sasl { login: Some(Login::Kerberos(login)), ..Sasl::default() }).to_string();
-        assert!(error.contains("j: section S asks for Kerberos"), "{error}");
     }
 
     #[test]

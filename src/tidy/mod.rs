@@ -14,10 +14,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("logging", &["clock"]),
     ("prefixes", &[]),
     ("secret", &[]),
+    ("tls", &["secret"]),
     ("tree", &["prefixes"]),
     ("watch", &["prefixes"]),
     ("session", &[]),
     ("zab", &[]),
+    ("audit", &["tree"]),
     ("auth", &["logging", "secret", "tree"]),
     ("txnlog", &["disk"]),
     ("snapshot", &["disk", "txnlog"]),
@@ -27,12 +29,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "clock", "disk", "logging", "metrics", "replica", "request", "session", "snapshot", "store",
-            "tree", "txnlog", "watch", "zab",
+            "audit", "clock", "disk", "logging", "metrics", "replica", "request", "session", "snapshot",
+            "store", "tree", "txnlog", "watch", "zab",
         ],
     ),
     ("admin", &["metrics"]),
-    ("net", &["auth", "clock", "logging", "metrics", "replica", "request", "runtime", "tree", "watch"]),
+    (
+        "net",
+        &["auth", "clock", "logging", "metrics", "replica", "request", "runtime", "tls", "tree", "watch"],
+    ),
     (
         "quorum",
         &[
@@ -40,14 +45,15 @@ const ARROWS: &[(&str, &[&str])] = &[
             "txnlog", "zab",
         ],
     ),
-    ("config", &["secret"]),
+    ("config", &["secret", "tls"]),
     ("tools", &["auth", "clock", "disk", "snapshot", "store", "tree", "txnlog"]),
     ("cli", &["config", "tools"]),
     (
         "server",
         &[
-            "admin", "auth", "clock", "config", "disk", "logging", "metrics", "net", "quorum", "replica",
-            "request", "runtime", "session", "snapshot", "store", "tree", "txnlog", "watch", "zab",
+            "admin", "audit", "auth", "clock", "config", "disk", "logging", "metrics", "net", "quorum",
+            "replica", "request", "runtime", "session", "snapshot", "store", "tls", "tree", "txnlog",
+            "watch", "zab",
         ],
     ),
     // Only in tests.
@@ -62,11 +68,17 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Where crates may be used that are not for everybody.
 const CRATES: &[(&str, &[&str])] = &[
+    ("aws_lc_rs", &["tls"]),
+    ("cbc", &["tls"]),
     ("clap", &["cli", "main"]),
+    ("des", &["tls"]),
     ("memmap2", &["txnlog"]),
     ("nom", &["config"]),
+    ("rc2", &["tls"]),
+    ("rustls", &["net", "server", "tls"]),
     ("tokio", &["admin", "net", "quorum", "server"]),
     ("tokio_util", &["net", "quorum", "server"]),
+    ("webpki", &["tls"]),
 ];
 
 /// The only file with unsafe code.

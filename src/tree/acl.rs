@@ -7,7 +7,7 @@ use jute::Code;
 use jute::records::data::{Acl, Id};
 
 use super::identities::{FEW, Identities, IdentitiesRef, Identity};
-use super::ip;
+use super::{ip, x500};
 
 pub use super::identities::encoded_bytes;
 
@@ -38,6 +38,8 @@ pub struct AclRules {
     pub key: bool,
     /// Whether and how `sasl` takes part.
     pub sasl: SaslRule,
+    /// Whether `x509` is switched on.
+    pub x509: bool,
 }
 
 /// How the `sasl` scheme takes part in checks (reference: `SASLAuthenticationProvider`).
@@ -55,7 +57,7 @@ pub enum SaslRule {
 
 impl Default for AclRules {
     fn default() -> Self {
-        Self { skip: false, digest: true, key: false, sasl: SaslRule::Off }
+        Self { skip: false, digest: true, key: false, sasl: SaslRule::Off, x509: false }
     }
 }
 
@@ -95,6 +97,7 @@ pub fn permits<'a>(
                         || anybody == Some(id) && identities.has_one_of(scheme)
                 }
             },
+            "x509" => rules.x509 && acl.id.id.is_some() && identities.contains(scheme, id),
             _ => false,
         }
     })
@@ -130,6 +133,7 @@ pub fn fix_up<'a>(
             // The reference writes this null to its log, and does not survive it.
             ("key", None) if rules.key => return Err(Code::MARSHALLING_ERROR),
             ("sasl", None) if rules.sasl != SaslRule::Off => return Err(Code::MARSHALLING_ERROR),
+            ("x509", None) if rules.x509 => return Err(Code::MARSHALLING_ERROR),
             ("world", Some("anyone")) => stored.push(acl),
             ("auth", _) => {
                 let before = stored.len();
@@ -151,6 +155,7 @@ pub fn fix_up<'a>(
             ("ip", Some(id)) if ip::Range::parse(id).is_some() => stored.push(acl),
             ("key", Some(_)) if rules.key => stored.push(acl),
             ("sasl", Some(id)) if rules.sasl != SaslRule::Off && is_principal(id) => stored.push(acl),
+            ("x509", Some(id)) if rules.x509 && x500::is_name(id) => stored.push(acl),
             _ => return Err(Code::INVALID_ACL),
         }
     }
@@ -216,6 +221,7 @@ fn is_authenticated(identity: &Identity, rules: AclRules) -> bool {
         "digest" => rules.digest,
         "key" => rules.key,
         "sasl" => rules.sasl != SaslRule::Off,
+        "x509" => rules.x509,
         _ => false,
     }
 }
@@ -244,8 +250,13 @@ mod tests {
         assert_eq!(fix_up(Some(vec![acl(1, "nope", "x")]), &me, rules), Err(Code::INVALID_ACL));
     }
 
-    const SASL: AclRules =
-        AclRules { skip: false, digest: true, key: false, sasl: SaslRule::On { anybody: Some("all") } };
+    const SASL: AclRules = AclRules {
+        skip: false,
+        digest: true,
+        key: false,
+        sasl: SaslRule::On { anybody: Some("all") },
+        x509: false,
+    };
 
     /// What the reference answers, with and without its `SASLAuthenticationProvider`.
     #[test]

@@ -251,6 +251,7 @@ impl Tree {
         let node = self.node(id);
         let (hash, parent, position) = (node.path_hash, node.parent, node.position as usize);
         self.index.remove(hash, id);
+        self.tell_listings(parent, position);
         let mut moved = None;
         if let Some(parent) = self.nodes.get_mut(parent) {
             let siblings = &mut parent.rare_mut().children;

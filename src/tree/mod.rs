@@ -13,6 +13,7 @@ pub mod digest;
 mod ephemerals;
 pub mod identities;
 pub mod ip;
+pub mod listing;
 mod load;
 #[cfg(test)]
 pub(crate) mod model_test;
@@ -20,6 +21,7 @@ pub mod node;
 pub mod path;
 pub mod quota;
 mod slab;
+mod x500;
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -36,6 +38,7 @@ pub use self::identities::{Identities, Identity};
 pub use self::node::{Node, NodeId, Owner, OwnerRules};
 
 use self::ephemerals::Ephemerals;
+use self::listing::Listings;
 use self::load::Trail;
 use self::quota::QuotaPaths;
 use self::slab::{PathIndex, Slab};
@@ -99,6 +102,8 @@ pub struct Tree {
     quotas: QuotaPaths,
     /// Only while a snapshot is loaded.
     trail: Trail,
+    /// Lists of children that are being made.
+    listings: Listings,
     digest: u64,
     last_zxid: Zxid,
     /// Path lengths plus data lengths.
@@ -129,6 +134,7 @@ impl Tree {
             sweepable: BTreeSet::new(),
             quotas: QuotaPaths::default(),
             trail: Trail::default(),
+            listings: Listings::default(),
             digest: 0,
             last_zxid: Zxid::ZERO,
             data_bytes: 1, // the reference counts the root's alias "/" as a path of its own

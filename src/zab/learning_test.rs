@@ -27,6 +27,8 @@ fn what_does_not_follow_ends_the_connection() {
     let diff = FromMaster::Diff(Zxid(E + 5));
     for (wrong, says) in [
         (FromMaster::Proposal(proposal(E + 5)), "gap"),
+        // The reference takes any transaction of a later epoch for the next one.
+        (FromMaster::Proposal(proposal(2 * E + 2)), "gap"),
         (FromMaster::Proposal(proposal(E + 3)), "repeats"),
         (FromMaster::Proposal(proposal(9 * E + 1)), "epoch"),
         (FromMaster::Commit(Zxid(E + 9)), "commits"),

@@ -1,11 +1,14 @@
 //! What the server's fuzz targets do, as plain functions: libFuzzer calls them with what it makes up, and
 //! `tests/corpus.rs` with what is committed.
 
+mod certificates;
 mod config;
 mod connection;
 mod election_port;
 mod four_letter;
 mod frames;
+mod kerberos;
+mod key_stores;
 mod log_file;
 mod login_file;
 mod memory_disk;
@@ -15,33 +18,42 @@ mod script;
 mod server;
 mod snapshot_file;
 mod snapshot_stream;
+mod tls_records;
 
+pub use certificates::certificates;
 pub use config::config;
 pub use election_port::election_port;
 pub use four_letter::four_letter;
 pub use frames::frames;
+pub use kerberos::kerberos;
+pub use key_stores::key_stores;
 pub use log_file::log_file;
 pub use login_file::login_file;
 pub use quorum_packets::quorum_packets;
 pub use sasl::sasl;
 pub use snapshot_file::snapshot_file;
 pub use snapshot_stream::snapshot_stream;
+pub use tls_records::tls_records;
 
 use jute_fuzz::Targets;
 use oxkeeper::tree::{Cursor, Tree};
 
 /// Every target of the server.
 pub const TARGETS: &Targets = &[
+    ("certificates", certificates),
     ("config", config),
     ("election_port", election_port),
     ("four_letter", four_letter),
     ("frames", frames),
+    ("kerberos", kerberos),
+    ("key_stores", key_stores),
     ("log_file", log_file),
     ("login_file", login_file),
     ("quorum_packets", quorum_packets),
     ("sasl", sasl),
     ("snapshot_file", snapshot_file),
     ("snapshot_stream", snapshot_stream),
+    ("tls_records", tls_records),
 ];
 
 /// Asserts that a snapshot of `tree` loads, and that what is loaded is the same tree: whatever was

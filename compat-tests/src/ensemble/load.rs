@@ -128,6 +128,7 @@ impl Drop for Running {
 #[derive(Debug, Default)]
 struct Known {
     session: i64,
+    password: Vec<u8>,
     ephemeral: String,
     acknowledged: BTreeMap<String, u64>,
     last_sent: BTreeMap<String, u64>,
@@ -185,6 +186,16 @@ impl Summary {
         client.call(4, op::CLOSE_SESSION, &Body::new()).map(drop)
     }
 
+    /// Takes every session up again at a server, which only one that lives allows, and closes it.
+    pub fn end(&self, addr: SocketAddr) -> Result<()> {
+        for known in &self.sessions {
+            let mut client = Client::reconnect(addr, 30_000, known.session, &known.password, 0)?;
+            ensure!(client.session == known.session, "the session of {} is gone at {addr}", known.ephemeral);
+            client.call(5, op::CLOSE_SESSION, &Body::new())?;
+        }
+        Ok(())
+    }
+
     /// Ids of the sessions.
     #[must_use]
     pub fn session_ids(&self) -> Vec<i64> {
@@ -207,7 +218,6 @@ struct Writer {
     shared: Arc<Shared>,
     prefix: String,
     server: usize,
-    password: Vec<u8>,
     zxid: i64,
     step: u64,
     /// A write that was acknowledged, to be read wherever the session goes.
@@ -217,8 +227,9 @@ struct Writer {
 
 impl Writer {
     fn new(shared: Arc<Shared>, prefix: String, number: usize) -> Self {
-        let known = Known { ephemeral: format!("{prefix}-ephemeral"), ..Known::default() };
-        Self { shared, prefix, server: number, password: vec![0; 16], zxid: 0, step: 0, latest: None, known }
+        let ephemeral = format!("{prefix}-ephemeral");
+        let known = Known { ephemeral, password: vec![0; 16], ..Known::default() };
+        Self { shared, prefix, server: number, zxid: 0, step: 0, latest: None, known }
     }
 
     fn is_over(&self) -> bool {
@@ -243,16 +254,16 @@ impl Writer {
     /// A connection with this writer's session; none if the session is gone: the next try makes a new one.
     fn connect(&mut self, addr: SocketAddr) -> Result<Option<Client>> {
         let stream = TcpStream::connect_timeout(&addr, CONNECT_LIMIT)?;
-        let asked = hello(self.shared.load.timeout_ms, self.known.session, &self.password, self.zxid);
+        let asked = hello(self.shared.load.timeout_ms, self.known.session, &self.known.password, self.zxid);
         let client = Client::handshake_within(stream, &asked, ANSWER_LIMIT)?;
         if client.session == 0 {
             self.known.expired += 1;
             self.known.session = 0;
-            self.password = vec![0; 16];
+            self.known.password = vec![0; 16];
             return Ok(None);
         }
         self.known.session = client.session;
-        self.password.clone_from(&client.password);
+        self.known.password.clone_from(&client.password);
         Ok(Some(client))
     }
 

@@ -87,12 +87,15 @@ impl Member {
             config.push('\n');
         }
         self.properties.clone_from(&plan.properties);
-        fs::write(self.config(Kind::Apache(artifacts::REFERENCE)), &config).context("write a zoo.cfg")?;
-        for (key, value) in &plan.properties {
+        for (_, key, value) in plan.own_properties.iter().filter(|(sid, ..)| *sid == self.sid) {
+            self.properties.push((key.clone(), value.clone()));
+        }
+        fs::write(self.config_of(Kind::Apache(artifacts::REFERENCE)), &config).context("write a zoo.cfg")?;
+        for (key, value) in &self.properties {
             let bare = key.strip_prefix("zookeeper.").unwrap_or(key);
             config.push_str(&format!("{bare}={value}\n"));
         }
-        fs::write(self.config(Kind::Oxkeeper), &config).context("write a zoo.cfg")
+        fs::write(self.config_of(Kind::Oxkeeper), &config).context("write a zoo.cfg")
     }
 
     /// Adds lines to its configuration, which replace earlier ones of the same keys at its next start.
@@ -106,11 +109,17 @@ impl Member {
     }
 
     /// The same for both kinds, but that the reference gets its properties otherwise.
-    fn config(&self, kind: Kind) -> PathBuf {
+    fn config_of(&self, kind: Kind) -> PathBuf {
         self.home.join(match kind {
             Kind::Apache(_) => "apache.cfg",
             Kind::Oxkeeper => "oxkeeper.cfg",
         })
+    }
+
+    /// Its `zoo.cfg`.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.config_of(self.kind)
     }
 
     /// Its number in the ensemble.
@@ -243,7 +252,7 @@ impl Member {
                 java
             }
         };
-        command.arg(self.config(self.kind)).current_dir(&self.home).stdin(Stdio::null());
+        command.arg(self.config()).current_dir(&self.home).stdin(Stdio::null());
         command.stdout(log.try_clone().context("share the log file")?).stderr(log);
         self.child = Some(command.spawn().with_context(|| format!("start {command:?}"))?);
         Ok(())

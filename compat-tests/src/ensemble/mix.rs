@@ -5,12 +5,12 @@ use std::fmt;
 use anyhow::{Context, Result, ensure};
 
 use super::{Plan, Role};
-use crate::artifacts::REFERENCE;
+use crate::artifacts::{LINE_BEFORE, REFERENCE};
 use crate::server::Kind;
 
 /// Every mix of the two kinds in three voters, each kind leading (the last leads first), with an observer of each
-/// kind.
-const ALL: &str = "AAO+A AAO+O AOA+O OOA+A OOA+O AOO+A OOO+O OOO+A AAA+O";
+/// kind; then the same with servers of the line before.
+const ALL: &str = "AAO+A AAO+O AOA+O OOA+A OOA+O AOO+A OOO+O OOO+A AAA+O OO8 88O 8OO O88 8AO OOO+8 888+O";
 
 /// Kinds of an ensemble's servers: voters by sid, then the observer. The last voter leads first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl fmt::Display for Mix {
 }
 
 impl Mix {
-    /// `A` is Apache ZooKeeper and `O` is Oxkeeper; observers follow a `+`.
+    /// `A` is Apache ZooKeeper, `8` its newest 3.8, and `O` is Oxkeeper; observers follow a `+`.
     pub fn parse(name: &str) -> Result<Self> {
         let mut role = Role::Voter;
         let mut seats = Vec::new();
@@ -43,7 +43,7 @@ impl Mix {
     /// A plan with these servers.
     #[must_use]
     pub fn plan(&self) -> Plan {
-        Plan { seats: self.seats.clone(), lines: Vec::new(), properties: Vec::new() }
+        Plan { seats: self.seats.clone(), ..Plan::voters(&[]) }
     }
 
     /// A name for files.
@@ -57,6 +57,7 @@ impl Mix {
 fn kind_of(letter: char) -> Option<Kind> {
     match letter {
         'A' => Some(Kind::Apache(REFERENCE)),
+        '8' => Some(Kind::Apache(LINE_BEFORE)),
         'O' => Some(crate::compare::judged()),
         _ => None,
     }
@@ -79,6 +80,8 @@ mod tests {
         let kind = Kind::Apache(REFERENCE);
         let expected = Plan::voters(&[kind; 3]).observer(kind);
         assert_eq!(mix.plan().seats, expected.seats);
+        let older = Plan::voters(&[kind, Kind::Apache(LINE_BEFORE)]);
+        assert_eq!(Mix::parse("A8")?.plan().seats, older.seats);
         assert!(Mix::parse("AXA").is_err());
         assert!(Mix::parse("+A").is_err());
         Ok(())

@@ -26,7 +26,7 @@ mod status;
 mod sync;
 
 pub use agree::{Picture, assert_no_mismatches, assert_same, mismatches, pictures};
-pub use load::{Load, Summary};
+pub use load::{Load, Running as RunningLoad, Summary};
 pub use member::Member;
 pub use mix::{Mix, mixes};
 pub use status::{Mode, Status, mntr};
@@ -55,6 +55,8 @@ pub struct Plan {
     /// Java system properties by full name. The reference gets them as `-D`, Oxkeeper in `zoo.cfg` without the
     /// `zookeeper.` prefix.
     pub properties: Vec<(String, String)>,
+    /// The same for the server with this sid alone.
+    pub own_properties: Vec<(u64, String, String)>,
 }
 
 impl Plan {
@@ -62,7 +64,7 @@ impl Plan {
     #[must_use]
     pub fn voters(kinds: &[Kind]) -> Self {
         let seats = kinds.iter().map(|kind| (*kind, Role::Voter)).collect();
-        Self { seats, lines: Vec::new(), properties: Vec::new() }
+        Self { seats, lines: Vec::new(), properties: Vec::new(), own_properties: Vec::new() }
     }
 
     /// And an observer more.
@@ -83,6 +85,13 @@ impl Plan {
     #[must_use]
     pub fn property(mut self, key: &str, value: &str) -> Self {
         self.properties.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a Java system property of one server.
+    #[must_use]
+    pub fn property_of(mut self, sid: u64, key: &str, value: &str) -> Self {
+        self.own_properties.push((sid, key.to_owned(), value.to_owned()));
         self
     }
 }

@@ -48,7 +48,7 @@ pub fn lines(data_dir: &Path) -> Result<String> {
         let epoch = fs::read_to_string(dir.join(name)).with_context(|| format!("read {name}"))?;
         let _ = writeln!(text, "  {name} {}", epoch.trim());
     }
-    for (zxid, payload) in records(&dir)? {
+    for (zxid, payload) in records(&dir, Ending::Whole)? {
         let _ = writeln!(text, "  {zxid:#x} {}", show(&payload));
     }
     Ok(text)
@@ -75,13 +75,24 @@ pub fn show(payload: &[u8]) -> String {
     payload.escape_ascii().to_string()
 }
 
-/// The last transaction in the logs of a data directory, 0 if there is none.
+/// The last transaction in the logs of a data directory, 0 if there is none. The server may have been killed: the reference then
+/// leaves a part of the record that it was writing.
 pub fn last_logged(data_dir: &Path) -> Result<i64> {
-    Ok(records(&data_dir.join("version-2"))?.last().map_or(0, |(zxid, _)| *zxid))
+    let records = records(&data_dir.join("version-2"), Ending::MayBeTorn)?;
+    Ok(records.last().map_or(0, |(zxid, _)| *zxid))
+}
+
+/// What may stand at the end of a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// A whole record, then zeros.
+    Whole,
+    /// A part of a record as well.
+    MayBeTorn,
 }
 
 /// Zxid and payload of every record, in the order of the files.
-fn records(dir: &Path) -> Result<Vec<(i64, Vec<u8>)>> {
+fn records(dir: &Path, ending: Ending) -> Result<Vec<(i64, Vec<u8>)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let path = entry.context("read a directory entry")?.path();
@@ -102,6 +113,9 @@ fn records(dir: &Path) -> Result<Vec<(i64, Vec<u8>)>> {
                 break;
             }
             let (Some(payload), Some(0x42)) = (after.get(..length), after.get(length)) else {
+                if ending == Ending::MayBeTorn {
+                    break;
+                }
                 bail!("{} holds a record that does not end", path.display());
             };
             let zxid = payload.get(12..20).context("a record shorter than its header")?;
@@ -123,11 +137,32 @@ mod tests {
             let history = History::generate(&mut Random::new(seed, 0));
             let home = tempfile::tempdir()?;
             write(&history, home.path())?;
-            let read = records(&home.path().join("version-2"))?;
+            let read = records(&home.path().join("version-2"), Ending::Whole)?;
             let expected: Vec<(i64, Vec<u8>)> =
                 history.logged().iter().map(|txn| (txn.zxid, txn.payload.clone())).collect();
             assert_eq!(read, expected, "seed {seed}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_that_a_kill_cut_short_is_none() -> Result<()> {
+        let home = tempfile::tempdir()?;
+        let dir = home.path().join("version-2");
+        fs::create_dir(&dir)?;
+        let mut log = vec![0; FILE_HEADER];
+        log[..4].copy_from_slice(b"ZKLG");
+        for zxid in [7_i64, 8] {
+            log.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20]);
+            log.extend([0; 12]);
+            log.extend(zxid.to_be_bytes());
+            log.push(0x42);
+        }
+        log.truncate(log.len() - 3);
+        log.resize(log.len() + 100, 0);
+        fs::write(dir.join("log.7"), log)?;
+        assert_eq!(last_logged(home.path())?, 7);
+        assert!(records(&dir, Ending::Whole).is_err());
         Ok(())
     }
 }

@@ -18,13 +18,13 @@ impl Reading<'_> {
         }
         for (key, class) in self.source.properties_like("authProvider.*") {
             let name = class.strip_prefix("org.apache.zookeeper.server.auth.").unwrap_or_default();
-            let (scheme, warning) = match name {
-                "DigestAuthenticationProvider" => ("digest", None),
-                "IPAuthenticationProvider" => ("ip", None),
-                "KeyAuthenticationProvider" => ("key", None),
-                "EnsembleAuthenticationProvider" => ("ensemble", None),
-                "SASLAuthenticationProvider" => ("sasl", None),
-                "X509AuthenticationProvider" => ("x509", Some("is not served in this version")),
+            let scheme = match name {
+                "DigestAuthenticationProvider" => "digest",
+                "IPAuthenticationProvider" => "ip",
+                "KeyAuthenticationProvider" => "key",
+                "EnsembleAuthenticationProvider" => "ensemble",
+                "SASLAuthenticationProvider" => "sasl",
+                "X509AuthenticationProvider" => "x509",
                 _ => {
                     let known = "Digest, IP, Key, Ensemble, SASL and X509";
                     return Err(self.source.wrong(
@@ -37,7 +37,6 @@ impl Reading<'_> {
                 }
             };
             schemes.insert(scheme);
-            self.source.warnings.extend(warning.map(|warning| format!("{key}={class} {warning}")));
         }
         Ok(schemes)
     }

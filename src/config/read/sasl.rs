@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Reading, Result as Read};
 use crate::config::jaas::{self, Jaas, Module};
+use crate::config::krb5::Krb5Conf;
 use crate::config::sasl::{Kerberos, Login, Names, Own, Peers, Sasl};
 use crate::secret::Secret;
 
@@ -28,18 +29,31 @@ impl Reading<'_> {
     /// server that fails then, and not the reading of its configuration.
     pub(super) fn sasl(&mut self, is_scheme: bool) -> Sasl {
         let file = self.login_file();
-        if let Ok(Some(LoginFile { name, mode, .. })) = &file
+        if let Ok(Some(LoginFile { name, mode, jaas })) = &file
+            && jaas.has_passwords()
             && mode & 0o077 != 0
         {
             self.source.warnings.push(format!(
                 "{name} has passwords, and others than its owner may read or change it; make it chmod 600"
             ));
         }
-        let (login, mut problem) = match file.and_then(|file| self.server_login(file.as_ref())) {
+        let (mut login, mut problem) = match file.and_then(|file| self.server_login(file.as_ref())) {
             Ok(login) => (login, None),
             Err(problem) => (None, Some(problem)),
         };
-        let default_realm = login.as_ref().and_then(|_| self.default_realm()).unwrap_or_default();
+        let configured =
+            login.as_ref().map_or_else(|| Ok(Krb5Conf::default()), |_| self.kerberos_configuration());
+        let configured = configured.unwrap_or_else(|error| {
+            // DIGEST-MD5 needs none of it.
+            if matches!(login, Some(Login::Kerberos(_))) {
+                problem = Some(error);
+            }
+            Krb5Conf::default()
+        });
+        let default_realm = configured.default_realm.unwrap_or_default();
+        if let Some(Login::Kerberos(login)) = &mut login {
+            login.clock_skew = configured.clock_skew;
+        }
         let is_true = |key: &str| self.source.property(key) == Some("true");
         if is_true("requireKerberosConfig") && login.is_some() && default_realm.is_empty() {
             problem = Some(
@@ -180,13 +194,19 @@ impl Reading<'_> {
         }
     }
 
-    /// The realm of this machine.
-    fn default_realm(&self) -> Option<String> {
+    /// What the machine's Kerberos configuration says. Without a file, nothing.
+    ///
+    /// # Errors
+    /// The file that was named cannot be read, or one cannot be understood.
+    fn kerberos_configuration(&self) -> Result<Krb5Conf, String> {
+        let named = self.source.any_property("java.security.krb5.conf");
+        let path = Path::new(named.unwrap_or(KERBEROS_CONFIGURATION));
+        let is_needed = named.is_some() || path.exists();
+        let mut found = if is_needed { Krb5Conf::load(path)? } else { Krb5Conf::default() };
         if let Some(realm) = self.source.any_property("java.security.krb5.realm") {
-            return Some(realm.to_owned());
+            found.default_realm = Some(realm.to_owned());
         }
-        let file = self.source.any_property("java.security.krb5.conf").unwrap_or(KERBEROS_CONFIGURATION);
-        realm_in(&std::fs::read_to_string(file).ok()?)
+        Ok(found)
     }
 }
 
@@ -249,6 +269,7 @@ impl LoginFile {
             place: format!("{}: section {section}", self.name),
             keytab: text("keyTab").map(PathBuf::from),
             principal: text("principal"),
+            clock_skew: None,
             options: module.options().filter_map(|(name, _)| Some((name.to_owned(), text(name)?))).collect(),
         })
     }
@@ -290,22 +311,6 @@ fn percent_decoded(text: &str) -> String {
         rest = escaped.and_then(|_| after.get(2..)).unwrap_or(after);
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// `default_realm` of `[libdefaults]`.
-fn realm_in(text: &str) -> Option<String> {
-    let mut is_there = false;
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') {
-            is_there = line.starts_with("[libdefaults]");
-        } else if is_there
-            && let Some((key, value)) = line.split_once('=')
-            && key.trim() == "default_realm"
-        {
-            return Some(value.trim().to_owned());
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -459,11 +464,24 @@ mod tests {
 
     #[test]
     fn the_realm_of_the_machine_is_in_its_kerberos_configuration() {
-        assert_eq!(
-            realm_in("[realms]\ndefault_realm = NO\n[libdefaults]\n default_realm = A.B\n"),
-            Some("A.B".into())
-        );
-        assert_eq!(realm_in("default_realm = NO"), None);
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("krb5.conf");
+        fs::write(
+            &file,
+            "[realms]\ndefault_realm = NO\n[libdefaults]\n default_realm = A.B\nclockskew = 9\n",
+        )
+        .expect("it can be written");
+        let flag = format!("-Djava.security.krb5.conf={}", file.display());
+        let (sasl, _) = with(USERS, "", &flag);
+        assert_eq!(sasl.names.default_realm, "A.B");
+        let kerberos = "Server { com.sun.security.auth.module.Krb5LoginModule required; };";
+        let (sasl, _) = with(kerberos, "", &flag);
+        let Some(Login::Kerberos(login)) = &sasl.login else { panic!("{sasl:?}") };
+        assert_eq!((sasl.problem, login.clock_skew), (None, Some(9)));
+        fs::write(&file, "[libdefaults\n").expect("it can be written");
+        assert_eq!(with(USERS, "", &flag).0.problem, None, "nobody needs it");
+        let problem = with(kerberos, "", &flag).0.problem.expect("it is needed");
+        assert!(problem.contains("krb5.conf: line 1: the section's name"), "{problem}");
         let (sasl, _) = with(USERS, "", "-Djava.security.krb5.realm=R");
         assert_eq!(sasl.names.default_realm, "R");
     }

@@ -82,21 +82,22 @@ impl Peers for Told {
     }
 }
 
-struct World {
+pub(super) struct World {
     disk: Arc<dyn Disk>,
     options: Options,
     directories: Arc<Directories>,
-    state: Arc<State>,
-    inbox: Arc<Inbox>,
+    pub(super) state: Arc<State>,
+    pub(super) inbox: Arc<Inbox>,
     clock: Arc<ManualClock>,
     told: Told,
-    writer: MemberWriter,
-    _held: tempfile::TempDir,
+    pub(super) writer: MemberWriter,
+    /// Goes with the directory.
+    pub(super) held: tempfile::TempDir,
 }
 
 impl World {
     /// Server 1 of an ensemble with these voters.
-    fn new(voters: &[Sid], leader_serves: bool) -> Self {
+    pub(super) fn new(voters: &[Sid], leader_serves: bool) -> Self {
         let held = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let options = Options::new(held.path().to_owned(), held.path().to_owned());
@@ -152,7 +153,7 @@ impl World {
             config: (Bytes::from_static(b"server.1=a:1:2:participant\nversion=7"), Zxid(7)),
             leader_serves,
         });
-        Self { disk, options, directories, state, inbox, clock, told, writer, _held: held }
+        Self { disk, options, directories, state, inbox, clock, told, writer, held }
     }
 
     fn turn(&mut self) {
@@ -161,7 +162,7 @@ impl World {
     }
 
     /// Turns for so long, whenever one is due.
-    fn wait(&mut self, ms: i64) {
+    pub(super) fn wait(&mut self, ms: i64) {
         let end = self.clock.now_ms() + ms;
         for _ in 0..1000 {
             self.turn();
@@ -216,7 +217,7 @@ impl World {
         assert!(self.state.standing.serves());
     }
 
-    fn open(&mut self) -> Arc<Client> {
+    pub(super) fn open(&mut self) -> Arc<Client> {
         let client = Arc::new(Client::new(7, std::net::SocketAddr::from(([127, 0, 0, 1], 1)), 0));
         self.state.register(client.clone());
         let connect = ConnectRequest {
@@ -233,6 +234,17 @@ impl World {
     }
 
     fn push(&self, client: &Client, session: SessionId, xid: i32, op: OpCode, body: Body) {
+        self.inbox.push(&mut vec![self.request(client, session, xid, op, body)]);
+    }
+
+    pub(super) fn request(
+        &self,
+        client: &Client,
+        session: SessionId,
+        xid: i32,
+        op: OpCode,
+        body: Body,
+    ) -> Request {
         client.enter(100);
         self.state.budget.enter(1, 100);
         let head = Head {
@@ -244,7 +256,7 @@ impl World {
             bytes: 100,
             knows_read_only: true,
         };
-        self.inbox.push(&mut vec![Request { head, identities: client.identities(), body }]);
+        Request { head, identities: client.identities(), body }
     }
 
     /// What a start finds on disk: the last transaction and the epochs.

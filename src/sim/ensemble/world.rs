@@ -167,6 +167,7 @@ impl World {
         let items = self.history.streams.iter().flat_map(|stream| &stream.items);
         figures.replies = items.clone().filter(|item| matches!(item, Item::Reply { .. })).count();
         figures.events = items.count() - figures.replies;
+        self.history.sent = self.clients.iter_mut().flat_map(|client| client.sent.drain(..)).collect();
         invariants::check(&self.history, &logged);
         figures
     }

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use jute::records::Record;
-use jute::records::proto::{ConnectRequest, ConnectResponse, RequestHeader, SetWatches2};
+use jute::records::proto::{AuthPacket, ConnectRequest, ConnectResponse, RequestHeader, SetWatches2};
 use jute::{OpCode, Reader, SessionId, Zxid};
 
+use super::guarded::{Proven, USERS};
 use super::history::{History, Item, Stream};
 use super::machine::TIMEOUTS_MS;
 use super::requests::{Asked, Watch, WatchKind, any};
@@ -17,6 +18,7 @@ use crate::sim::crash::Random;
 const PING_XID: i32 = -2;
 const EVENT_XID: i32 = -1;
 const SET_WATCHES_XID: i32 = -8;
+const AUTH_XID: i32 = -4;
 
 /// What a client sent and waits for.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(in crate::sim) struct Connection {
     /// Where its items are in the history, once it has a session.
     number: Option<usize>,
     pending: VecDeque<Pending>,
+    proven: Proven,
 }
 
 /// A client.
@@ -56,6 +59,8 @@ pub(in crate::sim) struct SimClient {
     next_xid: i32,
     last_sent_ms: i64,
     timeout_ms: i64,
+    /// What it sent in session, and what its connection had proven then.
+    pub(in crate::sim) sent: Vec<(SessionId, i32, Proven)>,
 }
 
 impl SimClient {
@@ -75,6 +80,7 @@ impl SimClient {
             next_xid: 1,
             last_sent_ms: 0,
             timeout_ms: TIMEOUTS_MS.0.into(),
+            sent: Vec::new(),
         }
     }
 
@@ -91,7 +97,8 @@ impl SimClient {
         };
         stream.send(&framed(&request.to_bytes()));
         self.last_sent_ms = now_ms;
-        let new = Connection { stream, link, received: Vec::new(), number: None, pending: VecDeque::new() };
+        let (received, pending) = (Vec::new(), VecDeque::new());
+        let new = Connection { stream, link, received, number: None, pending, proven: Proven::default() };
         self.abandoned = self.connection.replace(new).or_else(|| self.abandoned.take());
     }
 
@@ -104,6 +111,9 @@ impl SimClient {
         if !self.is_connected() {
             return;
         }
+        if random.below(12) == 0 {
+            self.prove(random.below(USERS.len() as u64) as usize);
+        }
         for _ in 0..=random.below(6) {
             let xid = self.next_xid;
             let asked = any(random, self.session.expect("it is connected"), xid);
@@ -111,12 +121,20 @@ impl SimClient {
         }
     }
 
+    /// Proves to be one of the users. The reply may come before those to earlier requests.
+    fn prove(&mut self, user: usize) {
+        let packet = AuthPacket { r#type: 0, scheme: Some("digest".into()), auth: Some(USERS[user].into()) };
+        self.write(AUTH_XID, &Asked::plain(OpCode::AUTH, packet.to_bytes()));
+        let connection = self.connection.as_mut().expect("it is connected");
+        connection.proven = connection.proven.with(user);
+    }
+
     /// Ends its session.
     pub(in crate::sim) fn close(&mut self, random: &mut Random, now_ms: i64, history: &mut History) {
         if !self.is_connected() {
             return;
         }
-        let asked = Asked { op: OpCode::CLOSE_SESSION, body: Vec::new(), watch: None };
+        let asked = Asked::plain(OpCode::CLOSE_SESSION, Vec::new());
         self.send(self.next_xid, asked, now_ms);
         // Nothing behind it is carried out.
         let session = self.session.expect("it is connected");
@@ -142,13 +160,16 @@ impl SimClient {
     /// What a client does without being told: it keeps its session alive.
     pub(in crate::sim) fn tick(&mut self, now_ms: i64) {
         if self.is_connected() && now_ms - self.last_sent_ms >= self.timeout_ms / 3 {
-            let ping = Asked { op: OpCode::PING, body: Vec::new(), watch: None };
+            let ping = Asked::plain(OpCode::PING, Vec::new());
             self.write(PING_XID, &ping);
             self.last_sent_ms = now_ms;
         }
     }
 
     fn send(&mut self, xid: i32, asked: Asked, now_ms: i64) {
+        let proven = self.connection.as_ref().expect("it is connected").proven;
+        let asked = Asked { proven, ..asked };
+        self.sent.extend(self.session.map(|session| (session, xid, proven)));
         self.write(xid, &asked);
         self.last_sent_ms = now_ms;
         if xid == self.next_xid {
@@ -217,13 +238,17 @@ impl SimClient {
             persistent_watches: of(WatchKind::Persistent),
             persistent_recursive_watches: of(WatchKind::Recursive),
         };
-        let asked = Asked { op: OpCode::SET_WATCHES2, body: set.to_bytes(), watch: None };
+        let asked = Asked::plain(OpCode::SET_WATCHES2, set.to_bytes());
         self.send(SET_WATCHES_XID, asked, now_ms);
     }
 
     fn take_frame(&mut self, frame: &[u8], history: &mut History) {
         let mut reader = Reader::new(frame);
         let (xid, zxid, err) = (reader.int().unwrap(), Zxid(reader.long().unwrap()), reader.int().unwrap());
+        if xid == AUTH_XID {
+            assert_eq!(err, 0, "client {}: what it proves is right", self.name);
+            return;
+        }
         if zxid != Zxid(-1) {
             assert!(zxid >= self.last_zxid, "client {}: zxid {zxid} after {}", self.name, self.last_zxid);
             self.last_zxid = zxid;
@@ -238,7 +263,7 @@ impl SimClient {
                 self.watches.retain(|watch| {
                     watch.path != path || matches!(watch.kind, WatchKind::Persistent | WatchKind::Recursive)
                 });
-                items.push(Item::Event { kind, path, zxid });
+                items.push(Item::Event { kind, path, zxid, proven: connection.proven });
             }
             xid => {
                 let pending = connection.pending.pop_front();

@@ -2,6 +2,7 @@
 
 use jute::{OpCode, SessionId, Zxid};
 
+use super::guarded::Proven;
 use super::requests::Asked;
 
 /// One connection, as its client saw it.
@@ -14,8 +15,20 @@ pub(in crate::sim) struct Stream {
 /// Something a client received.
 #[derive(Debug)]
 pub(in crate::sim) enum Item {
-    Reply { xid: i32, asked: Asked, zxid: Zxid, err: i32, body: Vec<u8> },
-    Event { kind: i32, path: String, zxid: Zxid },
+    Reply {
+        xid: i32,
+        asked: Asked,
+        zxid: Zxid,
+        err: i32,
+        body: Vec<u8>,
+    },
+    /// With what the connection has proven when the event came.
+    Event {
+        kind: i32,
+        path: String,
+        zxid: Zxid,
+        proven: Proven,
+    },
 }
 
 /// Everything that is judged at the end.
@@ -28,4 +41,8 @@ pub(in crate::sim) struct History {
     pub(in crate::sim) forbidden: Vec<(SessionId, i32)>,
     /// Successful writes: whose, which, and the zxid in the reply.
     pub(in crate::sim) acknowledged: Vec<(SessionId, i32, OpCode, Zxid)>,
+    /// Requests that were sent in session: whose, which, and what their connection had proven.
+    pub(in crate::sim) sent: Vec<(SessionId, i32, Proven)>,
+    /// What a transaction may take, and behind which zxid that holds.
+    pub(in crate::sim) txn_bytes_max: Vec<(Zxid, usize)>,
 }

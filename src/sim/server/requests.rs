@@ -4,14 +4,20 @@ use jute::records::Record;
 use jute::records::data::{Acl, Id};
 use jute::records::proto::{
     AddWatchRequest, CheckVersionRequest, CreateRequest, CreateTTLRequest, DeleteRequest, ExistsRequest,
-    GetChildren2Request, GetDataRequest, SetDataRequest,
+    GetChildren2Request, GetDataRequest, SetACLRequest, SetDataRequest,
 };
 use jute::{OpCode, SessionId};
 
+use super::guarded::{self, Proven};
+use super::quotas;
 use crate::request::testing::multi_body;
 use crate::sim::crash::Random;
 
 const PATHS: [&str; 10] = ["/a", "/b", "/c", "/a/x", "/a/y", "/b/x", "/c/x", "/a/x/1", "/d", "/d/e"];
+/// Paths of nodes that are not open to all.
+const GUARDED: [&str; 5] = ["/g", "/g/x", "/g/y", "/g/x/1", "/g2"];
+/// How many long names there are for ephemerals.
+const LONG_NAMES: u64 = 100;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -20,6 +26,15 @@ pub(in crate::sim) struct Asked {
     pub(in crate::sim) body: Vec<u8>,
     /// The watch it leaves when it succeeds, if it leaves one.
     pub(in crate::sim) watch: Option<Watch>,
+    /// What its connection had proven when it was sent.
+    pub(in crate::sim) proven: Proven,
+}
+
+impl Asked {
+    /// One that leaves no watch.
+    pub(in crate::sim) fn plain(op: OpCode, body: Vec<u8>) -> Self {
+        Self { op, body, watch: None, proven: Proven::default() }
+    }
 }
 
 /// A watch, as a client remembers it.
@@ -41,7 +56,7 @@ pub(in crate::sim) enum WatchKind {
     Recursive,
 }
 
-fn open_acl() -> Option<Vec<Acl>> {
+pub(super) fn open_acl() -> Option<Vec<Acl>> {
     Some(vec![Acl { perms: 31, id: Id { scheme: Some("world".into()), id: Some("anyone".into()) } }])
 }
 
@@ -54,20 +69,33 @@ fn unique(random: &mut Random, session: SessionId, xid: i32) -> Option<Vec<u8>> 
 }
 
 fn path(random: &mut Random) -> String {
-    PATHS[random.below(PATHS.len() as u64) as usize].to_owned()
+    let paths: &[&str] = if random.below(5) == 0 { &GUARDED } else { &PATHS };
+    paths[random.below(paths.len() as u64) as usize].to_owned()
+}
+
+/// The list of a new node.
+fn acl(random: &mut Random, path: &str) -> Option<Vec<Acl>> {
+    if guarded::is_guarded(path) { guarded::list(random) } else { open_acl() }
+}
+
+/// An ephemeral whose name takes much of what the end of its session may.
+fn long_ephemeral(random: &mut Random) -> Asked {
+    let path = Some(format!("/d/{:0>150}", random.below(LONG_NAMES)));
+    Asked::plain(OpCode::CREATE, CreateRequest { path, data: None, acl: open_acl(), flags: 1 }.to_bytes())
 }
 
 /// Any request of a client in session.
 pub(in crate::sim) fn any(random: &mut Random, session: SessionId, xid: i32) -> Asked {
     let path = path(random);
     let some = Some(path.clone());
-    let plain = |op: OpCode, body: Vec<u8>| Asked { op, body, watch: None };
+    let plain = Asked::plain;
     let version = if random.below(4) == 0 { random.below(3) as i32 } else { -1 };
-    match random.below(24) {
+    match random.below(29) {
         0..=4 => {
             let flags = [0, 0, 1, 2, 3][random.below(5) as usize];
             let data = unique(random, session, xid);
-            let create = CreateRequest { path: some, data, acl: open_acl(), flags };
+            let acl = acl(random, &path);
+            let create = CreateRequest { path: some, data, acl, flags };
             let op = if random.below(2) == 0 { OpCode::CREATE } else { OpCode::CREATE2 };
             plain(op, create.to_bytes())
         }
@@ -92,9 +120,15 @@ pub(in crate::sim) fn any(random: &mut Random, session: SessionId, xid: i32) -> 
             let (mode, kind) =
                 if random.below(2) == 0 { (0, WatchKind::Persistent) } else { (1, WatchKind::Recursive) };
             let body = AddWatchRequest { path: some, mode }.to_bytes();
-            Asked { op: OpCode::ADD_WATCH, body, watch: Some(Watch { path, kind }) }
+            Asked { watch: Some(Watch { path, kind }), ..plain(OpCode::ADD_WATCH, body) }
         }
         22 => plain(OpCode::SYNC, some.to_bytes()),
+        23 | 24 => quotas::any(random),
+        25 | 26 => long_ephemeral(random),
+        27 => {
+            let acl = acl(random, &path);
+            plain(OpCode::SET_ACL, SetACLRequest { path: some, acl, version }.to_bytes())
+        }
         _ => plain(OpCode::GET_EPHEMERALS, Some("/".to_owned()).to_bytes()),
     }
 }
@@ -107,7 +141,7 @@ fn watching(op: OpCode, random: &mut Random, path: &str, kind: WatchKind) -> Ask
         OpCode::EXISTS => ExistsRequest { path: some, watch }.to_bytes(),
         _ => GetChildren2Request { path: some, watch }.to_bytes(),
     };
-    Asked { op, body, watch: watch.then(|| Watch { path: path.to_owned(), kind }) }
+    Asked { watch: watch.then(|| Watch { path: path.to_owned(), kind }), ..Asked::plain(op, body) }
 }
 
 fn multi(random: &mut Random, session: SessionId, xid: i32) -> Asked {
@@ -118,7 +152,8 @@ fn multi(random: &mut Random, session: SessionId, xid: i32) -> Asked {
             match random.below(4) {
                 0 => {
                     let data = unique(random, session, xid);
-                    let create = CreateRequest { path: some, data, acl: open_acl(), flags: 0 };
+                    let acl = acl(random, some.as_deref().unwrap_or_default());
+                    let create = CreateRequest { path: some, data, acl, flags: 0 };
                     (OpCode::CREATE, create.to_bytes())
                 }
                 1 => (OpCode::DELETE, DeleteRequest { path: some, version: -1 }.to_bytes()),
@@ -130,5 +165,5 @@ fn multi(random: &mut Random, session: SessionId, xid: i32) -> Asked {
             }
         })
         .collect();
-    Asked { op: OpCode::MULTI, body: multi_body(parts), watch: None }
+    Asked::plain(OpCode::MULTI, multi_body(parts))
 }

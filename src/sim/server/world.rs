@@ -6,16 +6,21 @@ use std::sync::Arc;
 use super::client::SimClient;
 use super::history::History;
 use super::invariants;
-use super::machine::{DATA, MEMORY_BYTES, Machine};
+use super::machine::{DATA, LIMITS, MEMORY_BYTES, Machine, Settings};
 use crate::clock::{Clock, ManualClock};
 use crate::net::in_memory::MemoryStream;
 use crate::sim::crash::{Choice, Fresh, Random, after};
 use crate::sim::disk::{Plan, SimDisk};
 use crate::txnlog::Io;
+use jute::Zxid;
 
 const CLIENTS: usize = 5;
 /// What a system buffers of what a client does not read.
 const SOCKET_BYTES: usize = 16 << 10;
+/// What clients may make a server hold where there is little: two of them that do not read take it all.
+const TIGHT_BYTES: usize = 48 << 10;
+/// What a transaction may take, before a restart and behind it.
+const TXN_BYTES_MAX: [usize; 2] = [10 << 10, 5 << 10];
 /// When the simulated machine was started, in microseconds.
 const START_US: i64 = 1_000_000_000;
 
@@ -26,7 +31,7 @@ pub(super) struct World {
     machine: Machine,
     clients: Vec<SimClient>,
     history: History,
-    io: Io,
+    settings: Settings,
 }
 
 /// How much was simulated.
@@ -45,9 +50,13 @@ impl World {
         let io = if seed.is_multiple_of(2) { Io::Mapped } else { Io::Plain };
         let clock = Arc::new(ManualClock::at_us(START_US));
         let disk = SimDisk::with(&[Path::new("/data"), Path::new(DATA)]);
-        let machine = Machine::start(&disk, &clock, io);
+        // In some worlds the clients that do not read take all the memory there is for clients.
+        let memory_bytes = if seed % 4 < 2 { TIGHT_BYTES } else { MEMORY_BYTES };
+        let settings = Settings { io, memory_bytes, txn_bytes_max: TXN_BYTES_MAX[0] };
+        let machine = Machine::start(&disk, &clock, settings);
         let clients = (0..CLIENTS).map(SimClient::new).collect();
-        Self { random, clock, machine, clients, history: History::default(), io }
+        let history = History { txn_bytes_max: vec![(Zxid::ZERO, TXN_BYTES_MAX[0])], ..History::default() };
+        Self { random, clock, machine, clients, history, settings }
     }
 
     /// Plays so many steps, ends everything in order, and judges what was seen.
@@ -64,6 +73,7 @@ impl World {
         figures.replies =
             items.clone().filter(|item| matches!(item, super::history::Item::Reply { .. })).count();
         figures.events = items.count() - figures.replies;
+        self.history.sent = self.clients.iter_mut().flat_map(|client| client.sent.drain(..)).collect();
         invariants::check(&self.history, &logged);
         figures
     }
@@ -140,9 +150,18 @@ impl World {
                 }
             }
         }
-        let budget = &self.machine.shared.state.budget;
-        let most = MEMORY_BYTES as i64 * 2;
-        assert!((0..most).contains(&budget.bytes()), "{} bytes are held for clients", budget.bytes());
+        if self.random.below(3) == 0 {
+            self.machine.snapshot(1 + self.random.below(4) as usize);
+        }
+        self.check_memory();
+    }
+
+    /// What is held for clients stays within a quarter more than the bound, and one turn of each connection.
+    fn check_memory(&self) {
+        let of_turns = 2 * CLIENTS * (LIMITS.unsent_bytes_max + LIMITS.request_bytes_max);
+        let most = (self.settings.memory_bytes / 4 * 5 + of_turns) as i64;
+        let held = self.machine.shared.state.budget.bytes();
+        assert!((0..most).contains(&held), "{held} bytes are held for clients, at most {most} may be");
     }
 
     fn serve(&mut self, who: usize) {
@@ -219,8 +238,11 @@ impl World {
         }
         let fresh = if self.random.below(2) == 0 { Fresh::Unwritten } else { Fresh::Recycled };
         let disk = after(&self.machine.disk, fresh, Choice::Random(self.random.below(u64::MAX)));
-        self.machine = Machine::start(&disk, &self.clock, self.io);
+        // Sessions may come out of it with more ephemerals than their end may list now.
+        self.settings.txn_bytes_max = TXN_BYTES_MAX[self.random.below(2) as usize];
+        self.machine = Machine::start(&disk, &self.clock, self.settings);
         let last = self.machine.shared.state.last_zxid();
+        self.history.txn_bytes_max.push((last, self.settings.txn_bytes_max));
         for client in &self.clients {
             let seen = client.last_zxid;
             assert!(

@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
@@ -118,17 +118,22 @@ public final class Load {
         until("acl " + entry, () -> admin.describeAcls(AclBindingFilter.ANY).values().get().contains(binding));
     }
 
-    /** Sends numbers from 0, some each second, and writes down those that were acknowledged. */
+    /**
+     * Sends numbers from 0, some each second, and writes down those that were acknowledged. Ends before all are sent
+     * when a file appears whose name is that of the notes and ".over".
+     */
     private static void produce(String brokers, String topic, int count, int perSecond, Path acknowledged) throws Exception {
         Map<String, Object> config = Map.of("bootstrap.servers", brokers, "acks", "all", "enable.idempotence", "true",
                 "delivery.timeout.ms", "150000", "request.timeout.ms", "5000", "linger.ms", "5", "max.block.ms", "100000");
-        CountDownLatch answered = new CountDownLatch(count);
+        Path over = Path.of(acknowledged + ".over");
+        Semaphore answered = new Semaphore(0);
         int[] failures = new int[1];
+        int sent = 0;
         try (PrintStream out = new PrintStream(Files.newOutputStream(acknowledged), true);
                 KafkaProducer<Integer, Integer> producer =
                         new KafkaProducer<>(config, new IntegerSerializer(), new IntegerSerializer())) {
-            for (int i = 0; i < count; i++) {
-                int number = i;
+            while (sent < count && !Files.exists(over)) {
+                int number = sent++;
                 producer.send(new ProducerRecord<>(topic, number, number), (where, error) -> {
                     if (error == null) {
                         out.println(number);
@@ -136,17 +141,17 @@ public final class Load {
                         failures[0]++;
                         System.err.println(number + " was not acknowledged: " + error);
                     }
-                    answered.countDown();
+                    answered.release();
                 });
                 if (perSecond > 0) {
                     Thread.sleep(Math.max(1, 1000 / perSecond));
                 }
             }
-            if (!answered.await(LIMIT_S * 2, TimeUnit.SECONDS)) {
-                throw new IllegalStateException(answered.getCount() + " sends have no answer");
+            if (!answered.tryAcquire(sent, LIMIT_S * 2, TimeUnit.SECONDS)) {
+                throw new IllegalStateException((sent - answered.availablePermits()) + " sends have no answer");
             }
         }
-        System.out.println((count - failures[0]) + " acknowledged, " + failures[0] + " failed");
+        System.out.println((sent - failures[0]) + " acknowledged, " + failures[0] + " failed");
     }
 
     /** Reads a topic from its start, and tells which acknowledged numbers are missing or came twice. */

@@ -6,6 +6,7 @@ use jute::records::txn::DeleteTxn;
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{OpCode, Zxid};
 
+use crate::sim::server::guarded::is_guarded;
 use crate::sim::server::history::{History, Item};
 use crate::sim::server::requests::{Watch, WatchKind};
 use crate::tree::path;
@@ -59,7 +60,7 @@ fn check_stream(items: &[Item], changes: &Changes) {
     let told: HashSet<_> = items
         .iter()
         .filter_map(|item| match item {
-            Item::Event { kind, path, zxid } if zxid.0 > 0 => Some((*zxid, path.as_str(), *kind)),
+            Item::Event { kind, path, zxid, .. } if zxid.0 > 0 => Some((*zxid, path.as_str(), *kind)),
             _ => None,
         })
         .collect();
@@ -69,7 +70,8 @@ fn check_stream(items: &[Item], changes: &Changes) {
     }
     for (position, item) in items.iter().enumerate() {
         let Item::Reply { asked, zxid, err, .. } = item else { continue };
-        let Some(watch) = &asked.watch else { continue };
+        // Who may not read a guarded node hears nothing of it.
+        let Some(watch) = asked.watch.as_ref().filter(|watch| !is_guarded(&watch.path)) else { continue };
         if *err == 0 || (asked.op == OpCode::EXISTS && *err == -101) {
             check_watch(watch, *zxid, &items[position + 1..], changes);
         }
@@ -97,7 +99,9 @@ fn check_watch(watch: &Watch, set_at: Zxid, later: &[Item], changes: &Changes) {
     };
     for item in later {
         match item {
-            Item::Event { path, zxid: at, kind } if *at == zxid && (path, kind) == (&change.0, &change.1) => {
+            Item::Event { path, zxid: at, kind, .. }
+                if *at == zxid && (path, kind) == (&change.0, &change.1) =>
+            {
                 return;
             }
             Item::Reply { zxid: shown, asked, .. } if *shown >= zxid => {

@@ -3,8 +3,12 @@
 mod acknowledged;
 mod events;
 mod fenced;
+mod overheard;
+mod permitted;
+mod quotas;
 mod reads;
 mod session_ends;
+mod sizes;
 
 use jute::txn::TxnEntry;
 
@@ -17,4 +21,8 @@ pub(in crate::sim) fn check(history: &History, logged: &[TxnEntry]) {
     session_ends::check(logged);
     reads::check(history, logged);
     events::check(history, logged);
+    permitted::check(history, logged);
+    overheard::check(history, logged);
+    quotas::check(logged);
+    sizes::check(history, logged);
 }

@@ -10,7 +10,7 @@ use crate::request::read::{Read, WatchAccess};
 use crate::request::replies::Replies;
 use crate::sim::server::history::{History, Item};
 use crate::sim::server::machine::REQUEST_OPTIONS;
-use crate::tree::{Identities, OwnerRules, Tree};
+use crate::tree::{OwnerRules, Tree};
 use crate::watch::Watches;
 
 /// Watches that nobody is told of.
@@ -55,7 +55,7 @@ pub(super) fn check(history: &History, logged: &[TxnEntry]) {
             watches: &watches,
             connection: 1,
             session,
-            identities: &Identities::default(),
+            identities: &asked.proven.identities(),
             meter: &|_, _| {},
         };
         let mut out = Replies::default();

@@ -1,0 +1,234 @@
+//! Brokers of Kafka in ZooKeeper mode, unmodified, whose metadata lie in servers of either kind.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::server::free_port;
+use crate::systems::{Look, Node, Process, until};
+use crate::{bundles, programs};
+
+/// For what brokers come to by themselves.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// A cluster of brokers, numbered from 1, and what it has said so far.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<SocketAddr>,
+    session_ms: u32,
+    dir: TempDir,
+    class_path: String,
+    ports: Vec<u16>,
+    brokers: Vec<Option<Process>>,
+    transcript: String,
+}
+
+impl Cluster {
+    /// So many brokers that know these servers and ask for sessions of this length. None runs yet.
+    pub fn new(servers: &[SocketAddr], size: usize, session_ms: u32) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("oxkeeper-kafka-").tempdir().context("make a directory")?;
+        let ports = (0..size).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
+        Ok(Self {
+            servers: servers.to_vec(),
+            session_ms,
+            dir,
+            class_path: bundles::class_path("kafka")?,
+            ports,
+            brokers: (0..size).map(|_| None).collect(),
+            transcript: String::new(),
+        })
+    }
+
+    /// Starts all brokers and waits until each is registered.
+    pub fn start_brokers(&mut self) -> Result<()> {
+        self.ids().try_for_each(|id| self.start_broker(id))?;
+        self.ids().try_for_each(|id| self.wait_for_broker(id).map(drop))
+    }
+
+    /// The numbers of all brokers.
+    pub fn ids(&self) -> std::ops::RangeInclusive<usize> {
+        1..=self.ports.len()
+    }
+
+    /// The brokers that run.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.brokers.iter().flatten()
+    }
+
+    /// A directory for files of the brokers and their clients.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What was said so far.
+    #[must_use]
+    pub fn transcript(&self) -> &str {
+        &self.transcript
+    }
+
+    /// Adds a line to the transcript.
+    pub fn say(&mut self, line: &str) {
+        eprintln!("Kafka: {line}");
+        self.transcript.push_str(line);
+        self.transcript.push('\n');
+    }
+
+    /// The connect string of clients of Kafka.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// The connect string of the brokers.
+    #[must_use]
+    pub fn zookeeper(&self) -> String {
+        let servers: Vec<String> = self.servers.iter().map(SocketAddr::to_string).collect();
+        format!("{}/kafka", servers.join(","))
+    }
+
+    /// A command that runs `main` with Kafka's class path; arguments may be added.
+    #[must_use]
+    pub fn java(&self, heap: &str, main: &str) -> Command {
+        let mut java = Command::new("java");
+        java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &self.class_path, main]);
+        java
+    }
+
+    /// Starts one broker.
+    pub fn start_broker(&mut self, id: usize) -> Result<()> {
+        let home = self.dir.path().join(format!("broker{id}"));
+        let replicas = self.ports.len().min(3);
+        let config = format!(
+            "broker.id={id}\nlisteners=PLAINTEXT://127.0.0.1:{}\nlog.dirs={}\nzookeeper.connect={}\n\
+             zookeeper.session.timeout.ms={}\nzookeeper.connection.timeout.ms=30000\n\
+             offsets.topic.num.partitions=2\noffsets.topic.replication.factor={replicas}\n\
+             transaction.state.log.replication.factor={replicas}\ngroup.initial.rebalance.delay.ms=0\n\
+             num.network.threads=2\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=4194304\n\
+             replica.lag.time.max.ms=5000\nunclean.leader.election.enable=false\nauto.create.topics.enable=false\n\
+             authorizer.class.name=kafka.security.authorizer.AclAuthorizer\nsuper.users=User:ANONYMOUS\n",
+            self.ports[id - 1],
+            home.display(),
+            self.zookeeper(),
+            self.session_ms,
+        );
+        let path = self.dir.path().join(format!("broker{id}.properties"));
+        fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
+        let mut java = self.java("-Xmx384m", "kafka.Kafka");
+        let broker = Process::start(&format!("broker{id}"), self.dir.path(), java.arg(&path))?;
+        self.brokers[id - 1] = Some(broker);
+        Ok(())
+    }
+
+    /// Kills one broker with SIGKILL.
+    pub fn kill_broker(&mut self, id: usize) -> Result<()> {
+        self.broker(id)?.kill()?;
+        self.brokers[id - 1] = None;
+        Ok(())
+    }
+
+    /// Stops all brokers in the way that ends their sessions.
+    pub fn stop(&mut self) -> Result<()> {
+        for broker in self.processes() {
+            broker.terminate()?;
+        }
+        for broker in self.brokers.iter_mut().flatten() {
+            until("a broker ends", LIMIT, || broker.ended())?;
+        }
+        self.brokers.fill_with(|| None);
+        Ok(())
+    }
+
+    /// A broker's process.
+    pub fn broker(&mut self, id: usize) -> Result<&mut Process> {
+        self.brokers[id - 1].as_mut().with_context(|| format!("broker {id} is not running"))
+    }
+
+    /// A look at the first of the servers that answers.
+    pub fn look(&self) -> Result<Look> {
+        let mut last = None;
+        for server in &self.servers {
+            match Look::at(*server) {
+                Ok(look) => return Ok(look),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.context("Kafka has no server")?)
+    }
+
+    /// The node that tells that a broker is alive, if it is there.
+    pub fn registration(&self, id: usize) -> Result<Option<Node>> {
+        self.look()?.node(&format!("/kafka/brokers/ids/{id}"))
+    }
+
+    /// The nodes of all brokers, each of which must be there.
+    pub fn registrations(&mut self) -> Result<Vec<Node>> {
+        self.ids().map(|id| self.wait_for_broker(id)).collect()
+    }
+
+    /// Waits for the broker's node, and makes sure that it is this cluster's broker.
+    pub fn wait_for_broker(&mut self, id: usize) -> Result<Node> {
+        let deadline = Instant::now() + LIMIT;
+        let port = format!(":{}", self.ports[id - 1]);
+        loop {
+            self.broker(id)?.must_run()?;
+            if let Some(node) = self.registration(id)? {
+                ensure!(String::from_utf8_lossy(&node.data).contains(&port), "broker {id} is another's");
+                ensure!(node.owner != 0, "broker {id} is registered without a session");
+                return Ok(node);
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "broker {id} does not register:\n{}",
+                self.broker(id)?.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Every broker runs, still in the session it had.
+    pub fn same_sessions(&mut self, before: &[Node], event: &str) -> Result<()> {
+        for (id, old) in (1..).zip(before) {
+            self.broker(id)?.must_run()?;
+            let now = self.registration(id)?.context("the broker's node is gone")?;
+            ensure!(now == *old, "broker {id} is registered anew after {event}: {now:?}, was {old:?}");
+        }
+        self.say(&format!("{event}: every broker kept its session"));
+        Ok(())
+    }
+
+    /// The broker that is controller and its epoch.
+    pub fn controller(&self) -> Result<Option<(usize, u64)>> {
+        let mut look = self.look()?;
+        let (Some(node), Some(epoch)) =
+            (look.node("/kafka/controller")?, look.node("/kafka/controller_epoch")?)
+        else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(&node.data).into_owned();
+        let id = text.split("\"brokerid\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
+        let id = id.context("/controller without a broker")?.parse().context("the controller's id")?;
+        Ok(Some((id, String::from_utf8_lossy(&epoch.data).parse().context("the controller's epoch")?)))
+    }
+
+    /// Runs one task of the client program; what it prints goes into the transcript.
+    pub fn task(&mut self, args: &[&str]) -> Result<()> {
+        let mut java = self.java("-Xmx256m", "Load");
+        java.arg(self.bootstrap()).args(args);
+        let printed = programs::output(&mut java)?;
+        self.say(printed.trim_end());
+        Ok(())
+    }
+
+    /// Starts to produce numbers from 0, so many a second at most; those that were acknowledged are noted in a file.
+    pub fn produce(&self, topic: &str, count: u64, per_second: u64, acknowledged: &Path) -> Result<Process> {
+        let mut java = self.java("-Xmx256m", "Load");
+        java.arg(self.bootstrap()).args(["produce", topic, &count.to_string(), &per_second.to_string()]);
+        Process::start("producer", self.dir.path(), java.arg(acknowledged))
+    }
+}

@@ -1,0 +1,260 @@
+//! Clients that log in by Kerberos, beside the reference with the same keytab: the same identities, the same failures.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use compat_tests::artifacts::{self, REFERENCE};
+use compat_tests::compare::on_both;
+use compat_tests::kdc;
+use compat_tests::kdc::{AES, Kdc, REALM};
+use compat_tests::programs;
+use compat_tests::results::Case;
+use compat_tests::server::{Kind, Options, Server, Started};
+
+const SERVICE: &str = "zookeeper/localhost";
+const PROVIDER: &str = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+
+fn case(name: &str, what: &str) -> Case {
+    Case::new(&format!("kerberos-{name}"), &format!("Apache's Java client {REFERENCE}"), what)
+}
+
+fn is_possible() -> Result<bool> {
+    Ok(artifacts::available(&["java", "javac", "mvn"])? && kdc::available()?)
+}
+
+/// A server whose clients log in by Kerberos, with these further flags of a JVM.
+fn options(kind: Kind, kdc: &Kdc, login: &Path, flags: &[(&str, &str)]) -> Options {
+    let conf = kdc.krb5_conf().display().to_string();
+    let login = login.display().to_string();
+    let base =
+        [("java.security.krb5.conf", conf.as_str()), ("java.security.auth.login.config", login.as_str())];
+    let mut options = Options::default().tick_time_ms(1000).line(PROVIDER);
+    let all = base.iter().chain(flags);
+    if kind == Kind::Oxkeeper {
+        let flags: Vec<_> = all.map(|(key, value)| format!("-D{key}={value}")).collect();
+        options.environment.push(("JVMFLAGS".to_owned(), flags.join(" ")));
+    } else {
+        options.properties.extend(all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    }
+    options
+}
+
+/// What a Java program says that logs in with a section `Client` and asks for this service.
+fn client(kdc: &Kdc, login: &Path, service: &str, main: &str, args: &[&str]) -> Result<String> {
+    let properties = [
+        "-Dzookeeper.sasl.client=true".to_owned(),
+        format!("-Djava.security.krb5.conf={}", kdc.krb5_conf().display()),
+        format!("-Djava.security.auth.login.config={}", login.display()),
+        format!("-Dzookeeper.server.principal={service}"),
+    ];
+    let properties: Vec<_> = properties.iter().map(String::as_str).collect();
+    programs::java(REFERENCE, "kerberos", main, &properties, args)
+}
+
+/// A key distribution centre with the service, and two clients' login configurations.
+struct Realm {
+    kdc: Kdc,
+    server: PathBuf,
+    clients: Vec<(&'static str, PathBuf)>,
+}
+
+impl Realm {
+    fn new() -> Result<Self> {
+        let kdc = Kdc::start()?;
+        let keytab = kdc.with_keytab(SERVICE, "server.keytab")?;
+        let server = kdc.jaas("server.jaas", "Server", &format!("{SERVICE}@{REALM}"), &keytab)?;
+        let mut clients = Vec::new();
+        for (index, principal) in ["alice", "hbase/rs1.example.com"].into_iter().enumerate() {
+            let keytab = kdc.with_keytab(principal, &format!("client{index}.keytab"))?;
+            clients
+                .push((principal, kdc.jaas(&format!("client{index}.jaas"), "Client", principal, &keytab)?));
+        }
+        Ok(Self { kdc, server, clients })
+    }
+
+    /// Each client logs in, and says who it is.
+    fn logins(&self, server: &Server, said: &mut String) -> Result<()> {
+        for (index, (principal, login)) in self.clients.iter().enumerate() {
+            let args = [&*server.connect_string(), &format!("/node{index}")];
+            let shown = client(&self.kdc, login, SERVICE, "KerberosLogin", &args)?;
+            ensure!(shown.contains("state SaslAuthenticated"), "{principal}:\n{shown}");
+            said.push_str(&format!("{principal}\n{shown}"));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn identities_are_those_of_the_reference() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    let realm = Realm::new()?;
+    let alice = format!("alice@{REALM}");
+    let variants: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("zookeeper.kerberos.removeHostFromPrincipal", "true")],
+        &[
+            ("zookeeper.kerberos.removeHostFromPrincipal", "true"),
+            ("zookeeper.kerberos.removeRealmFromPrincipal", "true"),
+            ("zookeeper.superUser", "alice"),
+        ],
+        &[
+            ("zookeeper.security.auth_to_local", "RULE:[2:$1_at_$2](hbase_.*)s/example/other/"),
+            ("zookeeper.superUser", &alice),
+        ],
+    ];
+    on_both(&case("identities", "who clients are by Kerberos, with and without rules"), |kind| {
+        let mut said = String::new();
+        for flags in variants {
+            let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, flags))?;
+            said.push_str(&format!("{flags:?}\n"));
+            realm.logins(&server, &mut said)?;
+        }
+        Ok(said)
+    })
+}
+
+#[test]
+fn tokens_of_every_kind_are_answered_alike() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    let realm = Realm::new()?;
+    on_both(&case("tokens", "tokens in and out of order, changed, cut, replayed"), |kind| {
+        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let port = server.addr().port().to_string();
+        let said = client(&realm.kdc, &realm.clients[0].1, SERVICE, "RawTokens", &["localhost", &port])?;
+        ensure!(said.contains("whole\n  first -> err 0, token"), "{said}");
+        Ok(said)
+    })
+}
+
+#[test]
+fn a_ticket_for_another_service_is_refused() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    let realm = Realm::new()?;
+    realm.kdc.with_keytab("other/localhost", "other.keytab")?;
+    on_both(&case("other-service", "a ticket for another service"), |kind| {
+        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let args = [&*server.connect_string(), "/node"];
+        let said = client(&realm.kdc, &realm.clients[0].1, "other/localhost", "KerberosLogin", &args)?;
+        if kind == Kind::Oxkeeper {
+            let log = server.log();
+            let why =
+                "for \"other/localhost@TEST.REALM\" cannot be decrypted: it is for another service than";
+            ensure!(log.contains(why), "the log does not say why:\n{log}");
+        }
+        Ok(said)
+    })
+}
+
+#[test]
+fn new_keys_count_as_soon_as_they_are_in_the_keytab() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    on_both(&case("new-keys", "the service's keys change while it runs"), |kind| {
+        // The keys change, so each side has a key distribution centre of its own.
+        let realm = Realm::new()?;
+        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let mut said = String::new();
+        realm.logins(&server, &mut said)?;
+        // A keytab elsewhere gets the new keys, so the server's lacks them.
+        let newer = realm.kdc.new_keys(SERVICE, AES, "newer.keytab")?;
+        let args = [&*server.connect_string(), "/refused"];
+        said += &client(&realm.kdc, &realm.clients[0].1, SERVICE, "KerberosLogin", &args)?;
+        if kind == Kind::Oxkeeper {
+            let log = server.log();
+            ensure!(log.contains("which the keytab lacks"), "the log does not say why:\n{log}");
+        }
+        let served = realm.kdc.path().join("server.keytab");
+        std::fs::rename(&newer, &served).context("replace the keytab")?;
+        let args = [&*server.connect_string(), "/again"];
+        said += &client(&realm.kdc, &realm.clients[0].1, SERVICE, "KerberosLogin", &args)?;
+        ensure!(said.ends_with('\n') && said.matches("state SaslAuthenticated").count() == 3, "{said}");
+        Ok(said)
+    })
+}
+
+#[test]
+fn keys_of_each_encryption_type_are_taken() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    on_both(&case("encryption-types", "tickets of each encryption type"), |kind| {
+        let mut said = String::new();
+        for encryption in AES.split(',') {
+            let realm = Realm::new()?;
+            // The only key of the newest version: its tickets are of this type.
+            realm.kdc.new_keys(SERVICE, encryption, "server.keytab")?;
+            let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+            said.push_str(&format!("{encryption}\n"));
+            realm.logins(&server, &mut said)?;
+        }
+        Ok(said)
+    })
+}
+
+#[test]
+fn without_keys_of_its_own_no_server_starts() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    let realm = Realm::new()?;
+    let other = realm.kdc.with_keytab("other/localhost", "other.keytab")?;
+    let principal = format!("{SERVICE}@{REALM}");
+    let missing = realm.kdc.jaas("missing.jaas", "Server", &principal, Path::new("/nonexistent/keytab"))?;
+    let others = realm.kdc.jaas("others.jaas", "Server", &principal, &other)?;
+    on_both(&case("no-keys", "a start without a key of its own"), |kind| {
+        let mut said = String::new();
+        for (login, why) in [(&missing, "cannot read the keytab"), (&others, "has no key of the principal")] {
+            match Server::try_start(kind, &options(kind, &realm.kdc, login, &[]))? {
+                Started::Serves(_) => said.push_str("serves\n"),
+                Started::Ended(code, log) => {
+                    said.push_str(&format!("ended with {code:?}\n"));
+                    ensure!(kind != Kind::Oxkeeper || log.contains(why), "the log does not say why:\n{log}");
+                }
+            }
+        }
+        Ok(said)
+    })
+}
+
+/// kazoo's GSSAPI comes from the MIT library, by a package that is compiled where it is installed.
+#[test]
+fn kazoo_logs_in_with_a_ticket() -> Result<()> {
+    if !is_possible()? || !artifacts::available(&["python3", "cc", "krb5-config"])? {
+        return Ok(());
+    }
+    let python = python()?;
+    let realm = Realm::new()?;
+    let (principal, _) = realm.clients[1];
+    let cache = realm.kdc.kinit(principal, &realm.kdc.path().join("client1.keytab"))?;
+    let case = Case::new("kerberos-kazoo", "kazoo 2.11.0", "a login by GSSAPI");
+    on_both(&case, |kind| {
+        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let mut script = Command::new(&python);
+        script.arg("-u").arg(artifacts::package_dir().join("clients/python/gssapi_login.py"));
+        script.arg(format!("localhost:{}", server.addr().port()));
+        script.env("KRB5_CONFIG", realm.kdc.krb5_conf()).env("KRB5CCNAME", &cache);
+        programs::output(&mut script)
+    })
+}
+
+/// A Python interpreter that has kazoo with GSSAPI.
+fn python() -> Result<PathBuf> {
+    const PACKAGES: [&str; 3] = ["kazoo==2.11.0", "pure-sasl==0.6.2", "kerberos==1.3.1"];
+    let home = artifacts::cache_dir()?.join("python-kerberos-env");
+    let mark = format!("python-kerberos-ready-{:016x}", artifacts::checksum(PACKAGES.concat().as_bytes()));
+    artifacts::once(&mark, |_| {
+        artifacts::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+        let mut pip = Command::new(home.join("bin/pip"));
+        pip.args(["install", "-q", "--disable-pip-version-check"]).args(PACKAGES);
+        artifacts::run(&mut pip).map(drop)
+    })?;
+    Ok(home.join("bin/python"))
+}

@@ -1,0 +1,177 @@
+//! A TLS connection as a [`Stream`]: rustls between the loop and a socket. Only the connection's own task writes to it.
+
+use std::io::{self, BufRead, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::transport::{Stream, hang_up, has_unread};
+use crate::tls::ServerConnection;
+
+/// The server's end of a TLS connection.
+#[derive(Debug)]
+pub(super) struct TlsStream {
+    reader: OwnedReadHalf,
+    writer: Arc<OwnedWriteHalf>,
+    tls: ServerConnection,
+    /// Decrypted bytes that nobody has taken.
+    unread: usize,
+    /// The client said that nothing more comes.
+    is_over: bool,
+}
+
+impl TlsStream {
+    pub(super) fn new(stream: TcpStream, tls: ServerConnection) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader, writer: Arc::new(writer), tls, unread: 0, is_over: false }
+    }
+
+    pub(super) const fn connection(&self) -> &ServerConnection {
+        &self.tls
+    }
+
+    pub(super) const fn writer(&self) -> &Arc<OwnedWriteHalf> {
+        &self.writer
+    }
+
+    /// Goes on with the handshake until it is done.
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_flush(cx))?;
+            if !self.tls.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(self.poll_receive(cx))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// Ends the stream in order: the client learns that nothing more comes.
+    pub(super) fn hang_up(&mut self) -> io::Result<()> {
+        self.tls.send_close_notify();
+        let told = self.flush();
+        hang_up(&self.reader)?;
+        told.map(drop)
+    }
+
+    /// Takes what came, and decrypts it; 0 says that the client closed its side.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let came = match self.tls.read_tls(&mut Incoming { reader: &mut self.reader, cx }) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            came => came?,
+        };
+        match self.tls.process_new_packets() {
+            Ok(state) => {
+                self.unread = state.plaintext_bytes_to_read();
+                self.is_over |= state.peer_has_closed();
+                // An answer that does not fit now goes out with the next bytes.
+                self.flush()?;
+                Poll::Ready(Ok(came))
+            }
+            Err(error) => {
+                // The client is told why, if it still reads.
+                let _it_may_be_gone = self.flush();
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)))
+            }
+        }
+    }
+
+    /// Writes what is encrypted; false when the socket takes no more now.
+    fn flush(&mut self) -> io::Result<bool> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut Outgoing(&self.writer)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Stream for TlsStream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        loop {
+            if self.unread > 0 {
+                let room = (buffer.capacity().saturating_sub(buffer.len())).max(1);
+                let mut taken = 0;
+                let mut plain = self.tls.reader();
+                while taken < room && taken < self.unread {
+                    let chunk = plain.fill_buf()?;
+                    let count = chunk.len().min(room.saturating_sub(taken));
+                    buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                    plain.consume(count);
+                    taken = taken.saturating_add(count);
+                }
+                self.unread = self.unread.saturating_sub(taken);
+                return Poll::Ready(Ok(taken));
+            }
+            if self.is_over || ready!(self.poll_receive(cx))? == 0 {
+                return Poll::Ready(Ok(0));
+            }
+        }
+    }
+
+    /// Takes as much as rustls holds back at most; nothing while the socket has not taken what was encrypted before.
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.flush()? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.tls.writer().write(bytes)?;
+        self.flush()?;
+        Ok(count)
+    }
+
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.flush()? {
+            ready!(self.writer.as_ref().as_ref().poll_write_ready(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(cx)
+    }
+
+    fn has_unread(&self) -> bool {
+        self.unread > 0 || has_unread(&self.reader)
+    }
+}
+
+/// The socket as rustls reads it.
+struct Incoming<'a, 'b> {
+    reader: &'a mut OwnedReadHalf,
+    cx: &'a mut Context<'b>,
+}
+
+impl Read for Incoming<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut *self.reader).poll_read(self.cx, &mut buffer) {
+            Poll::Ready(done) => done.map(|()| buffer.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// The socket as rustls writes to it.
+struct Outgoing<'a>(&'a OwnedWriteHalf);
+
+impl Write for Outgoing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(parts)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! A reply that lists so many children that it is made in slices, between which others have the tree.
+
+use std::collections::VecDeque;
+
+use jute::write;
+
+use crate::tree::Tree;
+use crate::tree::listing::{Listing, Progress};
+
+/// Hears of a node that was read: its path, and the bytes of what was read beyond path and stat.
+pub type Meter<'a> = &'a dyn Fn(&str, usize);
+
+/// Names of children that belong into a reply and are not there yet.
+#[derive(Debug)]
+pub struct Missing {
+    /// Where they belong.
+    pub at: usize,
+    /// Whose children they are.
+    pub path: String,
+    /// What names them.
+    pub listing: Listing,
+    /// Bytes of the names that are there already.
+    pub bytes: usize,
+    /// How many these are.
+    pub names: usize,
+}
+
+impl Missing {
+    /// What the missing names are expected to take: as much as those that are there.
+    #[must_use]
+    pub fn expected_bytes(&self) -> usize {
+        self.listing.left().saturating_mul(4 + self.bytes / self.names.max(1))
+    }
+}
+
+/// A frame without some of its names.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    /// From the length at the front to the first names that are missing.
+    bytes: Vec<u8>,
+    /// What is missing, each with the bytes behind it.
+    rest: VecDeque<(Missing, Vec<u8>)>,
+}
+
+impl Unfinished {
+    /// `frame` begins with the place for its length; `missing` is in order of places, which count from `offset`.
+    pub(super) fn new(mut frame: Vec<u8>, offset: usize, missing: Vec<Missing>) -> Self {
+        let mut rest = VecDeque::with_capacity(missing.len());
+        for missing in missing.into_iter().rev() {
+            let behind = frame.split_off(missing.at.saturating_sub(offset).min(frame.len()));
+            rest.push_front((missing, behind));
+        }
+        Self { bytes: frame, rest }
+    }
+
+    /// Bytes that are there and those that are expected.
+    pub(super) fn len(&self) -> usize {
+        let rest = self.rest.iter().map(|(missing, behind)| missing.expected_bytes() + behind.len());
+        self.bytes.len() + rest.sum::<usize>()
+    }
+
+    /// Adds some of what is missing.
+    pub(super) fn go_on(&mut self, tree: &Tree, meter: Meter<'_>) -> Progress {
+        let Some((missing, _)) = self.rest.front_mut() else { return Progress::Done };
+        let out = &mut self.bytes;
+        let (mut bytes, mut names) = (0, 0);
+        let progress = missing.listing.slice(tree, &mut |name| {
+            bytes += name.len();
+            names += 1;
+            write_name(out, name);
+        });
+        missing.bytes += bytes;
+        missing.names += names;
+        if progress != Progress::Done {
+            return progress;
+        }
+        meter(&missing.path, missing.bytes);
+        if let Some((_, behind)) = self.rest.pop_front() {
+            self.bytes.extend_from_slice(&behind);
+        }
+        if self.rest.is_empty() { Progress::Done } else { Progress::More }
+    }
+
+    /// The whole frame, but for its length.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Writes a name as the protocol has it.
+pub(super) fn write_name(out: &mut Vec<u8>, name: &[u8]) {
+    // Only other names can hold characters for which Java has its own bytes.
+    if name.is_ascii() {
+        write::buffer(out, Some(name));
+    } else {
+        write::ustring(out, Some(&String::from_utf8_lossy(name)));
+    }
+}

@@ -1,0 +1,116 @@
+//! Who takes a member's turns: whoever brought something, or the writer's thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jute::SessionId;
+use jute::multi::CreateMode;
+use tempfile::TempDir;
+
+use super::super::inbox::Lender;
+use super::super::{Client, Inbox, State};
+use super::member_test::World;
+use super::turns::Turns;
+use crate::request::testing::creation;
+use crate::request::{Body, Request};
+
+/// Nobody waits this long: what ends a wait is what is brought.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// The only voter of its ensemble, which leads, with a client.
+struct Lent {
+    world: World,
+    client: Arc<Client>,
+    session: SessionId,
+}
+
+impl Lent {
+    fn new() -> Self {
+        let mut world = World::new(&[1], true);
+        world.wait(500);
+        let client = world.open();
+        let session = client.session().unwrap().id;
+        Self { world, client, session }
+    }
+
+    fn creations(&self, count: i32) -> Vec<Request> {
+        let create = |number: i32| {
+            let asked = creation(&format!("/n{number}"), CreateMode::Persistent);
+            let body = Body::decode(asked.op, &asked.body);
+            self.world.request(&self.client, self.session, number, asked.op, body)
+        };
+        (0..count).map(create).collect()
+    }
+
+    /// Lends the writer; its thread is not started.
+    fn lend(self) -> (Arc<Turns>, Arc<Inbox>, Arc<State>, Arc<Client>, TempDir) {
+        let Self { world, client, .. } = self;
+        let World { inbox, state, writer, held, .. } = world;
+        let turns = Turns::of(writer);
+        turns.lend();
+        (turns, inbox, state, client, held)
+    }
+}
+
+/// Runs the writer's thread until it has served everything there is.
+fn run_to_the_end(turns: &Arc<Turns>, inbox: &Inbox) {
+    inbox.stop();
+    turns.run().unwrap();
+}
+
+#[test]
+fn whoever_brings_something_takes_the_turn() {
+    let lent = Lent::new();
+    let mut asked = lent.creations(1);
+    let (_turns, inbox, state, client, _held) = lent.lend();
+    inbox.push(&mut asked);
+    assert_eq!(client.in_flight(), 0, "it is answered when it was brought");
+    assert!(state.tree().get("/n0").is_some());
+}
+
+#[test]
+fn much_at_once_is_left_to_the_writers_thread() {
+    let lent = Lent::new();
+    let mut asked = lent.creations(5);
+    let (turns, inbox, _, client, _held) = lent.lend();
+    inbox.push(&mut asked);
+    assert_eq!(client.in_flight(), 5);
+    run_to_the_end(&turns, &inbox);
+    assert_eq!(client.in_flight(), 0);
+}
+
+#[test]
+fn what_is_brought_during_a_turn_waits_for_its_end_and_nobody_waits_for_the_turn() {
+    let lent = Lent::new();
+    let mut asked = lent.creations(1);
+    let (turns, inbox, _, client, _held) = lent.lend();
+    turns.during_a_turn(|| inbox.push(&mut asked));
+    assert_eq!(client.in_flight(), 1);
+    inbox.wait(LONG); // the writer's thread does not sleep over it
+    run_to_the_end(&turns, &inbox);
+    assert_eq!(client.in_flight(), 0);
+}
+
+#[test]
+fn the_writers_thread_is_called_when_a_turn_is_due_before_it_would_wake() {
+    let (turns, inbox, _, _, _held) = Lent::new().lend();
+    turns.expect_at(i64::MIN);
+    turns.take_turn();
+    assert!(!inbox.is_called());
+    turns.expect_at(i64::MAX);
+    turns.take_turn();
+    assert!(inbox.is_called());
+    inbox.wait(LONG);
+    assert!(!inbox.is_called(), "a call is heard once");
+}
+
+#[test]
+fn after_the_end_nobody_takes_a_turn() {
+    let lent = Lent::new();
+    let (turns, inbox, state, client, _held) = lent.lend();
+    run_to_the_end(&turns, &inbox);
+    turns.take_turn();
+    turns.run().unwrap();
+    assert!(state.tree().get("/n0").is_none());
+    assert_eq!(client.in_flight(), 0);
+}

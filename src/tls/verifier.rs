@@ -1,0 +1,230 @@
+//! Which client certificates are believed: those that the JDK believes (reference: `X509Util.createTrustManager`,
+//! the JDK's `PKIXValidator` and `EndEntityChecker`).
+
+use std::fmt;
+use std::time::Duration;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme,
+};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+use super::certificate::Certificate;
+use super::der::Malformed;
+use super::path::{Path, has_signed_handshake};
+
+/// Certificates a client may send (reference: `jdk.tls.maxCertificateChainLength`).
+const CHAIN_MAX: usize = 10;
+/// Names of authorities that a client is told, in bytes; above it, it is told none and chooses by itself.
+const HINTS_BYTES_MAX: usize = 32 << 10;
+
+/// Judges the certificates of clients.
+pub struct ClientVerifier {
+    /// Trusted certificates, as they are.
+    trusted: Vec<CertificateDer<'static>>,
+    anchors: Vec<TrustAnchor<'static>>,
+    hints: Vec<DistinguishedName>,
+    is_needed: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl fmt::Debug for ClientVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientVerifier({} trusted)", self.trusted.len())
+    }
+}
+
+impl ClientVerifier {
+    /// Trusts these; whether a client has to have a certificate is said by `is_needed`.
+    ///
+    /// # Errors
+    /// One of them cannot be read: its number, from 1, and why.
+    pub fn new(
+        trusted: Vec<CertificateDer<'static>>,
+        is_needed: bool,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Result<Self, (usize, Malformed)> {
+        let mut hints: Vec<DistinguishedName> = Vec::new();
+        let mut anchors = Vec::new();
+        for (index, der) in trusted.iter().enumerate() {
+            let read = Certificate::read(der).map_err(|error| (index + 1, error))?;
+            hints.push(read.subject.to_vec().into());
+            let anchor = anchor_from_trusted_cert(der)
+                .map_err(|_| (index + 1, Malformed("the certificate cannot be used as an authority")))?;
+            anchors.push(anchor.to_owned());
+        }
+        if hints.iter().map(|hint| hint.as_ref().len() + 2).sum::<usize>() > HINTS_BYTES_MAX {
+            hints.clear();
+        }
+        Ok(Self { trusted, anchors, hints, is_needed, algorithms })
+    }
+
+    /// Judges a chain, the client's own certificate first.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+        let Some((client, others)) = chain.split_first() else { return Err(Error::NoCertificatesPresented) };
+        if chain.len() > CHAIN_MAX {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
+        let read = Certificate::read(client).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+        let says = &read.extensions;
+        if !says.may_sign() || !says.allows_client {
+            return Err(CertificateError::InvalidPurpose.into());
+        }
+        // The JDK asks nothing more of a certificate that is itself trusted.
+        if self.trusted.contains(client) {
+            return Ok(());
+        }
+        if read.version == 3 && !says.is_authority {
+            return self.verify_usual(client, others, now);
+        }
+        self.verify_unusual(&read, others, now)
+    }
+
+    fn verify_usual(
+        &self,
+        client: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let client = EndEntityCert::try_from(client).map_err(|error| refused(&error))?;
+        client
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.anchors,
+                others,
+                now,
+                KeyUsage::client_auth(),
+                None,
+                None,
+            )
+            .map(drop)
+            .map_err(|error| refused(&error))
+    }
+
+    fn verify_unusual(
+        &self,
+        client: &Certificate<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if !client.counts_at(now) {
+            let error = if now < client.validity.0 {
+                CertificateError::NotValidYet
+            } else {
+                CertificateError::Expired
+            };
+            return Err(error.into());
+        }
+        if client.extensions.demands_unknown {
+            return Err(CertificateError::UnhandledCriticalExtension.into());
+        }
+        let anchors: Vec<_> = self.trusted.iter().filter_map(|der| Certificate::read(der).ok()).collect();
+        let intermediates: Vec<_> = others.iter().filter_map(|der| Certificate::read(der).ok()).collect();
+        let path =
+            Path { anchors: &anchors, intermediates: &intermediates, now, algorithms: self.algorithms };
+        if path.leads_to(client) { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
+    }
+
+    /// Whether the usual functions can read the certificate whose signature is to be checked.
+    fn is_usual(certificate: &CertificateDer<'_>) -> bool {
+        EndEntityCert::try_from(certificate).is_ok()
+    }
+
+    fn verify_old_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let read = Certificate::read(certificate).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+        if has_signed_handshake(&read, message, (signed.scheme, signed.signature()), self.algorithms) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
+        }
+    }
+}
+
+/// Keeps the reason.
+fn refused(error: &webpki::Error) -> Error {
+    let reason = match error {
+        webpki::Error::CertExpired { .. } => CertificateError::Expired,
+        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        other => CertificateError::Other(rustls::OtherError(std::sync::Arc::new(other.clone()))),
+    };
+    reason.into()
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_needed
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+        self.verify(&chain, now).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if Self::is_usual(certificate) {
+            return verify_tls12_signature(message, certificate, signed, &self.algorithms);
+        }
+        self.verify_old_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if Self::is_usual(certificate) {
+            return verify_tls13_signature(message, certificate, signed, &self.algorithms);
+        }
+        if matches!(
+            signed.scheme,
+            SignatureScheme::RSA_PKCS1_SHA256
+                | SignatureScheme::RSA_PKCS1_SHA384
+                | SignatureScheme::RSA_PKCS1_SHA512
+        ) {
+            // TLS 1.3 has no such signatures.
+            return Err(PeerIncompatible::NoSignatureSchemesInCommon.into());
+        }
+        self.verify_old_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// A moment, in milliseconds since 1970, as the verifier takes it.
+#[must_use]
+pub fn moment(unix_ms: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(unix_ms).unwrap_or(0)))
+}
