@@ -194,6 +194,35 @@ for word in re.findall(r'b"(\w{4})"', commands) + ["stmk", "none"]:
 write("four_letter", "telnet_close", b"\0\xff\xf4\xff\xfd" + facts)
 write("four_letter", "trace_mask_cut_short", b"\0stmk1234567")
 
+# Stores and certificates: those of the server's own tests.
+testdata = root / "src" / "tls" / "testdata"
+for path in sorted(testdata.iterdir()):
+    kind = {".jks": 0, ".pem": 1, ".p12": 2}.get(path.suffix)
+    if kind is not None:
+        write("key_stores", path.name, bytes([kind]) + path.read_bytes())
+    if path.suffix == ".pem":
+        blocks = re.findall(r"BEGIN CERTIFICATE-+\n(.*?)\n-+END", path.read_text(), re.S)
+        for number, block in enumerate(blocks):
+            write("certificates", f"{path.name}_{number}", base64.b64decode(block))
+for number, line in enumerate((testdata / "names.txt").read_text().splitlines()[:40]):
+    write("certificates", f"name_{number}", bytes.fromhex(line.split(" ")[0]))
+
+# What a client says first in TLS 1.2 and 1.3, as Python's library says it, and records that are none.
+for number, version in enumerate([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = context.maximum_version = version
+    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(came, goes, server_hostname="localhost")
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    hello = goes.read()
+    write("tls_records", f"hello_{number}", bytes([255]) + hello)
+    write("tls_records", f"hello_{number}_in_pieces", bytes([7]) + hello)
+    write("tls_records", f"hello_{number}_twice", bytes([255]) + hello + hello)
+for name, record in [("huge", "160301ffff"), ("huge_hello", "1603010004" "01ffffff"), ("alert", "15030100020228"), ("data", "170303000141")]:
+    write("tls_records", name, bytes([64]) + bytes.fromhex(record) + bytes(200))
 # Logins: what a client answers a challenge, right but for its proof, and what a server says.
 fields = [
     b"charset=utf-8", b'username="bob"', b'realm="zk-sasl-md5"', b'nonce="NONCE"', b"nc=00000001", b'cnonce="abc"',
@@ -225,33 +254,3 @@ for name, text in [
     ("expansion", b'A { b required c="${{x}}${y}${" d="${toolongtobeset}"; };'),
 ]:
     write("login_file", name, text)
-
-# Stores and certificates: those of the server's own tests.
-testdata = root / "src" / "tls" / "testdata"
-for path in sorted(testdata.iterdir()):
-    kind = {".jks": 0, ".pem": 1, ".p12": 2}.get(path.suffix)
-    if kind is not None:
-        write("key_stores", path.name, bytes([kind]) + path.read_bytes())
-    if path.suffix == ".pem":
-        blocks = re.findall(r"BEGIN CERTIFICATE-+\n(.*?)\n-+END", path.read_text(), re.S)
-        for number, block in enumerate(blocks):
-            write("certificates", f"{path.name}_{number}", base64.b64decode(block))
-for number, line in enumerate((testdata / "names.txt").read_text().splitlines()[:40]):
-    write("certificates", f"name_{number}", bytes.fromhex(line.split(" ")[0]))
-
-# What a client says first in TLS 1.2 and 1.3, as Python's library says it, and records that are none.
-for number, version in enumerate([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = context.maximum_version = version
-    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(came, goes, server_hostname="localhost")
-    try:
-        client.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    hello = goes.read()
-    write("tls_records", f"hello_{number}", bytes([255]) + hello)
-    write("tls_records", f"hello_{number}_in_pieces", bytes([7]) + hello)
-    write("tls_records", f"hello_{number}_twice", bytes([255]) + hello + hello)
-for name, record in [("huge", "160301ffff"), ("huge_hello", "1603010004" "01ffffff"), ("alert", "15030100020228"), ("data", "170303000141")]:
-    write("tls_records", name, bytes([64]) + bytes.fromhex(record) + bytes(200))

@@ -50,9 +50,9 @@ impl Reading<'_> {
             }
             Krb5Conf::default()
         });
-        let default_realm = configured.default_realm.unwrap_or_default();
+        let default_realm = configured.default_realm.clone().unwrap_or_default();
         if let Some(Login::Kerberos(login)) = &mut login {
-            login.clock_skew = configured.clock_skew;
+            login.machine = configured;
         }
         let is_true = |key: &str| self.source.property(key) == Some("true");
         if is_true("requireKerberosConfig") && login.is_some() && default_realm.is_empty() {
@@ -143,14 +143,22 @@ impl Reading<'_> {
         };
         let is_fips =
             self.source.property("fips-mode").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        Ok(logins().and_then(|(server, learner)| {
+        Ok(logins().and_then(|(mut server, mut learner)| {
+            if let Login::Kerberos(login) = &mut server {
+                login.machine = self.kerberos_configuration()?;
+            }
+            if let Own::Kerberos(login) = &mut learner {
+                login.machine = self.kerberos_configuration()?;
+            }
             if is_fips && proves && matches!(learner, Own::Digest(..)) {
                 return Err(format!(
                     "fips-mode=true forbids the login by DIGEST-MD5 that the section {learner_section} asks for; set \
                      fips-mode=false, or use Kerberos"
                 ));
             }
-            Ok(Some(Peers { server, learner, requires, proves }))
+            let service = self.source.text("quorum.auth.kerberos.servicePrincipal").unwrap_or("zkquorum/localhost");
+            let service_realm = self.source.property("server.realm").map(str::to_owned);
+            Ok(Some(Peers { server, learner, service: service.to_owned(), service_realm, requires, proves }))
         }))
     }
 
@@ -205,6 +213,9 @@ impl Reading<'_> {
         let mut found = if is_needed { Krb5Conf::load(path)? } else { Krb5Conf::default() };
         if let Some(realm) = self.source.any_property("java.security.krb5.realm") {
             found.default_realm = Some(realm.to_owned());
+            if let Some(hosts) = self.source.any_property("java.security.krb5.kdc") {
+                found.kdcs = hosts.split(':').map(|host| (realm.to_owned(), host.to_owned())).collect();
+            }
         }
         Ok(found)
     }
@@ -269,7 +280,7 @@ impl LoginFile {
             place: format!("{}: section {section}", self.name),
             keytab: text("keyTab").map(PathBuf::from),
             principal: text("principal"),
-            clock_skew: None,
+            machine: Krb5Conf::default(),
             options: module.options().filter_map(|(name, _)| Some((name.to_owned(), text(name)?))).collect(),
         })
     }
@@ -477,7 +488,7 @@ mod tests {
         let kerberos = "Server { com.sun.security.auth.module.Krb5LoginModule required; };";
         let (sasl, _) = with(kerberos, "", &flag);
         let Some(Login::Kerberos(login)) = &sasl.login else { panic!("{sasl:?}") };
-        assert_eq!((sasl.problem, login.clock_skew), (None, Some(9)));
+        assert_eq!((sasl.problem, login.machine.clock_skew), (None, Some(9)));
         fs::write(&file, "[libdefaults\n").expect("it can be written");
         assert_eq!(with(USERS, "", &flag).0.problem, None, "nobody needs it");
         let problem = with(kerberos, "", &flag).0.problem.expect("it is needed");
