@@ -88,6 +88,13 @@ impl Jaas {
         Some(modules.as_slice()).filter(|modules| !modules.is_empty())
     }
 
+    /// Whether passwords are in it, of users of a server or of a client.
+    #[must_use]
+    pub fn has_passwords(&self) -> bool {
+        let mut options = self.sections.iter().flat_map(|(_, modules)| modules).flat_map(Module::options);
+        options.any(|(name, _)| name == "password" || name.starts_with("user_"))
+    }
+
     /// The names of all sections, for messages.
     #[must_use]
     pub fn names(&self) -> String {
@@ -284,6 +291,11 @@ mod tests {
         assert_eq!(jaas.section("Two").map(<[_]>::len), Some(1));
         assert!(jaas.section("Three").is_none() && jaas.section("Four").is_none(), "empty, and missing");
         assert_eq!(jaas.names(), "Server, Two, Three");
+        assert!(!jaas.has_passwords());
+        let has = |option: &str| {
+            parse(&format!("S {{ m required {option}=x; }};")).is_ok_and(|jaas| jaas.has_passwords())
+        };
+        assert!(has("user_bob") && has("password") && !has("username"));
         assert_eq!(parse("").expect("an empty file"), Jaas::default());
     }
 

@@ -29,7 +29,8 @@ impl Reading<'_> {
     /// server that fails then, and not the reading of its configuration.
     pub(super) fn sasl(&mut self, is_scheme: bool) -> Sasl {
         let file = self.login_file();
-        if let Ok(Some(LoginFile { name, mode, .. })) = &file
+        if let Ok(Some(LoginFile { name, mode, jaas })) = &file
+            && jaas.has_passwords()
             && mode & 0o077 != 0
         {
             self.source.warnings.push(format!(
