@@ -1,5 +1,7 @@
 //! Getting tickets, from answers of a real key distribution centre, and logging in with one.
 
+use std::sync::Arc;
+
 use super::acceptor::{Acceptor, CLOCK_SKEW};
 use super::crypto::EncryptionType;
 use super::exchange::{Admits, Gssapi};
@@ -7,11 +9,12 @@ use super::hex::unhex;
 use super::initiator::Initiator;
 use super::keytab::{Keytab, ServiceKeys};
 use super::keytab_file::KeytabFile;
+use super::login::{KerberosLogin, Tickets};
 use super::name::Principal;
 use super::testing::{no_random, principal};
 use super::tickets::{Answer, Ticket, as_reply, as_request, tgs_reply, tgs_request};
 use crate::auth::principal::Naming;
-use crate::auth::sasl::{Failure, Initiating, Mechanism, Step};
+use crate::auth::sasl::{Failure, Initiating, Login, Mechanism, Step};
 
 /// Answers of the MIT library's key distribution centre 1.20 to a client that must prove itself; the principals and
 /// their keys were made for this and are gone.
@@ -146,4 +149,29 @@ fn a_service_that_could_not_read_the_ticket_proves_nothing() {
         assert!(login.answer(offer).is_err());
         assert!(login.answer(offer).is_err(), "it is over");
     }
+}
+
+#[test]
+fn a_login_uses_the_ticket_at_hand_and_asks_for_one_that_is_missing() {
+    let tickets = Arc::new(Tickets::default());
+    let login = KerberosLogin {
+        tickets: Arc::clone(&tickets),
+        service: "zkquorum/_HOST".into(),
+        realm: "TEST.REALM".into(),
+        clock: || GOT_AT * 1000,
+        random: no_random,
+    };
+    let Failure(why) = login.begin("TWO").first().expect_err("there is none yet");
+    assert_eq!(why, "Kerberos, service zkquorum/two@TEST.REALM: there is no ticket for it yet");
+    assert_eq!(tickets.wanted(GOT_AT), [service()]);
+    tickets.keep(&service(), Err("nobody answers".into()));
+    let Failure(why) = login.begin("two").first().expect_err("there is none");
+    assert!(why.ends_with("nobody answers"), "{why}");
+    tickets.keep(&service(), Ok(ticket()));
+    tickets.keep(&service(), Err("nobody answers".into()));
+    assert!(login.begin("two").first().is_ok(), "a ticket that is held still counts");
+    assert!(tickets.wanted(GOT_AT).is_empty());
+    assert_eq!(tickets.wanted(ticket().ends + 1), [service()], "it ends soon");
+    let fixed = KerberosLogin { service: "zkquorum/localhost@OTHER".into(), ..login };
+    assert_eq!(fixed.service_on("two").map(|name| name.to_string()), Ok("zkquorum/localhost@OTHER".into()));
 }

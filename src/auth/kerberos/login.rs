@@ -12,21 +12,32 @@ use super::name::Principal;
 use super::tickets::Ticket;
 use crate::auth::sasl::{Failure, Initiating, Login};
 
-/// Tickets for services, by the services' names; or why there is none yet.
+/// Tickets for services; or why there is none yet.
 #[derive(Debug, Default)]
 pub struct Tickets {
-    held: Mutex<BTreeMap<String, (Principal, Result<Ticket, String>)>>,
+    held: Mutex<Held>,
     asked: Condvar,
 }
 
+/// By the services' names.
+type Held = BTreeMap<String, Entry>;
+
+/// A service, and the ticket for it.
+#[derive(Debug)]
+struct Entry {
+    service: Principal,
+    got: Result<Ticket, String>,
+}
+
 impl Tickets {
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Principal, Result<Ticket, String>)>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that a ticket for a service will be needed.
     pub fn want(&self, service: &Principal) {
-        let missing = || (service.clone(), Err("there is no ticket for it yet".to_owned()));
+        let missing =
+            || Entry { service: service.clone(), got: Err("there is no ticket for it yet".to_owned()) };
         self.held().entry(service.to_string()).or_insert_with(missing);
         self.asked.notify_all();
     }
@@ -34,35 +45,31 @@ impl Tickets {
     /// Keeps a ticket, or why there is none. A ticket that is held is better than a reason.
     pub fn keep(&self, service: &Principal, got: Result<Ticket, String>) {
         let mut held = self.held();
-        let is_worse = got.is_err() && held.get(&service.to_string()).is_some_and(|(_, held)| held.is_ok());
+        let name = service.to_string();
+        let is_worse = got.is_err() && held.get(&name).is_some_and(|entry| entry.got.is_ok());
         if !is_worse {
-            held.insert(service.to_string(), (service.clone(), got));
+            held.insert(name, Entry { service: service.clone(), got });
         }
     }
 
     /// The services of which tickets are missing, or end before a time, in seconds since 1970.
     #[must_use]
     pub fn wanted(&self, before: i64) -> Vec<Principal> {
-        let held = self.held();
-        let is_wanted =
-            |got: &Result<Ticket, String>| got.as_ref().map_or(true, |ticket| ticket.ends < before);
-        held.values().filter(|(_, got)| is_wanted(got)).map(|(service, _)| service.clone()).collect()
+        let is_wanted = |entry: &&Entry| entry.got.as_ref().map_or(true, |ticket| ticket.ends < before);
+        self.held().values().filter(is_wanted).map(|entry| entry.service.clone()).collect()
     }
 
     /// Waits until a ticket is missing, and for this time at most.
     pub fn wait(&self, at_most: Duration) {
-        let is_none_missing = |held: &mut BTreeMap<_, (Principal, Result<_, String>)>| {
-            held.values().all(|(_, got)| got.is_ok())
-        };
+        let is_none_missing = |held: &mut Held| held.values().all(|entry| entry.got.is_ok());
         let waited = self.asked.wait_timeout_while(self.held(), at_most, is_none_missing);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn ticket(&self, service: &Principal) -> Result<Ticket, String> {
         self.want(service);
-        self.held()
-            .get(&service.to_string())
-            .map_or_else(|| Err("there is no ticket for it".to_owned()), |(_, got)| got.clone())
+        let missing = || Err("there is no ticket for it".to_owned());
+        self.held().get(&service.to_string()).map_or_else(missing, |entry| entry.got.clone())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Kerberos 5 by the mechanism GSSAPI of SASL (RFC 4752, RFC 4121, RFC 4120): the accepting side.
+//! Kerberos 5 by the mechanism GSSAPI of SASL (RFC 4752, RFC 4121, RFC 4120): the accepting side, and the initiating
+//! one for members of an ensemble ([`login`], [`tickets`]).
 //!
 //! Bytes and times go in, bytes come out; [`keytab_file`] alone looks at a file. It is written here and not taken
 //! from a library, so that one binary serves every machine, without foreign code: what a service needs of Kerberos
@@ -40,6 +41,7 @@ pub fn read_as_everything(bytes: &[u8]) {
         let _ = gss::wants(authenticator.checksum);
     }
     let _ = gss::wants(Some((0x8003, bytes)));
+    tickets::read_as_everything(bytes);
     if let Ok(keytab) = keytab::Keytab::parse(bytes) {
         let principal = Principal::parse("zookeeper/host@REALM", None);
         let _ = principal.map(|principal| keytab.keys_of(&principal));

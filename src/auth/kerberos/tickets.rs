@@ -334,6 +334,16 @@ impl std::fmt::Display for KrbError<'_> {
     }
 }
 
+/// Reads bytes as each answer of a key distribution centre, what is sealed as if it had been decrypted: for fuzzing.
+pub(super) fn read_as_everything(bytes: &[u8]) {
+    let _ = KdcRep::read(bytes, AS_REP);
+    let _ = KdcRep::read(bytes, TGS_REP);
+    let _ = RepPart::read(bytes);
+    if let Ok(Some(error)) = KrbError::read(bytes) {
+        let _ = (error.wanted_kinds(), error.to_string());
+    }
+}
+
 /// A nonce. Only 31 bits: some take more for a negative number.
 ///
 /// # Errors
