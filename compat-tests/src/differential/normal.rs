@@ -1,13 +1,13 @@
 //! What two servers may differ in, made equal; everything else stays as it came.
 //!
 //! - Session ids become their distance from the first one of the server.
-//! - Passwords become what can be said about them.
-//! - Times become a mark, after a check: all nodes that one zxid touched bear one time.
+//! - Passwords become whether they are those of their sessions, which follow from the id.
+//! - Times become a mark, after a check: they are of this run, to within seconds, all nodes that one zxid touched bear one
+//!   time, and the time of a later zxid is never an earlier one.
 //! - Children, ephemerals and identities have no order in the reference (it keeps them in hash
 //!   tables), so they are sorted.
 
-use std::collections::HashMap;
-use std::ops::RangeInclusive;
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::script::op_name;
@@ -22,27 +22,33 @@ const TIME_MARK: &[u8; 8] = b"A-TIME--";
 const WRONG_TIME_MARK: &[u8; 8] = b"BAD-TIME";
 /// Bytes of a stat.
 const STAT: usize = 68;
-const HOUR_MS: i64 = 3_600_000;
+/// A server was started so long before its first session was seen, at most.
+const START_MS: i64 = 60_000;
+/// What the clocks of two processes of one machine may differ by.
+const AHEAD_MS: i64 = 2_000;
+/// What the reference and Oxkeeper mix into the id of a session to make its password (reference:
+/// `ZooKeeperServer.superSecret`).
+const SUPER_SECRET: i64 = 0xB341_5C00;
 
 /// What is known of one server.
 #[derive(Debug)]
 pub struct Normal {
     /// The first session after each start.
     first_sessions: Vec<i64>,
-    clock: RangeInclusive<i64>,
-    times: HashMap<i64, i64>,
+    /// No time of this run is earlier.
+    since: i64,
+    /// The time of each zxid.
+    times: BTreeMap<i64, i64>,
 }
 
 impl Normal {
     /// For a server whose first session is this one.
     #[must_use]
     pub fn new(first_session: i64) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since.as_millis()).unwrap_or(0);
         Self {
             first_sessions: vec![first_session],
-            clock: now - HOUR_MS..=now + 24 * HOUR_MS,
-            times: HashMap::new(),
+            since: now_ms().saturating_sub(START_MS),
+            times: BTreeMap::new(),
         }
     }
 
@@ -135,11 +141,18 @@ impl Normal {
         }
     }
 
-    /// Replaces the time of a zxid, if there is one, and checks that it is always the same.
+    /// Replaces the time of a zxid, if there is one, and checks it. What is not of this run stays, and so differs.
     pub fn time(&mut self, bytes: &mut [u8], zxid: Option<i64>, at: usize) {
-        let Some(time) = long(bytes, at).filter(|time| self.clock.contains(time)) else { return };
-        let known = *self.times.entry(zxid.unwrap_or(0)).or_insert(time);
-        bytes[at..at + 8].copy_from_slice(if known == time { TIME_MARK } else { WRONG_TIME_MARK });
+        let is_of_this_run = |time: &i64| (self.since..=now_ms() + AHEAD_MS).contains(time);
+        let Some(time) = long(bytes, at).filter(is_of_this_run) else { return };
+        let zxid = zxid.unwrap_or(0);
+        let earlier = self.times.range(..zxid).next_back().map(|(_, time)| *time);
+        let later = self.times.range(zxid + 1..).next().map(|(_, time)| *time);
+        let goes_back =
+            earlier.is_some_and(|earlier| earlier > time) || later.is_some_and(|later| time > later);
+        let known = *self.times.entry(zxid).or_insert(time);
+        let is_right = known == time && !goes_back;
+        bytes[at..at + 8].copy_from_slice(if is_right { TIME_MARK } else { WRONG_TIME_MARK });
     }
 
     /// Sorts a vector of paths inside of something larger.
@@ -159,8 +172,12 @@ impl Normal {
             frame.get(16..20).map(|bytes| i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
         let end = 20 + usize::try_from(length.unwrap_or(0)).unwrap_or(0);
         let password = frame.get(20..end).unwrap_or_default();
+        let kind = match password {
+            password if password.iter().all(|byte| *byte == 0) => "zeros",
+            password if *password == password_of(session) => "its password",
+            _ => "another password",
+        };
         let session = self.session(session).unwrap_or(session);
-        let kind = if password.iter().all(|byte| *byte == 0) { "zeros" } else { "a password" };
         format!("{head:02x?} session {session:x} {kind} {length:?} rest {:02x?}", frame.get(end..))
     }
 
@@ -182,6 +199,24 @@ impl Normal {
         }
         out + rest
     }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(0)
+}
+
+/// The password of a session: what `java.util.Random` makes of its id.
+fn password_of(session: i64) -> [u8; 16] {
+    const MULTIPLIER: i64 = 0x5_DEEC_E66D;
+    const MASK: i64 = (1 << 48) - 1;
+    let mut seed = (session ^ SUPER_SECRET ^ MULTIPLIER) & MASK;
+    let mut password = [0; 16];
+    for bytes in password.chunks_exact_mut(4) {
+        seed = seed.wrapping_mul(MULTIPLIER).wrapping_add(0xB) & MASK;
+        bytes.copy_from_slice(&((seed >> 16) as i32).to_le_bytes());
+    }
+    password
 }
 
 fn long(bytes: &[u8], at: usize) -> Option<i64> {
@@ -255,7 +290,7 @@ mod tests {
     #[test]
     fn two_times_for_one_zxid_show() {
         let mut normal = Normal::new(1 << 56);
-        let now = *normal.clock.start();
+        let now = normal.since;
         let mut stat = |time: i64| {
             let body = [[5, 6, now, time].map(i64::to_be_bytes).concat(), vec![0; STAT - 32]].concat();
             normal.body(op("exists"), body)
@@ -263,6 +298,38 @@ mod tests {
         let (first, same, other) = (stat(now + 1), stat(now + 1), stat(now + 2));
         assert_eq!(first, same);
         assert_ne!(first, other);
+    }
+
+    #[test]
+    fn a_later_zxid_with_an_earlier_time_shows() {
+        let mut normal = Normal::new(1 << 56);
+        let begin = normal.since;
+        let mut mark = |zxid: i64, time: i64| {
+            let mut bytes = time.to_be_bytes();
+            normal.time(&mut bytes, Some(zxid), 0);
+            bytes
+        };
+        assert_eq!([mark(5, begin + 10), mark(9, begin + 10), mark(7, begin + 10)], [*TIME_MARK; 3]);
+        assert_eq!([mark(4, begin + 11), mark(10, begin + 9)], [*WRONG_TIME_MARK; 2]);
+        let too_late = now_ms() + 2 * AHEAD_MS;
+        assert_eq!([mark(20, begin - 1), mark(20, too_late)], [begin - 1, too_late].map(i64::to_be_bytes));
+    }
+
+    /// The last one is what `java.util.Random` gives.
+    #[test]
+    fn a_password_is_that_of_its_session_or_another() {
+        let normal = Normal::new(1 << 56);
+        let answer = |session: i64, password: [u8; 16]| {
+            let frame =
+                [&[0; 8][..], &session.to_be_bytes(), &16_i32.to_be_bytes(), &password, &[0]].concat();
+            normal.hello(&frame)
+        };
+        assert!(answer(1 << 56, password_of(1 << 56)).contains(" its password "));
+        assert!(answer(1 << 56, password_of(2)).contains(" another password "));
+        assert!(answer(1 << 56, [0; 16]).contains(" zeros "));
+        let of_java =
+            [0x6E, 0xD4, 0x7E, 0x88, 0x63, 0x78, 0xD8, 0x16, 0xFC, 0xFF, 0x98, 0xB3, 0xE4, 0xAE, 0x13, 0x08];
+        assert_eq!(password_of(0x0100_0000_1234_0000), of_java);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(in crate::sim) struct Connection {
     number: Option<usize>,
     pending: VecDeque<Pending>,
     proven: Proven,
+    /// Since when it waits for the server to have memory, and how many frames had been served then.
+    pub(in crate::sim) waits: Option<(i64, u64)>,
 }
 
 /// A client.
@@ -98,7 +100,8 @@ impl SimClient {
         stream.send(&framed(&request.to_bytes()));
         self.last_sent_ms = now_ms;
         let (received, pending) = (Vec::new(), VecDeque::new());
-        let new = Connection { stream, link, received, number: None, pending, proven: Proven::default() };
+        let proven = Proven::default();
+        let new = Connection { stream, link, received, number: None, pending, proven, waits: None };
         self.abandoned = self.connection.replace(new).or_else(|| self.abandoned.take());
     }
 

@@ -19,6 +19,8 @@ const CLIENTS: usize = 5;
 const SOCKET_BYTES: usize = 16 << 10;
 /// What clients may make a server hold where there is little: some of them that do not read take it all.
 const TIGHT_BYTES: usize = 8 << 10;
+/// How long a connection waits for memory, in milliseconds.
+const MEMORY_PATIENCE_MS: i64 = 10_000;
 /// What pings, deletions and ends of sessions may take where no memory is left.
 const SMALL_BYTES: usize = 1 << 10;
 /// What a transaction may take, before a restart and behind it.
@@ -186,6 +188,16 @@ impl World {
                 more <= SMALL_BYTES || !was_overdrawn || !budget.is_overdrawn(),
                 "client {who} got {more} bytes where no memory was left: {budget:?}"
             );
+            // As `net::connection` does it: who waits for memory for so long, and is served nothing, is closed.
+            let served = connection.link.protocol().served();
+            let waits = connection.link.lacks_memory().then_some((now, served));
+            connection.waits =
+                waits.map(|new| connection.waits.filter(|then| then.1 == served).unwrap_or(new));
+            if connection.waits.is_some_and(|(since_ms, _)| now - since_ms > MEMORY_PATIENCE_MS) {
+                connection.link.hang_up();
+                client.well_since_ms = None;
+                ended = true;
+            }
         }
         if let Some(abandoned) = &mut client.abandoned
             && !abandoned.link.run()
