@@ -81,13 +81,14 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let directories = Arc::new(Directories::open(&disk, &store_options(&config))?);
         let tls = tls::open(&config, &clock)?;
+        let peer_tls = tls::open_peers(&config, &clock)?;
         // Ports first: a busy one must not cost a recovery.
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("net").enable_all().build()?;
         let listeners = runtime.block_on(listen(&config))?;
 
         let ground = Ground { config: &config, disk, clock, metrics, directories };
         let started = if config.is_distributed() {
-            member::start(&ground, runtime.handle())?
+            member::start(&ground, peer_tls, runtime.handle())?
         } else {
             alone::start(&ground)?
         };
@@ -322,7 +323,7 @@ async fn serve(
         tokio::spawn(acceptor.clone().serve(listener, Security::Tls(tls.secure.clone())));
     }
     if let Some(tls) = tls {
-        tokio::spawn(tls.watch(stop.clone()));
+        tokio::spawn(tls.stores.watch(stop.clone()));
     }
     if let Some(listener) = listeners.metrics {
         tracing::info!(address = %listener.local_addr()?, "serving metrics");
