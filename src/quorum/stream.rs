@@ -52,7 +52,7 @@ impl AsyncRead for PeerStream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => cut_off(Pin::new(stream).poll_read(cx, buffer)),
         }
     }
 }
@@ -80,6 +80,14 @@ impl AsyncWrite for PeerStream {
     }
 }
 
+/// An end without the words of TLS for it is an end as well: packets tell by themselves whether they are whole.
+fn cut_off(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+    match read {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+        read => read,
+    }
+}
+
 /// The half that is read.
 pub(super) enum Reading {
     Plain(OwnedReadHalf),
@@ -94,7 +102,7 @@ impl AsyncRead for Reading {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => cut_off(Pin::new(stream).poll_read(cx, buffer)),
         }
     }
 }
