@@ -25,10 +25,16 @@ pub const PASSWORD: &str = "canary-of-the-stores";
 /// | `serverauth.p12` | one for servers alone |
 /// | `stranger.p12` | a client of another authority |
 /// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
+/// | `member.p12` | a member of an ensemble, for `localhost` and `127.0.0.1` |
+/// | `impostor.p12` | the same of another authority |
+/// | `elsewhere.p12` | a server's key whose certificate names another host |
 #[derive(Debug)]
 pub struct Certificates {
     home: TempDir,
 }
+
+/// What certificates of members say.
+const MEMBER: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
 
 /// The subject of `super.p12`, as Java prints it.
 pub const SUPER: &str = "CN=root,OU=Ops\\, night,C=DE";
@@ -56,6 +62,8 @@ impl Certificates {
             client,
             "ca",
         )?;
+        made.issue("member", "/CN=member", MEMBER, "ca")?;
+        made.issue("impostor", "/CN=member", MEMBER, "other")?;
         made.issue("super", "/C=DE/OU=Ops, night/CN=root", client, "ca")?;
         made.issue("v1", "/CN=v1", "", "ca")?;
         made.issue("serverauth", "/CN=serverauth", "extendedKeyUsage=serverAuth\n", "ca")?;
@@ -109,6 +117,11 @@ impl Certificates {
     /// Another key and certificate of the server take the place of those in `server.p12`.
     pub fn renew_server(&self, subject: &str) -> Result<()> {
         self.issue("server", subject, "subjectAltName=DNS:localhost,IP:127.0.0.1\n", "ca")
+    }
+
+    /// The same for `member.p12`.
+    pub fn renew_member(&self, subject: &str) -> Result<()> {
+        self.issue("member", subject, MEMBER, "ca")
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -148,6 +148,8 @@ pub struct Config {
     pub x509_super_user: Option<String>,
     /// TLS on client ports; None when no port speaks it.
     pub tls: Option<Tls>,
+    /// TLS between members; None when they do not speak it.
+    pub peer_tls: Option<PeerTls>,
     /// Refuse requests of connections that have not authenticated with one of the schemes.
     pub enforce_auth_enabled: bool,
     /// Those schemes; not empty when `enforce_auth_enabled`.
@@ -261,6 +263,21 @@ pub struct Tls {
     pub handshakes_max: usize,
     /// Close connections before their handshake while the server serves nobody.
     pub drops_early: bool,
+}
+
+/// TLS on quorum and election ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerTls {
+    /// Keys, ciphers and whom to believe.
+    pub options: crate::tls::PeerOptions,
+    /// This server speaks TLS where it connects.
+    pub dials: bool,
+    /// Its ports accept plain connections too.
+    pub accepts_plain: bool,
+    /// How long the first byte of a connection is waited for, in milliseconds.
+    pub detection_ms: u64,
+    /// Stores that change are followed.
+    pub reloads: bool,
 }
 
 /// How the transaction log reaches its file.

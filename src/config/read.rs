@@ -8,6 +8,7 @@
 mod audit;
 mod ensemble;
 mod members;
+mod peer_tls;
 mod providers;
 mod replies;
 mod sasl;
@@ -138,6 +139,8 @@ impl Reading<'_> {
         let flush_delay_ms = self.source.property_number("flushDelay", 0).max(0);
         let jute_max_buffer_bytes = self.source.property_int("jute.maxbuffer", 0xf_ffff);
         let membership = self.membership()?;
+        let standalone_enabled = self.source.boolean("standaloneEnabled", true)?;
+        let peer_tls = self.peer_tls(!standalone_enabled || membership.voters().count() > 1)?;
         let server_id = self.my_id(&data_dir)?;
         let (init_limit_ticks, sync_limit_ticks) =
             (self.number("initLimit", 0, any)?, self.number("syncLimit", 0, any)?);
@@ -210,6 +213,7 @@ impl Reading<'_> {
             x509_auth_enabled: providers.contains("x509"),
             x509_super_user: self.words("X509AuthenticationProvider.superUser"),
             tls,
+            peer_tls,
             enforce_auth_enabled,
             enforce_auth_schemes,
             audit,
@@ -236,7 +240,7 @@ impl Reading<'_> {
             membership,
             server_id,
             peer_type: self.peer_type()?,
-            standalone_enabled: self.source.boolean("standaloneEnabled", true)?,
+            standalone_enabled,
             init_limit_ticks,
             sync_limit_ticks,
             ensemble,

@@ -147,19 +147,19 @@ fn unknown_and_ineffective_keys_are_listed() {
 fn flags_without_effect_are_named_too() {
     let environment = Environment {
         jvmflags:
-            "-Dzookeeper.ssl.quorum.clientAuth=need -Dzookeeper.watchManagerName=X -Dzookeeper.skipAcl=yes \
-                   -Djava.io.tmpdir=/x -Dzookeeper.skipACL=no -Dzookeeper.ssl.quorum.protocol=TLSv1.3"
+            "-Dzookeeper.leader.maxConcurrentSnapSyncs=4 -Dzookeeper.watchManagerName=X -Dzookeeper.skipAcl=yes \
+                   -Djava.io.tmpdir=/x -Dzookeeper.skipACL=no -Dzookeeper.commitLogCount=700"
                 .into(),
         ..Environment::default()
     };
-    let text = format!("{SMALLEST}ssl.quorum.protocol=TLSv1.2\n");
+    let text = format!("{SMALLEST}commitLogCount=600\n");
     let config = Config::parse("zoo.cfg", text.as_bytes(), &environment).unwrap();
     assert_eq!(
         config.remarks(),
         [
             "-Dzookeeper.skipAcl is not a known property",
-            "ssl.quorum.protocol is read but has no effect in this version",
-            "-Dzookeeper.ssl.quorum.clientAuth is read but has no effect in this version",
+            "commitLogCount is read but has no effect in this version",
+            "-Dzookeeper.leader.maxConcurrentSnapSyncs is read but has no effect in this version",
             "-Dzookeeper.watchManagerName tunes the Java server and has nothing to act on here",
         ]
     );

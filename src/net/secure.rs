@@ -16,7 +16,7 @@ use super::Shared;
 use super::tls_stream::TlsStream;
 use super::transport::Transport;
 use crate::auth::Identity;
-use crate::tls::Current;
+use crate::tls::{Context, Current};
 
 /// How long a handshake may take (reference: the default of Netty's `SslHandler`).
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const HANDSHAKE_RECORD: u8 = 0x16;
 #[derive(Debug)]
 pub struct Secure {
     /// What serves handshakes.
-    pub contexts: Current,
+    pub contexts: Current<Context>,
     /// Handshakes that may be unfinished at a time; above it, connections are closed at once.
     pub handshakes_max: usize,
     /// Whether connections are closed before their handshake while the server serves nobody.
@@ -39,7 +39,7 @@ pub struct Secure {
 impl Secure {
     /// With these settings.
     #[must_use]
-    pub const fn new(contexts: Current, handshakes_max: usize, drops_early: bool) -> Self {
+    pub const fn new(contexts: Current<Context>, handshakes_max: usize, drops_early: bool) -> Self {
         Self {
             contexts,
             handshakes_max,

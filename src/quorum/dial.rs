@@ -49,11 +49,14 @@ impl Address {
     }
 }
 
-/// Connects to the first of these addresses that answers.
+/// Connects to the first of these addresses that answers; says which host that is.
 ///
 /// # Errors
 /// Why none did, each with its address.
-pub(super) async fn connect(addresses: &[Address], patience: Duration) -> Result<TcpStream, String> {
+pub(super) async fn connect(
+    addresses: &[Address],
+    patience: Duration,
+) -> Result<(TcpStream, String), String> {
     if addresses.is_empty() {
         return Err("no address of it is known".into());
     }
@@ -61,7 +64,7 @@ pub(super) async fn connect(addresses: &[Address], patience: Duration) -> Result
     for (address, head_start) in addresses.iter().cloned().zip(0u32..) {
         attempts.spawn(async move {
             tokio::time::sleep(STAGGER * head_start).await;
-            address.connect().await
+            address.connect().await.map(|stream| (stream, address.host))
         });
     }
     let first = async {
@@ -80,10 +83,10 @@ pub(super) async fn connect(addresses: &[Address], patience: Duration) -> Result
         let addresses: Vec<_> = addresses.iter().map(Address::to_string).collect();
         return Err(format!("{} did not answer within {patience:?}", addresses.join(", ")));
     };
-    let stream = connected?;
+    let (stream, host) = connected?;
     // It only makes packets later.
     let _slow = stream.set_nodelay(true);
-    Ok(stream)
+    Ok((stream, host))
 }
 
 /// Listens at an address, or at its port on all addresses of this machine.

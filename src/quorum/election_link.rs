@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Ahead;
 use super::election_port::ElectionPort;
+use super::stream::{PeerStream, Writing};
 use crate::zab::{Input, Notification, Sid};
 
 /// The longest message.
@@ -21,15 +21,15 @@ const READ_BYTES: usize = 4 << 10;
 pub(super) async fn run(
     port: &ElectionPort,
     sid: Sid,
-    mut stream: TcpStream,
+    stream: PeerStream,
     ahead: Vec<u8>,
     end: &CancellationToken,
     wake: &Arc<Notify>,
 ) -> String {
-    let (reading, writing) = stream.split();
+    let (reading, writing) = stream.into_split();
     tokio::select! {
         ended = hear(port, sid, reading, &ahead) => ended,
-        ended = say(port, sid, writing, wake) => ended,
+        ended = say(port, sid, &writing, wake) => ended,
         () = end.cancelled() => "another one takes its place".into(),
     }
 }
@@ -89,7 +89,7 @@ fn frame_length(buffer: &[u8]) -> Result<Option<usize>, String> {
     }
 }
 
-async fn say(port: &ElectionPort, sid: Sid, mut stream: impl AsyncWrite + Unpin, wake: &Notify) -> String {
+async fn say(port: &ElectionPort, sid: Sid, stream: &Writing, wake: &Notify) -> String {
     let patience = port.shared.options.handshake;
     let mut is_first = true;
     loop {
@@ -101,7 +101,7 @@ async fn say(port: &ElectionPort, sid: Sid, mut stream: impl AsyncWrite + Unpin,
         is_first = false;
         match tokio::time::timeout(patience, stream.write_all(&message)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.to_string(),
+            Ok(Err(why)) => return why,
             Err(_) => return format!("it took no message within {patience:?}"),
         }
     }

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::dial::{self, Address};
 use super::handshake::{self, Handshake};
 use super::pending::Pending;
-use super::{Shared, election_link};
+use super::stream::PeerStream;
+use super::{Shared, election_link, peer_tls};
 use crate::zab::{Notification, Sid};
 
 /// Servers that the configuration does not name: joiners, and observers without a number.
@@ -127,19 +128,20 @@ impl ElectionPort {
     }
 
     /// Hears who has connected.
-    async fn welcome(self: Arc<Self>, mut stream: TcpStream, from: SocketAddr) {
+    async fn welcome(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
         let _slow = stream.set_nodelay(true);
         let patience = self.shared.options.handshake;
         let heard = {
             let entry = self.pending.enter();
             let hearing = async {
+                let mut stream = peer_tls::accept(&self.shared.options, stream, from, patience).await?;
                 let handshake = tokio::time::timeout(patience, handshake::read(&mut stream)).await;
                 let handshake = handshake.map_err(|_| format!("no handshake came within {patience:?}"))??;
                 let ahead = match &self.shared.options.auth {
                     Some(auth) => auth.hear(&mut stream, patience).await?,
                     None => Vec::new(),
                 };
-                Ok((handshake, ahead))
+                Ok((handshake, stream, ahead))
             };
             tokio::select! {
                 heard = hearing => heard,
@@ -147,13 +149,13 @@ impl ElectionPort {
             }
         };
         match heard {
-            Ok((handshake, ahead)) => self.meet(handshake, stream, ahead, from),
+            Ok((handshake, stream, ahead)) => self.meet(handshake, stream, ahead, from),
             Err(why) => tracing::warn!(%from, "a connection to the election port is closed: {why}"),
         }
     }
 
     /// `ahead` has come already of what follows the handshake.
-    fn meet(self: &Arc<Self>, handshake: Handshake, stream: TcpStream, ahead: Vec<u8>, from: SocketAddr) {
+    fn meet(self: &Arc<Self>, handshake: Handshake, stream: PeerStream, ahead: Vec<u8>, from: SocketAddr) {
         let me = self.shared.options.me;
         let Handshake { mut sid, addresses } = handshake;
         let mut peers = self.peers();
@@ -197,7 +199,7 @@ impl ElectionPort {
     }
 
     /// Talks over this connection from now on, in place of an earlier one.
-    fn keep(self: &Arc<Self>, sid: Sid, stream: TcpStream, ahead: Vec<u8>, from: SocketAddr) {
+    fn keep(self: &Arc<Self>, sid: Sid, stream: PeerStream, ahead: Vec<u8>, from: SocketAddr) {
         let (end, wake) = (CancellationToken::new(), Arc::new(Notify::new()));
         let number = {
             let mut peers = self.peers();
@@ -215,7 +217,8 @@ impl ElectionPort {
             peer.trouble = None;
             number
         };
-        tracing::info!(%from, "connected to {} on the election port", self.shared.options.name(sid));
+        let name = self.shared.options.name(sid);
+        tracing::info!(%from, "connected to {name} on the election port in {stream}");
         let port = Arc::clone(self);
         self.shared.tasks.spawn(async move {
             let why = election_link::run(&port, sid, stream, ahead, &end, &wake).await;
@@ -342,10 +345,15 @@ impl ElectionPort {
         dialing: &CancellationToken,
     ) -> Result<(), String> {
         let options = &self.shared.options;
-        let mut stream = dial::connect(addresses, options.dial).await?;
+        let (stream, host) = dial::connect(addresses, options.dial).await?;
         let from = stream.peer_addr().map_err(|error| error.to_string())?;
+        let mut stream = peer_tls::connect(options, stream, &host, options.dial).await?;
         let handshake = handshake::encode(options.me, &options.mine().election, options.several_addresses);
-        let sent = tokio::time::timeout(options.dial, stream.write_all(&handshake)).await;
+        let introducing = async {
+            stream.write_all(&handshake).await?;
+            stream.flush().await
+        };
+        let sent = tokio::time::timeout(options.dial, introducing).await;
         sent.map_err(|_| "it takes no handshake".to_owned())?.map_err(|error| error.to_string())?;
         // A server that the configuration does not name is not known well enough.
         if let (Some(auth), Some(member)) = (&options.auth, options.members.get(&sid)) {
@@ -355,7 +363,8 @@ impl ElectionPort {
             self.keep(sid, stream, Vec::new(), from);
             return Ok(());
         }
-        drop(stream);
+        // In order: what it has sent meanwhile must not reset what it has to read.
+        let _gone = tokio::time::timeout(options.dial, stream.shutdown()).await;
         // It dials back. Another handshake meanwhile would end the connection that comes of it.
         tokio::select! {
             () = tokio::time::sleep(CALL_PAUSE) => Ok(()),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc::Receiver;
 
 use super::Shared;
 use super::outgoing::{self, Outgoing};
+use super::stream::Writing;
 use crate::metrics::Summary;
 use crate::zab::{Input, Link, Sid, ToLearner};
 
@@ -64,7 +64,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(shared: Arc<Shared>, link: Link, learner: Option<Sid>, stream: OwnedWriteHalf) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, link: Link, learner: Option<Sid>, stream: Writing) -> Self {
         let queue = shared.metrics.learner_handler_qp_size.of(&learner.unwrap_or(-1).to_string());
         Self { link, outgoing: Outgoing::new(stream), shared, queue, untold: AtomicUsize::new(0) }
     }

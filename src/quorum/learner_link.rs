@@ -15,6 +15,8 @@ use super::learner_line::{Line, Order, Piece};
 use super::learner_port::LearnerPort;
 use super::outgoing::{Order as _, Rest};
 use super::packets::Packets;
+use super::peer_tls;
+use super::stream::PeerStream;
 use crate::runtime::peers::FromPeers;
 use crate::zab::{Hello, Input, Link};
 
@@ -22,14 +24,9 @@ use crate::zab::{Hello, Input, Link};
 const WRITE_BYTES: usize = 256 << 10;
 
 /// Serves the connection until it ends.
-pub(super) async fn run(
-    port: &LearnerPort,
-    mut stream: TcpStream,
-    from: SocketAddr,
-    end: &CancellationToken,
-) {
-    let ahead = match proven(port, &mut stream).await {
-        Ok(ahead) => ahead,
+pub(super) async fn run(port: &LearnerPort, stream: TcpStream, from: SocketAddr, end: &CancellationToken) {
+    let (stream, ahead) = match proven(port, stream, from).await {
+        Ok(proven) => proven,
         Err(why) => {
             tracing::warn!(%from, "a connection to the quorum port is closed: {why}");
             return;
@@ -54,13 +51,24 @@ pub(super) async fn run(
     port.left(line.link, &why);
 }
 
-/// Hears who it is, where that is asked. Returns what came already of what follows.
-async fn proven(port: &LearnerPort, stream: &mut TcpStream) -> Result<Vec<u8>, String> {
+/// Does the handshake of TLS, and hears who it is, where that is asked. Returns what came already of what follows.
+async fn proven(
+    port: &LearnerPort,
+    stream: TcpStream,
+    from: SocketAddr,
+) -> Result<(PeerStream, Vec<u8>), String> {
     let options = &port.shared.options;
-    let Some(auth) = &options.auth else { return Ok(Vec::new()) };
     let entry = port.pending.enter();
+    let proving = async {
+        let mut stream = peer_tls::accept(options, stream, from, options.init).await?;
+        let ahead = match &options.auth {
+            Some(auth) => auth.hear(&mut stream, options.init).await?,
+            None => Vec::new(),
+        };
+        Ok((stream, ahead))
+    };
     tokio::select! {
-        heard = auth.hear(stream, options.init) => heard,
+        proven = proving => proven,
         () = entry.end.cancelled() => Err("too many others connect at the same time".into()),
     }
 }

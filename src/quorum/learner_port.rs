@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{self, Address};
 use super::learner_line::{Line, Order};
 use super::pending::Pending;
+use super::stream::Writing;
 use super::{Shared, learner_link};
 use crate::zab::{Hello, Input, Link, ToLearner};
 
@@ -123,7 +123,7 @@ impl LearnerPort {
         &self,
         hello: Hello,
         from: SocketAddr,
-        stream: OwnedWriteHalf,
+        stream: Writing,
         end: &CancellationToken,
     ) -> Option<Arc<Line>> {
         let mut learners = self.learners();

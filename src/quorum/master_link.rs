@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use jute::Zxid;
 use tokio::io::AsyncRead;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::dial::Address;
 use super::outgoing::{Order, Outgoing};
 use super::packets::Packets;
-use super::{Shared, UNCONSUMED_BYTES_MAX, dial, snapshot_in};
+use super::stream::PeerStream;
+use super::{Shared, UNCONSUMED_BYTES_MAX, dial, peer_tls, snapshot_in};
 use crate::runtime::peers::{FromPeers, Staged};
 use crate::store::Received;
 use crate::zab::{FromMaster, Input, Sid, ToMaster};
@@ -154,7 +155,7 @@ impl MasterLink {
             Ok(stream) => stream,
             Err(why) => return why,
         };
-        tracing::info!("connected to the leader, {name}");
+        tracing::info!("connected to the leader, {name}, in {stream}");
         let (reading, writing) = stream.into_split();
         let outgoing = Arc::new(Outgoing::new(writing));
         self.set_outgoing(number, Some(Arc::clone(&outgoing)));
@@ -165,7 +166,7 @@ impl MasterLink {
         }
     }
 
-    async fn connect(&self, leader: Sid) -> Result<TcpStream, String> {
+    async fn connect(&self, leader: Sid) -> Result<PeerStream, String> {
         let options = &self.shared.options;
         let Some(member) = options.members.get(&leader) else {
             return Err("the configuration does not name it".into());
@@ -173,7 +174,7 @@ impl MasterLink {
         let tries = async {
             let mut tried = 1;
             loop {
-                match dial::connect(&member.quorum, options.dial_master).await {
+                match self.attempt(&member.quorum).await {
                     Err(_) if tried < TRIES => tried += 1,
                     ended => return ended,
                 }
@@ -188,6 +189,12 @@ impl MasterLink {
             auth.prove(&mut stream, member.host(), options.dial_master).await?;
         }
         Ok(stream)
+    }
+
+    async fn attempt(&self, addresses: &[Address]) -> Result<PeerStream, String> {
+        let options = &self.shared.options;
+        let (stream, host) = dial::connect(addresses, options.dial_master).await?;
+        peer_tls::connect(options, stream, &host, options.dial_master).await
     }
 
     async fn hear(self: &Arc<Self>, name: &str, number: u64, stream: impl AsyncRead + Unpin) -> String {

@@ -3,7 +3,8 @@
 //! - `election_port`: one connection to each other server, over which votes go (reference: `QuorumCnxManager`).
 //! - `learner_port`: where learners connect while this server leads (reference: `LearnerHandler`).
 //! - `master_link`: the connection to the leader while this server learns (reference: `Learner`).
-//! - `peer_auth`: the login that comes before anything else on either port, where it is configured.
+//! - `stream`, `peer_tls`: a connection to another server, plain or TLS; the handshake, and whom it proves.
+//! - `peer_auth`: the login that comes before anything else on either port, where it is configured, inside TLS.
 //! - `outgoing`: what a connection of either kind is to send; the writer thread sends it itself where it can.
 //! - `snapshot_out`, `log_out`: what a learner is sent that does not fit into memory; `snapshot_in`: what is
 //!   received of that kind.
@@ -12,7 +13,7 @@
 //!
 //! | what | bound | when reached |
 //! |---|---|---|
-//! | connections without a handshake or first packet | 64 at each port, each for a deadline | the oldest closes |
+//! | connections without a handshake (TLS', then ours) or first packet | 64 at each port, each for a deadline | the oldest closes |
 //! | servers that no configuration names, on the election port | 64 | the connection closes |
 //! | frame of the election port | 512 KiB | the connection closes |
 //! | unsent messages on the election port | one per server | the newest stays |
@@ -45,9 +46,11 @@ mod master_link;
 mod outgoing;
 mod packets;
 mod peer_auth;
+mod peer_tls;
 mod pending;
 mod snapshot_in;
 mod snapshot_out;
+mod stream;
 mod tasks;
 
 #[cfg(test)]
@@ -60,6 +63,8 @@ mod outgoing_test;
 mod snapshot_test;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tls_test;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -86,6 +91,7 @@ use crate::zab::{Input, Link, Notification, Sid, ToLearner, ToMaster};
 
 pub use self::dial::Address;
 pub use self::peer_auth::PeerAuth;
+pub use self::peer_tls::PeerTls;
 
 /// Bytes that one learner or voter has said and the writer has not taken, above which it is not read; at most twice
 /// as many wait. Taking them does not depend on what it says next, so that no acknowledgement waits behind requests
@@ -150,6 +156,8 @@ pub struct Options {
     pub log_share: f64,
     /// How servers prove to each other who they are; without it nobody does.
     pub auth: Option<PeerAuth>,
+    /// TLS on both ports; without it they are plain.
+    pub tls: Option<Arc<PeerTls>>,
 }
 
 impl Options {

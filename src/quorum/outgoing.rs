@@ -1,15 +1,15 @@
 //! What is sent over a connection to another server, in order.
 //!
 //! The writer thread writes to the socket itself while that is quicker than waking the connection's task: when
-//! nothing stands before it and it is little. Whatever the socket does not take, and all else, is the task's, and
+//! nothing stands before it, it is little, and the connection is plain. Whatever the socket does not take, and all else, is the task's, and
 //! until the task has nothing left nobody but it writes.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
+
+use super::stream::Writing;
 
 /// The most that the writer thread writes itself, by [`Order::weight`]: beside more, a waking of the task is cheap.
 pub(super) const DIRECT_BYTES: usize = 16 << 10;
@@ -28,7 +28,7 @@ pub(super) trait Order: Sized {
 
 /// The sending side of a connection.
 pub(super) struct Outgoing<O> {
-    stream: OwnedWriteHalf,
+    stream: Writing,
     waiting: Mutex<Waiting<O>>,
     /// The task was given something to do.
     given: Notify,
@@ -52,7 +52,7 @@ pub(super) struct Rest {
 }
 
 impl<O: Order> Outgoing<O> {
-    pub(super) fn new(stream: OwnedWriteHalf) -> Self {
+    pub(super) fn new(stream: Writing) -> Self {
         let (rest, orders) = Default::default();
         let waiting = Mutex::new(Waiting { rest, orders, weight: 0, is_tasks: false });
         Self { stream, waiting, given: Notify::new() }
@@ -77,7 +77,7 @@ impl<O: Order> Outgoing<O> {
         if *is_tasks || orders.is_empty() {
             return 0;
         }
-        if *weight <= DIRECT_BYTES {
+        if *weight <= DIRECT_BYTES && self.stream.is_direct() {
             count(orders.len());
             rest.weight = std::mem::take(weight);
             while let Some(order) = orders.pop_front() {
@@ -120,16 +120,7 @@ impl<O: Order> Outgoing<O> {
     ///
     /// # Errors
     /// The connection has ended.
-    pub(super) async fn write_all(&self, mut bytes: &[u8]) -> Result<(), String> {
-        while !bytes.is_empty() {
-            self.stream.writable().await.map_err(|error| error.to_string())?;
-            match self.stream.try_write(bytes) {
-                Ok(0) => return Err("it takes no more bytes".to_owned()),
-                Ok(sent) => bytes = bytes.get(sent..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        Ok(())
+    pub(super) async fn write_all(&self, bytes: &[u8]) -> Result<(), String> {
+        self.stream.write_all(bytes).await
     }
 }

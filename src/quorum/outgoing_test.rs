@@ -7,6 +7,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::outgoing::{DIRECT_BYTES, Order, Outgoing, Rest};
+use super::stream::Writing;
 use super::testing::PATIENCE;
 
 /// So many bytes of one kind.
@@ -33,7 +34,7 @@ async fn pair() -> (Outgoing<Run>, TcpStream, OwnedReadHalf) {
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (reading, writing) = stream.into_split();
     writing.writable().await.unwrap();
-    (Outgoing::new(writing), listener.accept().await.unwrap().0, reading)
+    (Outgoing::new(Writing::Plain(writing)), listener.accept().await.unwrap().0, reading)
 }
 
 /// Puts packets in, one by one, until the socket takes no more. What went in.

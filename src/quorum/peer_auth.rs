@@ -144,7 +144,8 @@ async fn send(
     token: Option<Vec<u8>>,
 ) -> Result<(), String> {
     let packet = QuorumAuthPacket { magic: MAGIC, status, token }.to_bytes();
-    stream.write_all(&packet).await.map_err(ended)
+    stream.write_all(&packet).await.map_err(ended)?;
+    stream.flush().await.map_err(ended)
 }
 
 async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Result<QuorumAuthPacket, String> {

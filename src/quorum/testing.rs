@@ -142,6 +142,7 @@ pub(super) fn options(me: Sid, members: &BTreeMap<Sid, Member>, directory: &Temp
         logs: directory.path().into(),
         log_share: 0.0,
         auth: None,
+        tls: None,
     }
 }
 

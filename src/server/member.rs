@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jute::Zxid;
+use tokio_util::sync::CancellationToken;
 
+use super::tls::Stores;
 use super::{Ground, ServerError, Started, loading, members, options};
 use crate::config::Config;
 use crate::config::dynamic::Role;
-use crate::quorum;
+use crate::quorum::{self, PeerTls};
 use crate::runtime::standing::Published;
 use crate::runtime::{
     Inbox, LogKeeper, LogPort, LogThread, MemberParts, MemberWriter, NoSnapshots, Snapshots, Turns,
@@ -19,7 +21,11 @@ use crate::txnlog::Log;
 use crate::zab::{self, Proposal, Recovered, Serving, Sid, Zab};
 
 /// Recovers, opens the election port, and is ready to take part.
-pub(super) fn start(ground: &Ground<'_>, runtime: &tokio::runtime::Handle) -> Result<Started, ServerError> {
+pub(super) fn start(
+    ground: &Ground<'_>,
+    tls: Option<(Arc<PeerTls>, Option<Stores>)>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Started, ServerError> {
     let Ground { config, disk, clock, metrics, directories } = ground;
     let me = number(config)?;
     let store = loading::store_options(config);
@@ -41,8 +47,13 @@ pub(super) fn start(ground: &Ground<'_>, runtime: &tokio::runtime::Handle) -> Re
     let spare = log.spare();
     let inbox = Arc::new(Inbox::default());
     let members = members::members(config);
+    let (tls, stores) = tls.unzip();
+    if let Some(stores) = stores.flatten() {
+        // For as long as the process runs.
+        runtime.spawn(stores.watch(CancellationToken::new()));
+    }
     let peers = runtime.block_on(quorum::start(quorum::Parts {
-        options: peer_options(config, me, directories)?,
+        options: quorum::Options { tls, ..peer_options(config, me, directories)? },
         inbox: inbox.clone(),
         state: state.clone(),
         disk: disk.clone(),
@@ -136,5 +147,6 @@ fn peer_options(config: &Config, me: Sid, directories: &Directories) -> Result<q
         logs: directories.logs.clone(),
         log_share: ensemble.log_share,
         auth: super::sasl::peers(ensemble, &config.membership)?,
+        tls: None,
     })
 }

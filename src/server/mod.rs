@@ -83,6 +83,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let directories = Arc::new(Directories::open(&disk, &store_options(&config))?);
         let tls = tls::open(&config, &clock)?;
+        let peer_tls = tls::open_peers(&config, &clock)?;
         // Ports first: a busy one must not cost a recovery.
         // Sockets are looked at after so many tasks. With the default of 61, a few connections that each take their
         // whole millisecond keep everybody else waiting for 60 ms.
@@ -95,7 +96,7 @@ impl Server {
 
         let ground = Ground { config: &config, disk, clock, metrics, directories };
         let started = if config.is_distributed() {
-            member::start(&ground, runtime.handle())?
+            member::start(&ground, peer_tls, runtime.handle())?
         } else {
             alone::start(&ground)?
         };
@@ -332,7 +333,7 @@ async fn serve(
         tokio::spawn(acceptor.clone().serve(listener, Security::Tls(tls.secure.clone())));
     }
     if let Some(tls) = tls {
-        tokio::spawn(tls.watch(stop.clone()));
+        tokio::spawn(tls.stores.watch(stop.clone()));
     }
     if let Some(listener) = listeners.metrics {
         tracing::info!(address = %listener.local_addr()?, "serving metrics");

@@ -1,4 +1,4 @@
-//! TLS of the client ports: reads the stores at the start, and again whenever one of their files changes (reference:
+//! TLS of client ports and between members: reads the stores at the start, and again whenever one of their files changes (reference:
 //! `X509Util`, `FileChangeWatcher`).
 
 #![expect(
@@ -6,8 +6,9 @@
     reason = "stores are small files of the configuration, beside which they are read; none is written"
 )]
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::{Secure, Security};
-use crate::tls::{Context, Current, Options, TlsError, verifier};
+use crate::quorum::PeerTls;
+use crate::tls::{Context, Current, PeerContext, TlsError, verifier};
 
 /// Time between two looks at the files of the stores.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -38,12 +40,20 @@ impl TimeProvider for WallClock {
     }
 }
 
-/// TLS as the configuration asks for it, and what has to be known to make it anew.
+/// TLS of the client ports.
 pub(super) struct Served {
     pub(super) secure: Arc<Secure>,
-    options: Options,
-    clock: Arc<dyn Clock>,
+    pub(super) stores: Stores,
+}
+
+/// The files of some stores, which are read anew when one of them changes.
+pub(super) struct Stores {
+    /// Whose they are, for messages.
+    whose: &'static str,
+    files: Vec<PathBuf>,
     seen: Vec<Option<Stamp>>,
+    /// Reads them, and has them used for handshakes that begin from then on.
+    take: Box<dyn Fn() -> Result<(), TlsError> + Send>,
 }
 
 /// What tells that a file is another one.
@@ -54,29 +64,57 @@ struct Stamp {
     modified: Option<SystemTime>,
 }
 
-fn stamps(options: &Options) -> Vec<Option<Stamp>> {
-    let stamp = |path: &Path| {
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    let stamp = |path: &PathBuf| {
         let found = std::fs::metadata(path).ok()?;
         Some(Stamp { inode: found.ino(), bytes: found.len(), modified: found.modified().ok() })
     };
-    options.files().iter().map(|path| stamp(path)).collect()
+    files.iter().map(stamp).collect()
 }
 
-fn load(options: &Options, clock: &Arc<dyn Clock>) -> Result<Context, TlsError> {
-    Context::load(options, &|path| std::fs::read(path), Arc::new(WallClock(Arc::clone(clock))))
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    std::fs::read(path)
 }
 
-/// Reads the stores, if a port speaks TLS.
+/// Reads the stores of client ports, if one speaks TLS.
 ///
 /// # Errors
 /// Why they cannot be used.
 pub(super) fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<Served>, TlsError> {
     let Some(tls) = &config.tls else { return Ok(None) };
     let (options, clock) = (tls.options.clone(), Arc::clone(clock));
-    let seen = stamps(&options);
-    let current = Current::new(load(&options, &clock)?);
-    let secure = Arc::new(Secure::new(current, tls.handshakes_max, tls.drops_early));
-    Ok(Some(Served { secure, options, clock, seen }))
+    let files = options.files();
+    let seen = stamps(&files);
+    let load = move || Context::load(&options, &read, Arc::new(WallClock(Arc::clone(&clock))));
+    let secure = Arc::new(Secure::new(Current::new(load()?), tls.handshakes_max, tls.drops_early));
+    let used = Arc::clone(&secure);
+    let take = Box::new(move || load().map(|context| used.contexts.replace(context)));
+    Ok(Some(Served { secure, stores: Stores { whose: "client ports", files, seen, take } }))
+}
+
+/// Reads the stores of a member, if members speak TLS. The stores are returned too if they are to be followed.
+///
+/// # Errors
+/// Why they cannot be used.
+pub(super) fn open_peers(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<(Arc<PeerTls>, Option<Stores>)>, TlsError> {
+    let Some(config) = &config.peer_tls else { return Ok(None) };
+    let (options, clock) = (config.options.clone(), Arc::clone(clock));
+    let files = options.files();
+    let seen = stamps(&files);
+    let load = move || PeerContext::load(&options, &read, Arc::new(WallClock(Arc::clone(&clock))));
+    let tls = Arc::new(PeerTls {
+        contexts: Current::new(load()?),
+        dials: config.dials,
+        accepts_plain: config.accepts_plain,
+        detection: Duration::from_millis(config.detection_ms),
+    });
+    let used = Arc::clone(&tls);
+    let take = Box::new(move || load().map(|context| used.contexts.replace(context)));
+    let stores = config.reloads.then(|| Stores { whose: "members", files, seen, take });
+    Ok(Some((tls, stores)))
 }
 
 impl Served {
@@ -87,7 +125,9 @@ impl Served {
             _ => Security::Plain,
         }
     }
+}
 
+impl Stores {
     /// Takes stores that have changed for handshakes that begin from then on, until stopped. What cannot be used is
     /// told once, and what was there before goes on serving.
     pub(super) async fn watch(mut self, stop: CancellationToken) {
@@ -101,7 +141,7 @@ impl Served {
                 self
             });
             match looked.await {
-                Ok(served) => self = served,
+                Ok(stores) => self = stores,
                 Err(error) => {
                     tracing::error!("the files of TLS are not looked at any more: {error}");
                     return;
@@ -111,20 +151,19 @@ impl Served {
     }
 
     fn look(&mut self) {
-        let found = stamps(&self.options);
+        let found = stamps(&self.files);
         if found == self.seen {
             return;
         }
         self.seen = found;
-        match load(&self.options, &self.clock) {
-            Ok(context) => {
-                self.secure.contexts.replace(context);
-                tracing::info!(
-                    "the stores of TLS have changed; new connections are served with what they hold now"
-                );
-            }
+        let whose = self.whose;
+        match (self.take)() {
+            Ok(()) => tracing::info!(
+                "the stores of TLS of {whose} have changed; new connections are served with what they hold now"
+            ),
             Err(error) => tracing::error!(
-                "a store of TLS has changed and cannot be used; what was read before goes on serving: {error}"
+                "a store of TLS of {whose} has changed and cannot be used; what was read before goes on serving: \
+                 {error}"
             ),
         }
     }

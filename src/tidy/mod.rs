@@ -41,8 +41,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "quorum",
         &[
-            "auth", "clock", "disk", "logging", "metrics", "runtime", "session", "snapshot", "store", "tree",
-            "txnlog", "zab",
+            "auth", "clock", "disk", "logging", "metrics", "runtime", "session", "snapshot", "store", "tls",
+            "tree", "txnlog", "zab",
         ],
     ),
     ("config", &["secret", "tls"]),
@@ -77,6 +77,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rc2", &["tls"]),
     ("rustls", &["net", "server", "tls"]),
     ("tokio", &["admin", "net", "quorum", "server"]),
+    ("tokio_rustls", &["quorum"]),
     ("tokio_util", &["net", "quorum", "server"]),
     ("webpki", &["tls"]),
 ];

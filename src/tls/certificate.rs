@@ -11,6 +11,7 @@ mod extension {
     pub(super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1D, 37];
 }
 
+const SERVER_AUTH: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 3, 2];
 const ANY_USAGE: &[u8] = &[0x55, 0x1D, 37, 0];
 
@@ -53,6 +54,8 @@ pub struct Extensions<'a> {
     pub key_usage: Option<u8>,
     /// Whether the extended key usage, if given, has that of TLS clients.
     pub allows_client: bool,
+    /// The same for TLS servers.
+    pub allows_server: bool,
     /// Whether it limits names below it.
     pub limits_names: bool,
     /// Whether it demands something that is not known here.
@@ -117,7 +120,7 @@ impl<'a> Certificate<'a> {
         let extensions = match inner.optional(tag::constructed(3))? {
             Some(list) if version == 3 => extensions(list.inside().expect(tag::SEQUENCE)?.inside())?,
             Some(_) => return Err(Malformed("a certificate of an old version has extensions")),
-            None => Extensions { allows_client: true, ..Extensions::default() },
+            None => Extensions { allows_client: true, allows_server: true, ..Extensions::default() },
         };
         inner.end()?;
         Ok(Self {
@@ -150,7 +153,7 @@ fn bits<'a>(element: Element<'a>) -> Result<&'a [u8], Malformed> {
 }
 
 fn extensions(mut list: Reader<'_>) -> Result<Extensions<'_>, Malformed> {
-    let mut found = Extensions { allows_client: true, ..Extensions::default() };
+    let mut found = Extensions { allows_client: true, allows_server: true, ..Extensions::default() };
     let mut count = 0;
     while !list.is_empty() {
         count += 1;
@@ -175,10 +178,11 @@ fn extensions(mut list: Reader<'_>) -> Result<Extensions<'_>, Malformed> {
             }
             extension::EXTENDED_KEY_USAGE => {
                 let mut usages = value.expect(tag::SEQUENCE)?.inside();
-                found.allows_client = false;
+                (found.allows_client, found.allows_server) = (false, false);
                 while !usages.is_empty() {
                     let usage = usages.expect(tag::OID)?.content;
                     found.allows_client |= usage == CLIENT_AUTH || usage == ANY_USAGE;
+                    found.allows_server |= usage == SERVER_AUTH || usage == ANY_USAGE;
                 }
             }
             extension::ALTERNATIVE_NAMES => {

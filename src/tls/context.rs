@@ -6,16 +6,17 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{HandshakeKind, ServerConfig, ServerConnection};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, SignatureScheme};
 
 use super::certificate::Certificate;
 use super::stores::{self, StoreError};
-use super::verifier::ClientVerifier;
+use super::verifier::{Side, Verifier};
 use super::{ClientAuth, Options, Password, StoreFile, host, names};
 use crate::secret::Secret;
 
@@ -72,7 +73,7 @@ pub struct Proven {
 /// What serves handshakes.
 pub struct Context {
     config: Arc<ServerConfig>,
-    verifier: Option<Arc<ClientVerifier>>,
+    verifier: Option<Arc<Verifier>>,
     checks_client_host: bool,
 }
 
@@ -98,13 +99,7 @@ impl Context {
         let keys = keys(&options.key_store, read, &provider)?;
         let verifier = match &options.trust_store {
             Some(store) if options.client_auth != ClientAuth::None => {
-                let trusted = in_store(store, stores::trusted, read)?;
-                let verifier =
-                    ClientVerifier::new(trusted, options.client_auth == ClientAuth::Need, algorithms);
-                let verifier = verifier.map_err(|(number, why)| {
-                    content(store, format!("its certificate number {number} cannot be used: {why}"))
-                })?;
-                Some(Arc::new(verifier))
+                Some(verifier(store, options.client_auth, read, algorithms)?)
             }
             _ => None,
         };
@@ -164,6 +159,21 @@ impl Context {
     }
 }
 
+/// Whom a trust store trusts.
+pub(super) fn verifier(
+    store: &StoreFile,
+    client_auth: ClientAuth,
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    algorithms: WebPkiSupportedAlgorithms,
+) -> Result<Arc<Verifier>, TlsError> {
+    let trusted = in_store(store, stores::trusted, read)?;
+    let verifier = Verifier::new(trusted, client_auth == ClientAuth::Need, algorithms);
+    let verifier = verifier.map_err(|(number, why)| {
+        content(store, format!("its certificate number {number} cannot be used: {why}"))
+    })?;
+    Ok(Arc::new(verifier))
+}
+
 fn content(store: &StoreFile, problem: String) -> TlsError {
     TlsError::Content { origin: store.origin.clone(), path: store.path.display().to_string(), problem }
 }
@@ -206,14 +216,29 @@ fn in_store<T>(
     })
 }
 
-/// The server's keys; which one serves a client depends on the signatures it knows.
+/// The server's keys; which one is shown depends on the signatures that the other side knows.
 #[derive(Debug)]
-struct Keys(Vec<Arc<CertifiedKey>>);
+pub(super) struct Keys(Vec<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let known = hello.signature_schemes();
-        // The client says first what it likes best.
+        self.liked(hello.signature_schemes())
+    }
+}
+
+impl ResolvesClientCert for Keys {
+    fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.liked(schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+impl Keys {
+    fn liked(&self, known: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // The other side says first what it likes best.
         let liked = known.iter().find_map(|scheme| {
             self.0.iter().find(|one| one.key.choose_scheme(std::slice::from_ref(scheme)).is_some())
         });
@@ -221,7 +246,7 @@ impl ResolvesServerCert for Keys {
     }
 }
 
-fn keys(
+pub(super) fn keys(
     store: &StoreFile,
     read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
     provider: &CryptoProvider,

@@ -1,7 +1,8 @@
-//! TLS of the client ports: from key stores and settings to what serves a handshake.
+//! TLS of client ports and between members: from key stores and settings to what serves a handshake.
 //!
 //! Pure: bytes of files and the time come from outside, sockets are `net`'s. [`Options`] are what the operator asked
-//! for; [`Context`] is made from them and from the stores, and is made anew when a store changes.
+//! for; [`Context`] is made from them and from the stores, and is made anew when a store changes; [`PeerContext`] is
+//! the same between members.
 //!
 //! - [`stores`]: JKS, PKCS#12 and PEM; [`der`]: the encoding they share.
 //! - [`certificate`], [`names`], [`host`]: what a certificate says, its subject as Java prints it, its hosts.
@@ -20,6 +21,7 @@ pub mod der;
 pub mod host;
 pub mod names;
 mod path;
+mod peers;
 pub mod stores;
 mod suites;
 #[cfg(test)]
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::context::{Context, TlsError};
+pub use self::peers::{PeerContext, PeerOptions, not_named};
 pub use self::suites::{Protocol, SuiteSet};
 pub use rustls::ServerConnection;
 
@@ -91,36 +94,39 @@ impl Options {
     /// The files that it is made from.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        let stores = std::iter::once(&self.key_store).chain(&self.trust_store);
-        let of = |store: &StoreFile| {
-            let password = match &store.password {
-                Password::InFile(path) => Some(path.clone()),
-                Password::Given(_) => None,
-            };
-            std::iter::once(store.path.clone()).chain(password)
+        std::iter::once(&self.key_store).chain(&self.trust_store).flat_map(StoreFile::files).collect()
+    }
+}
+
+impl StoreFile {
+    /// The store, and the file of its password.
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let password = match &self.password {
+            Password::InFile(path) => Some(path.clone()),
+            Password::Given(_) => None,
         };
-        stores.flat_map(of).collect()
+        std::iter::once(self.path.clone()).chain(password)
     }
 }
 
 /// The context of new handshakes; replaced when a store has changed. Connections keep the one they began with.
 #[derive(Debug)]
-pub struct Current(std::sync::RwLock<Arc<Context>>);
+pub struct Current<C>(std::sync::RwLock<Arc<C>>);
 
-impl Current {
+impl<C> Current<C> {
     /// The first one.
     #[must_use]
-    pub fn new(context: Context) -> Self {
+    pub fn new(context: C) -> Self {
         Self(std::sync::RwLock::new(Arc::new(context)))
     }
 
     /// That of a handshake that begins now.
-    pub fn get(&self) -> Arc<Context> {
+    pub fn get(&self) -> Arc<C> {
         self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// From now on this one.
-    pub fn replace(&self, context: Context) {
+    pub fn replace(&self, context: C) {
         *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(context);
     }
 }

@@ -11,7 +11,10 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 
 use super::stores::{self, Format};
-use super::{ClientAuth, Context, Options, Password, Protocol, StoreFile, SuiteSet, TlsError, verifier};
+use super::{
+    ClientAuth, Context, Options, Password, PeerContext, PeerOptions, Protocol, StoreFile, SuiteSet,
+    TlsError, verifier,
+};
 use crate::secret::Secret;
 
 /// January 2027.
@@ -145,4 +148,26 @@ fn client_with(name: Option<&str>, versions: &[&'static SupportedProtocolVersion
     };
     config.resumption = Resumption::in_memory_sessions(8);
     Arc::new(config)
+}
+
+/// What serves handshakes of members, with this key store.
+pub(crate) fn peers(keys: &str) -> PeerContext {
+    peers_with(keys, |_| ())
+}
+
+/// The same with other settings.
+pub(crate) fn peers_with(keys: &str, change: impl FnOnce(&mut PeerOptions)) -> PeerContext {
+    let options = Options {
+        key_store: store(keys),
+        checks_client_host: true,
+        ..options(ClientAuth::Need, "trust.jks")
+    };
+    let mut options = PeerOptions {
+        options,
+        trust_store: store("trust.jks"),
+        checks_server_host: true,
+        may_name_members: true,
+    };
+    change(&mut options);
+    PeerContext::load(&options, &|path| Ok(testdata(path)), Arc::new(Now)).unwrap()
 }

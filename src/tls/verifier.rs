@@ -1,12 +1,12 @@
-//! Which client certificates are believed: those that the JDK believes (reference: `X509Util.createTrustManager`,
-//! the JDK's `PKIXValidator` and `EndEntityChecker`).
+//! Which certificates of clients, and of members that are connected to, are believed: those that the JDK believes
+//! (reference: `X509Util.createTrustManager`, the JDK's `PKIXValidator` and `EndEntityChecker`).
 
 use std::fmt;
 use std::time::Duration;
 
-use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme,
@@ -22,8 +22,17 @@ const CHAIN_MAX: usize = 10;
 /// Names of authorities that a client is told, in bytes; above it, it is told none and chooses by itself.
 const HINTS_BYTES_MAX: usize = 32 << 10;
 
-/// Judges the certificates of clients.
-pub struct ClientVerifier {
+/// What the owner of a certificate is in a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It has connected.
+    Client,
+    /// It was connected to.
+    Server,
+}
+
+/// Judges the certificates of others.
+pub struct Verifier {
     /// Trusted certificates, as they are.
     trusted: Vec<CertificateDer<'static>>,
     anchors: Vec<TrustAnchor<'static>>,
@@ -32,13 +41,13 @@ pub struct ClientVerifier {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl fmt::Debug for ClientVerifier {
+impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientVerifier({} trusted)", self.trusted.len())
+        write!(f, "Verifier({} trusted)", self.trusted.len())
     }
 }
 
-impl ClientVerifier {
+impl Verifier {
     /// Trusts these; whether a client has to have a certificate is said by `is_needed`.
     ///
     /// # Errors
@@ -63,26 +72,30 @@ impl ClientVerifier {
         Ok(Self { trusted, anchors, hints, is_needed, algorithms })
     }
 
-    /// Judges a chain, the client's own certificate first.
+    /// Judges a chain, the other's own certificate first.
     ///
     /// # Errors
     /// Why it is not believed.
-    pub fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
-        let Some((client, others)) = chain.split_first() else { return Err(Error::NoCertificatesPresented) };
+    pub fn verify(&self, chain: &[CertificateDer<'_>], side: Side, now: UnixTime) -> Result<(), Error> {
+        let Some((own, others)) = chain.split_first() else { return Err(Error::NoCertificatesPresented) };
         if chain.len() > CHAIN_MAX {
             return Err(CertificateError::UnknownIssuer.into());
         }
-        let read = Certificate::read(client).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+        let read = Certificate::read(own).map_err(|_| Error::from(CertificateError::BadEncoding))?;
         let says = &read.extensions;
-        if !says.may_sign() || !says.allows_client {
+        let is_allowed = match side {
+            Side::Client => says.allows_client,
+            Side::Server => says.allows_server,
+        };
+        if !says.may_sign() || !is_allowed {
             return Err(CertificateError::InvalidPurpose.into());
         }
         // The JDK asks nothing more of a certificate that is itself trusted.
-        if self.trusted.contains(client) {
+        if self.trusted.contains(own) {
             return Ok(());
         }
         if read.version == 3 && !says.is_authority {
-            return self.verify_usual(client, others, now);
+            return self.verify_usual(own, others, side, now);
         }
         self.verify_unusual(&read, others, now)
     }
@@ -101,21 +114,17 @@ impl ClientVerifier {
 
     fn verify_usual(
         &self,
-        client: &CertificateDer<'_>,
+        own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
+        side: Side,
         now: UnixTime,
     ) -> Result<(), Error> {
-        let client = EndEntityCert::try_from(client).map_err(|error| refused(&error))?;
-        client
-            .verify_for_usage(
-                self.algorithms.all,
-                &self.anchors,
-                others,
-                now,
-                KeyUsage::client_auth(),
-                None,
-                None,
-            )
+        let usage = match side {
+            Side::Client => KeyUsage::client_auth(),
+            Side::Server => KeyUsage::server_auth(),
+        };
+        let own = EndEntityCert::try_from(own).map_err(|error| refused(&error))?;
+        own.verify_for_usage(self.algorithms.all, &self.anchors, others, now, usage, None, None)
             .map(drop)
             .map_err(|error| refused(&error))
     }
@@ -163,41 +172,8 @@ impl ClientVerifier {
             Err(CertificateError::BadSignature.into())
         }
     }
-}
 
-/// Keeps the reason.
-fn refused(error: &webpki::Error) -> Error {
-    let reason = match error {
-        webpki::Error::CertExpired { .. } => CertificateError::Expired,
-        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
-        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
-        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
-        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
-        other => CertificateError::Other(rustls::OtherError(std::sync::Arc::new(other.clone()))),
-    };
-    reason.into()
-}
-
-impl ClientCertVerifier for ClientVerifier {
-    fn client_auth_mandatory(&self) -> bool {
-        self.is_needed
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.hints
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
-        self.verify(&chain, now).map(|()| ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
+    fn signature_of_12(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
@@ -209,7 +185,7 @@ impl ClientCertVerifier for ClientVerifier {
         self.verify_old_signature(message, certificate, signed)
     }
 
-    fn verify_tls13_signature(
+    fn signature_of_13(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
@@ -228,6 +204,94 @@ impl ClientCertVerifier for ClientVerifier {
             return Err(PeerIncompatible::NoSignatureSchemesInCommon.into());
         }
         self.verify_old_signature(message, certificate, signed)
+    }
+}
+
+/// Keeps the reason.
+fn refused(error: &webpki::Error) -> Error {
+    let reason = match error {
+        webpki::Error::CertExpired { .. } => CertificateError::Expired,
+        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
+        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        webpki::Error::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        other => CertificateError::Other(rustls::OtherError(std::sync::Arc::new(other.clone()))),
+    };
+    reason.into()
+}
+
+impl ClientCertVerifier for Verifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.is_needed
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+        self.verify(&chain, Side::Client, now).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signature_of_12(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signature_of_13(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    /// Whether it names the host is looked at behind the handshake, where names can be looked up.
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+        self.verify(&chain, Side::Server, now).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signature_of_12(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.signature_of_13(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -6,16 +6,6 @@ use crate::config::ensemble::Ensemble;
 /// Keys that ask for more than this version has, when they are `true`, and why they cannot be passed over.
 const REFUSED: &[(&str, &str)] = &[
     (
-        "sslQuorum",
-        "this version has no TLS between members, and must not speak in plain text instead; remove the key, or \
-         keep the traffic inside a network you trust",
-    ),
-    (
-        "portUnification",
-        "this version has no TLS between members, so it cannot take TLS on the quorum and election ports; remove \
-         the key",
-    ),
-    (
         "reconfigEnabled",
         "this version cannot change the members of a running ensemble; set reconfigEnabled=false on every member",
     ),
@@ -142,8 +132,6 @@ mod tests {
     #[test]
     fn what_this_version_has_not_is_refused_with_its_key() {
         for (line, key) in [
-            ("sslQuorum=true", "sslQuorum"),
-            ("portUnification=true", "portUnification"),
             ("reconfigEnabled=true", "reconfigEnabled"),
             ("localSessionsEnabled=true", "localSessionsEnabled"),
             ("observerMasterPort=2191", "observerMasterPort"),
@@ -152,6 +140,6 @@ mod tests {
             let refusals = config(line).ensemble.refusals;
             assert!(matches!(refusals.as_slice(), [one] if one.starts_with(key)), "{line}: {refusals:?}");
         }
-        assert!(config("sslQuorum=false\nobserverMasterPort=0\n").ensemble.refusals.is_empty());
+        assert!(config("reconfigEnabled=false\nobserverMasterPort=0\n").ensemble.refusals.is_empty());
     }
 }

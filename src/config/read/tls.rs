@@ -48,12 +48,7 @@ impl Reading<'_> {
     fn tls_options(&mut self, prefix: &str) -> Result<Options> {
         let name = |rest: &str| format!("{prefix}{rest}");
         self.refuse_tls(prefix)?;
-        let Some(key_store) = self.store(prefix, "keyStore")? else {
-            return Err(self.source.missing(
-                &name("keyStore.location"),
-                "must name the store with the server's key and certificate, as a client port speaks TLS",
-            ));
-        };
+        let key_store = self.key_store(prefix, "as a client port speaks TLS")?;
         let mut trust_store = self.store(prefix, "trustStore")?;
         let mut client_auth = self.client_auth(&name("clientAuth"))?;
         match (client_auth, &trust_store) {
@@ -91,7 +86,7 @@ impl Reading<'_> {
     }
 
     /// What would protect and is not there.
-    fn refuse_tls(&self, prefix: &str) -> Result<()> {
+    pub(super) fn refuse_tls(&self, prefix: &str) -> Result<()> {
         let name = |rest: &str| format!("{prefix}{rest}");
         for (rest, what) in [("crl", "revocation lists"), ("ocsp", "OCSP")] {
             if self.source.flag(&name(rest), false) {
@@ -111,7 +106,14 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn store(&self, prefix: &str, which: &str) -> Result<Option<StoreFile>> {
+    pub(super) fn key_store(&self, prefix: &str, reason: &str) -> Result<StoreFile> {
+        self.store(prefix, "keyStore")?.ok_or_else(|| {
+            let problem = format!("must name the store with the server's key and certificate, {reason}");
+            self.source.missing(&format!("{prefix}keyStore.location"), problem)
+        })
+    }
+
+    pub(super) fn store(&self, prefix: &str, which: &str) -> Result<Option<StoreFile>> {
         let name = |rest: &str| format!("{prefix}{which}.{rest}");
         let location = name("location");
         let Some(path) = self.source.property(&location).filter(|path| !path.is_empty()) else {
@@ -138,7 +140,7 @@ impl Reading<'_> {
         Ok(Some(StoreFile { origin: self.source.origin(&location), path, format, password }))
     }
 
-    fn client_auth(&self, key: &str) -> Result<ClientAuth> {
+    pub(super) fn client_auth(&self, key: &str) -> Result<ClientAuth> {
         match self.source.property(key).unwrap_or_default().to_ascii_uppercase().as_str() {
             "" | "NEED" => Ok(ClientAuth::Need),
             "WANT" => Ok(ClientAuth::Want),
@@ -148,7 +150,7 @@ impl Reading<'_> {
     }
 
     /// Without a list, the reference's client ports speak the one version that `protocol` names.
-    fn protocols(&mut self, prefix: &str) -> Result<Vec<Protocol>> {
+    pub(super) fn protocols(&mut self, prefix: &str) -> Result<Vec<Protocol>> {
         let (list, one) = (format!("{prefix}enabledProtocols"), format!("{prefix}protocol"));
         let key = if self.source.property(&list).is_some() { list } else { one };
         let Some(names) = self.source.property(&key).map(comma_list) else { return Ok(vec![Protocol::V13]) };
@@ -167,14 +169,14 @@ impl Reading<'_> {
         Ok(protocols)
     }
 
-    fn suites(&mut self, key: &str, protocols: &[Protocol]) -> Result<SuiteSet> {
+    pub(super) fn suites(&mut self, key: &str, protocols: &[Protocol]) -> Result<SuiteSet> {
         let Some(names) = self.source.property(key).map(comma_list) else {
             return Ok(SuiteSet::default().of_protocols(protocols));
         };
         let (suites, unknown) = SuiteSet::from_names(names.iter().map(String::as_str));
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
-            self.source.warnings.push(format!("{key}: not supported, and not offered to clients: {unknown}"));
+            self.source.warnings.push(format!("{key}: not supported, and not offered: {unknown}"));
         }
         let suites = suites.of_protocols(protocols);
         if suites.is_empty() {
