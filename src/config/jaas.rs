@@ -133,7 +133,9 @@ impl Reading<'_> {
     }
 
     fn module(&mut self, section: &str) -> Result<Module, JaasError> {
-        let class = self.word(&format!("the class of a login module, or }}, in the section {section}"))?;
+        let found = self.word(&format!("the class of a login module, or }}, in the section {section}"))?;
+        // Behind a semicolon too many stands the rest of a password.
+        let class = if found.contains('.') { found.as_str() } else { "a login module" };
         let line = self.tokens.line();
         let flag =
             self.word(&format!("a flag (required, requisite, sufficient, optional) behind {class}"))?;
@@ -155,12 +157,12 @@ impl Reading<'_> {
             self.sign('=', &format!("behind the name of an option of {class}"))?;
             let line = self.tokens.line();
             let value = self.word(&format!("the value of an option of {class}"))?;
-            let value = self.expanded(value, &class, line)?;
+            let value = self.expanded(value, class, line)?;
             options.retain(|(one, _)| *one != name);
             options.push((name, Secret::new(value)));
         }
         self.sign(';', "")?;
-        Ok(Module { class, flag, options })
+        Ok(Module { class: found, flag, options })
     }
 
     fn word(&mut self, expected: &str) -> Result<String, JaasError> {
@@ -199,7 +201,11 @@ impl Reading<'_> {
             return Ok(value);
         }
         let wrong = |problem| JaasError { line, problem };
-        let expanded = expand(&value, self.property).map_err(wrong)?;
+        // Which one is not said: what looks like a property may be a piece of a password.
+        let unset = |_| {
+            format!("the value of an option of {class} names a property that is not set; give it with -D")
+        };
+        let expanded = expand(&value, self.property).map_err(unset).map_err(wrong)?;
         if expanded.is_empty() {
             return Err(wrong(format!("the value of an option of {class} names a property that is empty")));
         }
@@ -309,7 +315,7 @@ mod tests {
         check(r#"a="${home}${/}x""#, &[("a", "/home/zk/x")]);
         check(r#"a="${{home}} ${home""#, &[("a", "${{home}} ${home")]);
         check(r#"a="$home {home} $""#, &[("a", "$home {home} $")]);
-        for (value, says) in [("${nope}", "the property nope is not set"), ("${empty}", "is empty")] {
+        for (value, says) in [("${nope}", "names a property that is not set"), ("${empty}", "is empty")] {
             let error = parse(&format!("S {{\n m required\n a=\"{value}\"; }};")).expect_err(value);
             assert!(error.line == 3 && error.problem.contains(says), "{error}");
         }
@@ -320,13 +326,15 @@ mod tests {
         for (text, line, says) in [
             ("Server", 1, "{ behind the name of the section Server is expected, and the end of the file"),
             ("S {\n m\n}", 3, "a flag"),
-            ("S {\n m perhaps canary=1; };", 2, "the flag behind m must be"),
-            ("S {\n m required canary; };", 2, "= behind the name of an option of m"),
+            ("S {\n m.M perhaps canary=1; };", 2, "the flag behind m.M must be"),
+            ("S {\n m.M required canary; };", 2, "= behind the name of an option of m.M"),
             ("S {\n m required a=b canary c; };", 2, "= behind the name of an option"),
             ("S { m required a=\n5canary; };", 2, "begins with a digit"),
             ("S { m required a='canary'; };", 1, "single quotes"),
             ("S { m required a=-canary; };", 1, "something else"),
-            ("S { m required a=c@nary; };", 1, "an option of m, or ;, is expected"),
+            ("S { m.M required a=c@nary; };", 1, "an option of m.M, or ;, is expected"),
+            ("S { m required a=b;canary c; };", 1, "the flag behind a login module must be"),
+            ("S { m required a=\"b${canary}\"; };", 1, "a property that is not set"),
             ("S { m required a=b; }\nT {};", 2, "; behind the section S"),
             ("S { m required; };\nS { m required; };", 2, "the section S is there twice"),
             ("S { m required a=b", 1, "the end of the file"),
