@@ -183,10 +183,12 @@ mod tests {
 
     #[test]
     fn ports_of_members_are_told_where_strangers_reach_them() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("myid"), "1").unwrap();
         let member = |host: &str, lines: &str| {
             let servers = format!("server.1={host}:2:3\nserver.2={host}:4:5\nserver.3={host}:6:7\n");
-            let mut config = config(&format!("initLimit=5\nsyncLimit=2\n{servers}{lines}"));
-            config.server_id = Some(1);
+            let limits = format!("dataDir={}\ninitLimit=5\nsyncLimit=2", home.path().display());
+            let config = config(&format!("{limits}\n{servers}{lines}"));
             open_quorum(&config)
         };
         assert!(member("10.1.2.3", "").unwrap().starts_with("server.1: "));
