@@ -122,6 +122,7 @@ fn kill_each(ensemble: &mut Ensemble, jaas: &Path) -> Result<()> {
     Ok(())
 }
 
+/// ZooKeeper CVE-2018-8012, where whoever reached the port became a member.
 #[test]
 fn members_of_both_kinds_log_in_to_each_other_and_nobody_else_gets_in() -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {

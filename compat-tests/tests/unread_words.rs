@@ -27,6 +27,7 @@ fn path(number: i32) -> String {
     format!("/not-there-but-watched-{number:07}")
 }
 
+/// ZooKeeper CVE-2017-5637: `wchp` and `wchc`, asked again and again, stopped the server.
 #[test]
 fn unread_answers_take_no_memory_and_hold_up_nobody() -> Result<()> {
     let server = Server::start(Kind::Oxkeeper, &Options::default().line("maxClientCnxns=0"))?;

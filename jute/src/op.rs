@@ -10,6 +10,9 @@ macro_rules! op_codes {
         impl OpCode {
             $($(#[$doc])* pub const $name: Self = Self($value);)*
 
+            /// Every code that has a name.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// The reference's name for the code, or `None` for a number it does not know.
             #[must_use]
             pub const fn name(self) -> Option<&'static str> {

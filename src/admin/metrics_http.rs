@@ -288,6 +288,7 @@ mod tests {
         assert_eq!(origin("::ffff:10.0.0.1"), origin("10.0.0.1"));
     }
 
+    /// ZooKeeper CVE-2025-58457: snapshots were taken and restored by whoever could reach the HTTP port.
     #[tokio::test]
     async fn other_paths_and_methods_are_refused() {
         assert!(ask("GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 404 "));

@@ -108,6 +108,7 @@ mod tests {
         }
     }
 
+    /// ZooKeeper CVE-2023-44981, where a name without a host passed for one whose host was checked: it stays another id.
     #[test]
     fn host_and_realm_stay_unless_they_are_to_be_removed() {
         let mut naming = naming("DEFAULT");

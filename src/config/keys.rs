@@ -103,9 +103,36 @@ pub fn find_property(property: &str) -> Option<&'static Key> {
     exact.or_else(|| KEYS.iter().find(|key| key.properties.iter().any(matches)))
 }
 
+/// Whether the value of a key or a property of this name must not be shown. The names that are known are not enough:
+/// a misspelt key holds the same password. What names a file is no secret, and helps to find a mistake.
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !name.ends_with("path")
+        && ["password", "passwd", "passphrase", "secret", "superdigest"]
+            .iter()
+            .any(|part| name.contains(part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_passwords_and_digests_are_secret_and_paths_are_not() {
+        for name in [
+            "ssl.keyStore.password",
+            "ssl.quorum.trustStore.passwd",
+            "metricsProvider.ssl.keyStore.password",
+            "SASLAuthenticationProvider.superPassword",
+            "zookeeper.DigestAuthenticationProvider.superDigest",
+            "my.own.Secret",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["ssl.keyStore.passwordPath", "ssl.keyStore.location", "dataDir", "superUser"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
 
     #[test]
     fn every_name_and_property_has_one_row() {

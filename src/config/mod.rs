@@ -156,6 +156,8 @@ pub struct Config {
     pub enforce_auth_schemes: Vec<String>,
     /// How clients prove who they are by SASL.
     pub sasl: sasl::Sasl,
+    /// The login configuration, which holds passwords.
+    pub login_file: Option<PathBuf>,
 
     /// Whether there is an audit log, and in which file if not among the lines of the server.
     pub audit: Option<Option<PathBuf>>,

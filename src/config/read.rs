@@ -218,6 +218,7 @@ impl Reading<'_> {
             enforce_auth_schemes,
             audit,
             sasl,
+            login_file: self.login_path(),
             jute_max_buffer_bytes,
             jute_max_buffer_extra_bytes: self
                 .source
@@ -420,7 +421,7 @@ impl Reading<'_> {
 
 /// A value as it may be shown: passwords may not.
 fn shown(key: &str, value: &str) -> String {
-    if key.ends_with(".password") { "***".into() } else { value.into() }
+    if keys::is_secret(key) { "***".into() } else { value.into() }
 }
 
 fn comma_list(text: &str) -> Vec<String> {

@@ -39,8 +39,8 @@ impl Environment {
     }
 }
 
-/// A value and the place to name when it is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A value and the place to name when it is wrong. It has no `Debug`: the value may be a password.
+#[derive(Clone, PartialEq, Eq)]
 struct Setting {
     place: String,
     line: Option<usize>,
@@ -123,7 +123,7 @@ impl<'a> Source<'a> {
         match self.entries.find(key) {
             Some(entry) => ConfigError {
                 line: Some(entry.line),
-                value: Some(entry.value.clone()),
+                value: shown(key, &entry.value),
                 ..self.missing(key, problem)
             },
             None => self.missing(key, problem),
@@ -178,11 +178,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// An error about a system property, whose value must not be secret.
+    /// An error about a system property.
     pub(super) fn wrong_property(&self, name: &str, problem: impl Into<String>) -> ConfigError {
         match self.setting(name).cloned() {
             Some(Setting { place, line, key, value }) => {
-                ConfigError { file: place, line, key, value: Some(value), problem: problem.into() }
+                let value = shown(&key, &value);
+                ConfigError { file: place, line, key, value, problem: problem.into() }
             }
             None => self.missing(name, problem),
         }
@@ -236,6 +237,11 @@ impl<'a> Source<'a> {
     }
 }
 
+/// A value as an error may show it: not at all when it is secret.
+pub(super) fn shown(key: &str, value: &str) -> Option<String> {
+    (!keys::is_secret(key)).then(|| value.to_owned())
+}
+
 fn must_be(name: &str, min: i32, max: i32) -> String {
     let unit = keys::find(name).and_then(Key::unit_in_words);
     let unit = unit.map(|unit| format!(" of {unit}")).unwrap_or_default();
@@ -283,6 +289,20 @@ fn system_properties(flags: &str) -> impl Iterator<Item = (String, String)> + '_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_about_a_secret_does_not_show_it() {
+        let entries = Properties::parse(b"ssl.keyStore.password=canary\nclientPort=canary").unwrap();
+        let source = Source::of("zoo.cfg", &entries, &Environment::default());
+        for error in [
+            source.wrong("ssl.keyStore.password", "is wrong"),
+            source.wrong_property("ssl.keyStore.password", "is wrong"),
+        ] {
+            assert_eq!(error.to_string(), "zoo.cfg line 1: ssl.keyStore.password: is wrong");
+        }
+        let open = source.wrong("clientPort", "is wrong");
+        assert_eq!(open.to_string(), "zoo.cfg line 2: clientPort=canary: is wrong");
+    }
 
     #[track_caller]
     fn check(text: &str, flags: &str, name: &str, expected: Option<&str>) {

@@ -29,6 +29,7 @@ impl fmt::Display for Shown<'_> {
 mod tests {
     use super::*;
 
+    /// ZOOKEEPER-5058: a name that a client sent wrote lines of its own into the log.
     #[test]
     fn short_text_is_shown_whole_and_quoted() {
         assert_eq!(shown("digest").to_string(), "\"digest\"");

@@ -105,6 +105,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 
 const LONG: Duration = Duration::from_secs(1000);
 
+/// Consul CVE-2020-7219: one client could hold any number of connections.
 #[test]
 fn one_address_has_so_many_connections_and_another_when_one_has_gone() {
     let mut server = Accepting::new(AcceptLimits { per_address: 2, ..NO_LIMITS }, LONG);
@@ -123,6 +124,7 @@ fn the_server_has_so_many_connections() {
     assert!(server.connect().is_none(), "the second");
 }
 
+/// Consul CVE-2020-7219: connections that say nothing stayed.
 #[test]
 fn a_connection_that_asks_for_no_session_is_closed_and_one_that_has_a_session_stays() {
     let mut server = Accepting::new(NO_LIMITS, Duration::from_millis(300));

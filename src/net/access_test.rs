@@ -53,6 +53,7 @@ fn nodes_are_created_by_those_who_may_create_there() {
     server.succeed(&mut owner, ask::create("/a/b", b""));
 }
 
+/// ZooKeeper CVE-2019-0201: everybody was shown the hashes of passwords.
 #[test]
 fn hashes_are_shown_to_those_who_may_administer() {
     let mut server = Server::new();
@@ -105,6 +106,7 @@ fn nothing_behind_a_refused_authentication_is_carried_out() {
     }
 }
 
+/// Consul CVE-2023-3518, where an identity that was demanded did not have to be shown.
 #[test]
 fn without_a_scheme_that_is_required_nothing_is_carried_out() {
     let required =

@@ -119,6 +119,7 @@ fn ends(stream: &mut impl Read) -> bool {
     }
 }
 
+/// ZOOKEEPER-3905: a session was granted although the certificate was not believed.
 #[test]
 fn a_client_is_known_by_its_certificate_and_no_other_gets_a_session() {
     let mut server = Secured::needing_certificates();
@@ -194,6 +195,7 @@ fn a_client_without_tls_is_closed_in_order() {
     assert_eq!(server.secure.failed(), 1);
 }
 
+/// etcd GHSA-6vch-q96h-7gc3: a handshake had no deadline.
 #[test]
 fn who_does_not_go_on_with_a_handshake_is_closed() {
     let mut server = Secured::new(ClientAuth::Need, false, 100, Duration::from_millis(300));

@@ -214,6 +214,8 @@ mod tests {
         tokio::join!(hearing, connecting)
     }
 
+    /// ZooKeeper CVE-2018-8012: whoever reached the port became a member. Consul CVE-2021-37219: a client's proof
+    /// sufficed.
     #[tokio::test]
     async fn servers_with_the_password_meet_and_others_do_not() {
         let (heard, proven) = meet(auth("", true, false), auth("secret", false, true), b"behind").await;

@@ -4,6 +4,9 @@
 //! tree and every change not yet applied) → transaction → `Tree::apply` → [`reply`]. A read goes
 //! [`read::Read::answer`]. What is answered is appended to [`replies::Replies`].
 
+mod access;
+#[cfg(test)]
+mod access_test;
 pub mod context;
 mod op;
 pub mod outstanding;

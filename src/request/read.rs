@@ -10,6 +10,7 @@ use jute::records::Record;
 use jute::records::data::{Acl, ClientInfo, Stat};
 use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
 
+use super::access::permission;
 use super::replies::Replies;
 use super::reply::{end_multi, write_multi_header};
 use super::unfinished::{Meter, Missing, Seen, write_name};
@@ -193,7 +194,7 @@ impl Read<'_> {
     }
 
     fn get_data(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<Stat, Code> {
-        let node = self.readable(path, perms::READ)?;
+        let node = self.readable(path, permission(OpCode::GET_DATA))?;
         if watch {
             self.watch(|watches| watches.add_data(path, self.connection));
         }
@@ -209,7 +210,7 @@ impl Read<'_> {
         if path.contains('\0') {
             return Err(Code::BAD_ARGUMENTS);
         }
-        let node = match self.readable(path, perms::READ) {
+        let node = match self.readable(path, permission(OpCode::EXISTS)) {
             Err(Code::NO_NODE) => None,
             node => Some(node?),
         };
@@ -229,7 +230,7 @@ impl Read<'_> {
         out: &mut Vec<u8>,
         missing: &mut Vec<Missing>,
     ) -> Result<&Node, Code> {
-        let id = self.readable_id(path, perms::READ)?;
+        let id = self.readable_id(path, permission(OpCode::GET_CHILDREN))?;
         if watch {
             self.watch(|watches| watches.add_child(path, self.connection));
         }
@@ -254,7 +255,7 @@ impl Read<'_> {
 
     /// Whoever may not administer the node is not shown password hashes.
     fn get_acl(&self, path: &str, out: &mut Vec<u8>) -> Result<(), Code> {
-        let node = self.readable(path, perms::READ | perms::ADMIN)?;
+        let node = self.readable(path, permission(OpCode::GET_ACL))?;
         let list = self.tree.acls().list(node.acl());
         let may_see = self.readable(path, perms::ADMIN).is_ok();
         write::int(out, i32::try_from(list.len()).unwrap_or(i32::MAX));
@@ -266,7 +267,7 @@ impl Read<'_> {
     }
 
     fn get_all_children_number(&self, path: &str, out: &mut Vec<u8>) -> Result<(), Code> {
-        self.readable(path, perms::READ)?;
+        self.readable(path, permission(OpCode::GET_ALL_CHILDREN_NUMBER))?;
         let id = self.tree.find(path).ok_or(Code::NO_NODE)?;
         // The reference counts what starts with the path and a slash; for the empty path, that is all.
         let alias = usize::from(path.is_empty());

@@ -17,6 +17,7 @@ mod sasl;
 mod tickets;
 mod tls;
 mod walks;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
@@ -102,6 +103,9 @@ impl Server {
         };
         let Started { state, inbox, write, spare } = started;
         audited.begin(&state);
+        for warning in warnings::at_start(&config, &state) {
+            tracing::warn!("{warning}");
+        }
         // It ends with the process: to free millions of nodes one by one would only delay that.
         let _never_freed = ManuallyDrop::new(Arc::clone(&state));
         let _spare_keeper = spare.keep(say_spare)?;

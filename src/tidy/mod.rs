@@ -1,5 +1,6 @@
 //! Style as a test: the arrows between modules, where unsafe may be, leftovers, and the length of files.
 
+mod exposure;
 mod imports;
 
 use std::collections::BTreeSet;
@@ -168,6 +169,7 @@ fn foreign_crates_stay_where_they_belong() {
     }
 }
 
+/// ZooKeeper CVE-2016-5017: a buffer of the C shell was overrun.
 #[test]
 fn unsafe_code_is_in_one_file() {
     for (file, text) in sources() {

@@ -16,7 +16,7 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, SignatureScheme};
 
 use super::certificate::Certificate;
 use super::stores::{self, StoreError};
-use super::verifier::{Side, Verifier};
+use super::verifier::Verifier;
 use super::{ClientAuth, Options, Password, StoreFile, host, names};
 use crate::secret::Secret;
 

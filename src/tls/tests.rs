@@ -182,6 +182,7 @@ fn a_client_without_a_certificate_gets_in_where_none_is_needed() {
     }
 }
 
+/// ZOOKEEPER-4958: the check of the name was passed over.
 #[test]
 fn the_address_of_a_client_must_be_named_where_that_is_asked_for() {
     let asked = Options { checks_client_host: true, ..options(ClientAuth::Need, "trust.jks") };

@@ -100,7 +100,7 @@ impl Verifier {
         self.verify_unusual(&read, others, now)
     }
 
-    /// Judges a chain that this verifier has believed before. Since then only its dates can have passed: while none has,
+    /// Judges a chain of a client that this verifier has believed before. Since then only its dates can have passed: while none has,
     /// no signature is checked again.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Verifier {
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let counts =
             |der: &CertificateDer<'_>| Certificate::read(der).is_ok_and(|one| one.counts_at(seconds));
-        if chain.iter().all(counts) { Ok(()) } else { self.verify(chain, now) }
+        if chain.iter().all(counts) { Ok(()) } else { self.verify(chain, Side::Client, now) }
     }
 
     fn verify_usual(

@@ -108,6 +108,7 @@ fn waiting_requests_share_one_bound() -> Result<()> {
 }
 
 /// Frames of which the last byte never comes, from clients that nobody knows yet.
+/// Consul of 2025, where the length of a body had no bound.
 #[test]
 fn half_sent_frames_share_one_bound() -> Result<()> {
     raise_descriptors()?;

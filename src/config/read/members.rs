@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Reading, Result, syntax};
 use crate::config::dynamic::{self, Membership, Role};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, source};
 
 impl Reading<'_> {
     pub(super) fn peer_type(&self) -> Result<Role> {
@@ -47,7 +47,7 @@ impl Reading<'_> {
             let wrong = |problem: String| ConfigError {
                 line: Some(entry.line),
                 key: entry.key.clone(),
-                value: Some(entry.value.clone()),
+                value: source::shown(&entry.key, &entry.value),
                 ..ConfigError::file(path, problem)
             };
             if entry.key == "version" {

@@ -111,6 +111,11 @@ impl Reading<'_> {
         Ok(Some(LoginFile { name, mode: metadata.permissions().mode(), jaas }))
     }
 
+    /// Where it is, if it could be read.
+    pub(super) fn login_path(&self) -> Option<PathBuf> {
+        self.login_file().ok().flatten().map(|file| file.name.into())
+    }
+
     /// How members prove to each other who they are, or what is wrong with the login configuration (reference:
     /// `QuorumPeer.initialize`).
     ///

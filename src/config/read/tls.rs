@@ -252,6 +252,7 @@ mod tests {
     }
 
     /// Passed over, it would leave a port less guarded than somebody believes.
+    /// etcd GHSA-3wh4-j44w-pg92, where a revocation list did not count on one of the ports.
     #[test]
     fn what_would_protect_and_is_not_there_stops_the_start() {
         for (line, part) in [

@@ -8,9 +8,10 @@ use jute::txn::TxnBody;
 use jute::{Code, OpCode};
 
 use super::quota;
+use crate::request::access::permission;
 use crate::request::context::Context;
 use crate::request::outstanding::View;
-use crate::tree::acl::{self, perms};
+use crate::tree::acl;
 use crate::tree::node::TTL_MAX_MS;
 use crate::tree::{Owner, digest, path};
 
@@ -28,7 +29,7 @@ pub(in crate::request) fn prepare(
     };
     let acl = acl::fix_up(request.acl, context.identities, context.options.acl)?;
     let parent = context.outstanding.view(context.tree, &parent_path).ok_or(Code::NO_NODE)?;
-    context.permit(&parent.acl, perms::CREATE)?;
+    context.permit(&parent.acl, permission(OpCode::CREATE))?;
     let path = if mode.is_sequential() { path::with_sequence(&path, parent.stat.cversion) } else { path };
     let path = Context::valid_path(Some(path))?;
     if context.outstanding.exists(context.tree, &path) {

@@ -1,14 +1,14 @@
 //! `delete`, and the removal of containers and aged nodes.
 
-use jute::Code;
 use jute::records::proto::DeleteRequest;
 use jute::records::txn::DeleteTxn;
 use jute::txn::TxnBody;
+use jute::{Code, OpCode};
 
 use super::quota;
+use crate::request::access::permission;
 use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
-use crate::tree::acl::perms;
 use crate::tree::{Owner, path};
 
 pub(in crate::request) fn prepare(
@@ -18,7 +18,7 @@ pub(in crate::request) fn prepare(
     context.check_session()?;
     let path = request.path.ok_or(Code::MARSHALLING_ERROR)?;
     let parent = context.outstanding.view(context.tree, deletable_under(&path)?).ok_or(Code::NO_NODE)?;
-    context.permit(&parent.acl, perms::DELETE)?;
+    context.permit(&parent.acl, permission(OpCode::DELETE))?;
     let node = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
     next_version(node.stat.version, request.version)?;
     if node.children > 0 {

@@ -1,13 +1,14 @@
 //! `setACL`.
 
-use jute::Code;
 use jute::records::proto::SetACLRequest;
 use jute::records::txn::SetACLTxn;
 use jute::txn::TxnBody;
+use jute::{Code, OpCode};
 
+use crate::request::access::permission;
 use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
-use crate::tree::acl::{self, perms};
+use crate::tree::acl;
 
 pub(in crate::request) fn prepare(
     context: &mut Context<'_>,
@@ -17,7 +18,7 @@ pub(in crate::request) fn prepare(
     let path = Context::valid_path(request.path)?;
     let acl = acl::fix_up(request.acl, context.identities, context.options.acl)?;
     let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
-    context.permit(&before.acl, perms::ADMIN)?;
+    context.permit(&before.acl, permission(OpCode::SET_ACL))?;
     let version = next_version(before.stat.aversion, request.version)?;
     context.take_in(4 + path.len() + acl::list_bytes(&acl) + 4)?;
     let mut after = View { acl: acl.clone().into(), ..before.clone() };

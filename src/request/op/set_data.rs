@@ -1,14 +1,14 @@
 //! `setData`.
 
-use jute::Code;
 use jute::records::proto::SetDataRequest;
 use jute::records::txn::SetDataTxn;
 use jute::txn::TxnBody;
+use jute::{Code, OpCode};
 
 use super::quota;
+use crate::request::access::permission;
 use crate::request::context::{Context, next_version};
 use crate::request::outstanding::View;
-use crate::tree::acl::perms;
 use crate::tree::digest;
 
 pub(in crate::request) fn prepare(
@@ -18,7 +18,7 @@ pub(in crate::request) fn prepare(
     context.check_session()?;
     let path = Context::valid_path(request.path)?;
     let before = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
-    context.permit(&before.acl, perms::WRITE)?;
+    context.permit(&before.acl, permission(OpCode::SET_DATA))?;
     quota::check_text(context, &path, request.data.as_deref())?;
     let data_length = request.data.as_ref().map_or(0, Vec::len);
     quota::check(context, &path, 0, data_length as i64 - before.data_length as i64)?;
