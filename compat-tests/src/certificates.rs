@@ -24,7 +24,7 @@ pub const PASSWORD: &str = "canary-of-the-stores";
 /// | `expired.p12` | a client whose certificate has run out |
 /// | `serverauth.p12` | one for servers alone |
 /// | `stranger.p12` | a client of another authority |
-/// | `elsewhere.p12` | a server's key whose certificate names another host |
+/// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
 #[derive(Debug)]
 pub struct Certificates {
     home: TempDir,
@@ -43,9 +43,10 @@ impl Certificates {
         let server = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n";
         made.issue("server", "/O=Oxkeeper test/CN=server", server, "ca")?;
         made.issue(
-            "elsewhere",
-            "/CN=elsewhere.example.org",
-            "subjectAltName=DNS:elsewhere.example.org\n",
+            "named",
+            "/CN=named",
+            "subjectAltName=IP:127.0.0.1
+",
             "ca",
         )?;
         let client = "extendedKeyUsage=clientAuth\nkeyUsage=digitalSignature\n";

@@ -198,7 +198,7 @@ fn read(tree: &Tree, who: Who, op: OpCode, body: &[u8]) -> (Code, Vec<u8>) {
         connection: 1,
         session,
         identities: &identities,
-        meter: &|_, _| {},
+        meter: &|_| {},
     };
     let mut out = Replies::default();
     let outcome = read.answer(1, op, body, &mut out);

@@ -219,7 +219,7 @@ mod tests {
             place: String::new(),
             keytab: Some("/keytab".into()),
             principal: None,
-            clock_skew: None,
+            machine: crate::config::krb5::Krb5Conf::default(),
             options: Vec::new(),
         }));
         let told = warnings(&with, 0o604);

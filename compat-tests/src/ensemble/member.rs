@@ -101,7 +101,7 @@ impl Member {
     /// Adds lines to its configuration, which replace earlier ones of the same keys at its next start.
     pub fn add_lines(&self, lines: &str) -> Result<()> {
         for kind in [Kind::Apache(artifacts::REFERENCE), Kind::Oxkeeper] {
-            let path = self.config(kind);
+            let path = self.config_of(kind);
             let config = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             fs::write(&path, config + lines).with_context(|| format!("write {}", path.display()))?;
         }
