@@ -194,7 +194,8 @@ mod tests {
         assert!(member("10.1.2.3", "").unwrap().starts_with("server.1: "));
         assert!(member("127.0.0.1", "").is_none());
         assert!(member("127.0.0.1", "quorumListenOnAllIPs=true\n").is_some());
-        assert!(member("10.1.2.3", "sslQuorum=true\n").is_none());
+        let stores = "ssl.quorum.keyStore.location=/k.p12\nssl.quorum.trustStore.location=/t.p12\n";
+        assert!(member("10.1.2.3", &format!("sslQuorum=true\n{stores}")).is_none());
         assert!(open_quorum(&config("")).is_none());
     }
 

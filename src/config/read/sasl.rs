@@ -1,7 +1,6 @@
 //! The part of reading that is about SASL: login configurations, and the keys around them (reference:
 //! `ServerCnxnFactory.configureSaslLogin`, `SaslServerCallbackHandler`, `KerberosName`).
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Reading, Result as Read};
@@ -19,8 +18,6 @@ const KERBEROS_CONFIGURATION: &str = "/etc/krb5.conf";
 /// A login configuration and the name of its file.
 pub(super) struct LoginFile {
     name: String,
-    /// The file's permissions.
-    mode: u32,
     jaas: Jaas,
 }
 
@@ -29,14 +26,6 @@ impl Reading<'_> {
     /// server that fails then, and not the reading of its configuration.
     pub(super) fn sasl(&mut self, is_scheme: bool) -> Sasl {
         let file = self.login_file();
-        if let Ok(Some(LoginFile { name, mode, jaas })) = &file
-            && jaas.has_passwords()
-            && mode & 0o077 != 0
-        {
-            self.source.warnings.push(format!(
-                "{name} has passwords, and others than its owner may read or change it; make it chmod 600"
-            ));
-        }
         let (mut login, mut problem) = match file.and_then(|file| self.server_login(file.as_ref())) {
             Ok(login) => (login, None),
             Err(problem) => (None, Some(problem)),
@@ -102,13 +91,13 @@ impl Reading<'_> {
         let named = jaas::expand(written.strip_prefix('=').unwrap_or(written), &property).map_err(wrong)?;
         let path = file_of(&named).map_err(wrong)?;
         let name = path.display().to_string();
-        let read = std::fs::read(&path).and_then(|text| Ok((Secret::new(text), std::fs::metadata(&path)?)));
-        let (text, metadata) = read.map_err(|error| {
+        let read = std::fs::read(&path).map(Secret::new);
+        let text = read.map_err(|error| {
             format!("{KEY}: {name} cannot be read: {error}; correct the path, or the file's permissions")
         })?;
         let jaas = Jaas::parse(text.expose(), &property)
             .map_err(|error| format!("{name} line {}: {}", error.line, error.problem))?;
-        Ok(Some(LoginFile { name, mode: metadata.permissions().mode(), jaas }))
+        Ok(Some(LoginFile { name, jaas }))
     }
 
     /// Where it is, if it could be read.
@@ -399,21 +388,6 @@ mod tests {
         ] {
             let problem = config("", &format!("-Djava.security.auth.login.config={named}")).sasl.problem;
             assert!(problem.as_ref().is_some_and(|problem| problem.contains(says)), "{named}: {problem:?}");
-        }
-    }
-
-    #[test]
-    fn passwords_that_others_may_read_are_a_warning() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("jaas.conf");
-        fs::write(&path, USERS).expect("it can be written");
-        let warnings = |mode| {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("they can be set");
-            config("", &format!("-Djava.security.auth.login.config={}", path.display())).warnings
-        };
-        assert!(warnings(0o600).is_empty());
-        for mode in [0o640, 0o604, 0o660] {
-            assert!(warnings(mode).iter().any(|one| one.contains("chmod 600")), "{mode:o}");
         }
     }
 
