@@ -337,7 +337,6 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("jaas conf");
         fs::write(&path, jaas).expect("it can be written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it can be guarded");
         let url = format!("file://{}", path.display().to_string().replace(' ', "%20"));
         let config = config(lines, &format!("-Djava.security.auth.login.config={url} {flags}"));
         (config.sasl, config.warnings)
