@@ -118,10 +118,10 @@ metrics! {
     Counter dead_watchers_queued "Dead watchers queued.";
     Counter dead_watchers_cleared "Dead watchers cleaned.";
     Percentile dead_watchers_cleaner_latency "Cleaning duration ms.";
-    Counter response_packet_cache_hits "GetData reply cache hits: 0, replies are not cached.";
-    Counter response_packet_cache_misses "GetData reply cache misses: 0, replies are not cached.";
-    Counter response_packet_get_children_cache_hits "GetChildren2 reply cache hits: 0, replies are not cached.";
-    Counter response_packet_get_children_cache_misses "GetChildren2 reply cache misses: 0, replies are not cached.";
+    Counter response_packet_cache_hits "GetData reply cache hits, as the reference would have them: replies are not cached.";
+    Counter response_packet_cache_misses "GetData reply cache misses, as the reference would have them: replies are not cached.";
+    Counter response_packet_get_children_cache_hits "GetChildren2 reply cache hits, as the reference would have them: replies are not cached.";
+    Counter response_packet_get_children_cache_misses "GetChildren2 reply cache misses, as the reference would have them: replies are not cached.";
     Counter ensemble_auth_success "Ensemble name accepted.";
     Counter ensemble_auth_fail "Ensemble name refused.";
     Counter ensemble_auth_skip "Ensemble auth without a name or configuration.";

@@ -40,7 +40,7 @@ impl Cell {
             (_, op) => op,
         };
         Ok(Some(Workload {
-            address: server.address,
+            target: server.address.into(),
             op,
             connections: self.connections,
             in_flight: self.in_flight,

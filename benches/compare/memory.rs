@@ -27,7 +27,7 @@ pub(crate) fn compare(launcher: &Launcher, kinds: &[Kind], nodes: u32) -> Result
         let mut server = launcher.start(*kind, NODE_BYTES)?;
         let empty = settled_kib(&server)?;
         let begun = Instant::now();
-        fill(server.address, "/filled", nodes, NODE_BYTES)?;
+        fill(&server.address.into(), "/filled", nodes, NODE_BYTES)?;
         let loading = begun.elapsed();
         let full = settled_kib(&server)?;
         let heap = if *kind == Kind::Apache { heap_used_mib(server.pid()?)? } else { "–".to_owned() };

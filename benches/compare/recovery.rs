@@ -32,7 +32,7 @@ pub(crate) fn compare(launcher: &Launcher, kinds: &[Kind], nodes: u32) -> Result
         let mut server = launcher.start(*kind, NODE_BYTES)?;
         server.stop()?;
         let empty = start(&mut server, launcher)?;
-        fill(server.address, "/filled", nodes, NODE_BYTES)?;
+        fill(&server.address.into(), "/filled", nodes, NODE_BYTES)?;
         let snapshots = server.snapshots()?;
         server.stop()?;
         ensure!(server.snapshots()? == snapshots, "{} wrote a snapshot when it ended", name_of(*kind));

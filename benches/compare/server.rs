@@ -166,7 +166,7 @@ impl Server {
             }
             let ready = match self.kind {
                 Kind::Echo => std::net::TcpStream::connect(self.address).is_ok(),
-                _ => Client::connect_within(self.address, PROBE).is_ok_and(reads_and_closes),
+                _ => Client::connect_within(&self.address.into(), PROBE).is_ok_and(reads_and_closes),
             };
             if ready {
                 return Ok(begun.elapsed());

@@ -23,7 +23,7 @@ pub(crate) fn compare(launcher: &Launcher, kinds: &[Kind], options: &Options) ->
     );
     for kind in kinds {
         let mut server = launcher.start(*kind, NODE_BYTES)?;
-        fill(server.address, "/filled", options.nodes, NODE_BYTES)?;
+        fill(&server.address.into(), "/filled", options.nodes, NODE_BYTES)?;
         for (snapshots, snap_count) in [("without", NO_SNAPSHOTS), ("with", SNAP_COUNT)] {
             server.stop()?;
             server.start(launcher, snap_count, NODE_BYTES)?;
@@ -47,7 +47,7 @@ pub(crate) fn compare(launcher: &Launcher, kinds: &[Kind], options: &Options) ->
 
 fn run(server: &Server, seconds: f64) -> Result<load::Report> {
     load::run(&Workload {
-        address: server.address,
+        target: server.address.into(),
         op: Op::Mixed,
         connections: 50,
         in_flight: 1,

@@ -1,7 +1,6 @@
 //! A small blocking client: one session, one request at a time or a pipeline of them.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -14,6 +13,7 @@ use jute::records::proto::{
 };
 use jute::{Code, write};
 
+use crate::socket::{Socket, Target};
 use crate::workload::{append_frame, create_request};
 
 /// Requests a pipeline sends before it reads their replies.
@@ -31,7 +31,7 @@ const FRAME_BYTES_MAX: usize = 256 << 20;
 /// A connection with a session.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Socket,
     next_xid: i32,
 }
 
@@ -40,8 +40,8 @@ impl Client {
     ///
     /// # Errors
     /// When nobody listens, or the server refuses.
-    pub fn connect(address: SocketAddr) -> Result<Self> {
-        Self::connect_within(address, PATIENCE)
+    pub fn connect(target: &Target) -> Result<Self> {
+        Self::connect_within(target, PATIENCE)
     }
 
     /// The same, but gives up when an answer takes longer than `patience`, now and later. A server that
@@ -49,10 +49,9 @@ impl Client {
     ///
     /// # Errors
     /// When nobody listens, or the server refuses or does not answer.
-    pub fn connect_within(address: SocketAddr, patience: Duration) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("{address} cannot be reached"))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(patience))?;
+    pub fn connect_within(target: &Target, patience: Duration) -> Result<Self> {
+        let stream = target.connect()?;
+        stream.stream().set_read_timeout(Some(patience))?;
         let mut client = Self { stream, next_xid: 1 };
         let request = ConnectRequest {
             time_out: SESSION_TIMEOUT_MS,
@@ -66,13 +65,13 @@ impl Client {
         client.stream.write_all(&out)?;
         let reply = client.read_frame()?;
         let response = ConnectResponse::decode(&mut Reader::new(&reply))?;
-        ensure!(response.time_out > 0, "{address} gave no session");
+        ensure!(response.time_out > 0, "{} gave no session", target.address);
         Ok(client)
     }
 
     /// The socket with its session; requests begin at xid 1 or later.
     #[must_use]
-    pub fn into_stream(self) -> TcpStream {
+    pub fn into_stream(self) -> Socket {
         self.stream
     }
 

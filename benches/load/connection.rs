@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use jute::Code;
-use mio::net::TcpStream;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
 
+use crate::socket::Socket;
 use crate::workload::Requests;
 
 /// Length of a frame, then xid, zxid and error code of a reply.
@@ -33,8 +36,7 @@ pub struct Answered {
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// The socket, for the poller.
-    pub stream: TcpStream,
+    stream: Socket,
     requests: Requests,
     next_xid: i32,
     in_flight: VecDeque<(i32, Instant, bool)>,
@@ -51,10 +53,10 @@ impl Connection {
     ///
     /// # Errors
     /// When the socket cannot be made nonblocking.
-    pub fn new(stream: std::net::TcpStream, requests: Requests) -> Result<Self> {
-        stream.set_nonblocking(true)?;
+    pub fn new(stream: Socket, requests: Requests) -> Result<Self> {
+        stream.stream().set_nonblocking(true)?;
         Ok(Self {
-            stream: TcpStream::from_std(stream),
+            stream,
             requests,
             next_xid: 1,
             in_flight: VecDeque::new(),
@@ -63,6 +65,21 @@ impl Connection {
             input: vec![0; READ_BYTES],
             filled: 0,
         })
+    }
+
+    /// Has the poller watch it.
+    ///
+    /// # Errors
+    /// As the system reports.
+    pub fn register(&self, registry: &Registry, token: Token) -> Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        Ok(registry.register(&mut SourceFd(&self.stream.stream().as_raw_fd()), token, interest)?)
+    }
+
+    /// The socket, when all is answered.
+    #[must_use]
+    pub fn into_stream(self) -> Socket {
+        self.stream
     }
 
     /// Requests without a reply.
@@ -94,7 +111,10 @@ impl Connection {
         }
         self.out.clear();
         self.sent = 0;
-        Ok(())
+        match self.stream.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Reads until the socket is empty; calls back for every reply.
@@ -113,7 +133,7 @@ impl Connection {
                     self.filled += count;
                     self.parse(&mut answered)?;
                     // A short read has emptied the socket: the poller will tell of more.
-                    if count < room {
+                    if count < room && self.stream.short_reads_empty_it() {
                         return Ok(());
                     }
                 }

@@ -1,13 +1,12 @@
 //! Runs a workload and measures it.
 
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use jute::Code;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use crate::client::Client;
 use crate::connection::{Answered, Connection};
@@ -90,9 +89,8 @@ impl<'a> Measurement<'a> {
 fn run_requests(workload: &Workload) -> Result<Report> {
     let mut connections = open(workload)?;
     let mut poll = Poll::new()?;
-    for (token, connection) in connections.iter_mut().enumerate() {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut connection.stream, Token(token), interest)?;
+    for (token, connection) in connections.iter().enumerate() {
+        connection.register(poll.registry(), Token(token))?;
     }
     let mut events = Events::with_capacity(connections.len());
     let mut measurement = Measurement::new(workload);
@@ -140,11 +138,9 @@ fn run_requests(workload: &Workload) -> Result<Report> {
 fn open(workload: &Workload) -> Result<Vec<Connection>> {
     let open_one = |number| {
         let stream = if workload.op == Op::Echo {
-            let stream = TcpStream::connect(workload.address)?;
-            stream.set_nodelay(true)?;
-            stream
+            workload.target.connect()?
         } else {
-            Client::connect(workload.address)?.into_stream()
+            Client::connect(&workload.target)?.into_stream()
         };
         Connection::new(stream, Requests::new(workload, number))
     };
@@ -157,11 +153,10 @@ fn close(workload: &Workload, connections: Vec<Connection>) {
         return;
     }
     use std::io::{Read, Write};
-    let mut streams: Vec<_> =
-        connections.into_iter().map(|connection| TcpStream::from(connection.stream)).collect();
+    let mut streams: Vec<_> = connections.into_iter().map(Connection::into_stream).collect();
     for stream in &mut streams {
-        let asked = stream.set_nonblocking(false).and_then(|()| {
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let asked = stream.stream().set_nonblocking(false).and_then(|()| {
+            stream.stream().set_read_timeout(Some(Duration::from_secs(5)))?;
             stream.write_all(&crate::client::close_frame(i32::MAX))
         });
         if asked.is_err() {
@@ -184,7 +179,7 @@ fn run_connects(workload: &Workload) -> Result<Report> {
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let sent = Instant::now();
-                    let result = Client::connect(workload.address).and_then(Client::close);
+                    let result = Client::connect(&workload.target).and_then(Client::close);
                     let failed = result.is_err();
                     if sender.send(result.map(|()| (sent, Instant::now()))).is_err() || failed {
                         return;

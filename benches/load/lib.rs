@@ -2,6 +2,7 @@
 //!
 //! - [`workload`]: what is asked: operation, connections, requests in flight, size.
 //! - [`client`]: a blocking client, for setting up and cleaning up.
+//! - [`socket`]: the bytes, plain or with TLS.
 //! - [`connection`]: one nonblocking connection with its requests in flight.
 //! - [`driver`]: runs a workload over many connections on one thread, and measures.
 //! - [`process`]: CPU time and memory of the server, from `/proc`.
@@ -15,9 +16,11 @@ pub mod connection;
 pub mod driver;
 pub mod process;
 pub mod report;
+pub mod socket;
 pub mod workload;
 
 pub use client::Client;
 pub use driver::run;
 pub use report::Report;
+pub use socket::Target;
 pub use workload::{Op, Workload};

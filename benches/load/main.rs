@@ -1,10 +1,12 @@
 //! `load`: one workload against one server.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
+use load::Target;
 use load::workload::{Length, Op, Workload, fill};
 
 /// Drives any server that speaks ZooKeeper's client protocol, and measures it.
@@ -40,6 +42,18 @@ struct Options {
     /// The report as one JSON object.
     #[arg(long)]
     json: bool,
+    /// Speak TLS to a server that this authority vouches for (PEM); the server's certificate names its IP address.
+    #[arg(long)]
+    tls_authority: Option<PathBuf>,
+    /// With TLS: our own certificate and its key (PEM).
+    #[arg(long, requires = "tls_authority")]
+    tls_identity: Option<PathBuf>,
+    /// With TLS: version 1.2 in place of 1.3.
+    #[arg(long, requires = "tls_authority")]
+    tls12: bool,
+    /// With TLS: take up sessions of TLS that the server remembers.
+    #[arg(long, requires = "tls_authority")]
+    tls_resume: bool,
     /// Instead of a run: create so many nodes of --size below /filled, and leave them there.
     #[arg(long)]
     fill: Option<u32>,
@@ -47,11 +61,19 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    let target = match &options.tls_authority {
+        None => options.address.into(),
+        Some(authority) => {
+            let version = if options.tls12 { &rustls::version::TLS12 } else { &rustls::version::TLS13 };
+            let identity = options.tls_identity.as_deref();
+            Target::with_tls(options.address, authority, identity, version, options.tls_resume)?
+        }
+    };
     if let Some(count) = options.fill {
-        return fill(options.address, "/filled", count, options.size);
+        return fill(&target, "/filled", count, options.size);
     }
     let workload = Workload {
-        address: options.address,
+        target,
         op: options.op,
         connections: options.connections,
         in_flight: options.in_flight,

@@ -1,6 +1,5 @@
 //! What a run asks of the server, and the nodes it asks about.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,6 +11,7 @@ use jute::records::proto::{
 use jute::{Code, Record, write};
 
 use crate::client::Client;
+use crate::socket::Target;
 
 /// Everything a run creates is below this node.
 pub const ROOT: &str = "/bench";
@@ -57,8 +57,8 @@ pub enum Length {
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// The server's client port.
-    pub address: SocketAddr,
+    /// The server.
+    pub target: Target,
     /// The operation.
     pub op: Op,
     /// Connections, each with a session of its own.
@@ -104,7 +104,7 @@ impl Workload {
         if matches!(self.op, Op::Echo | Op::Connect) {
             return Ok(());
         }
-        let mut client = Client::connect(self.address)?;
+        let mut client = Client::connect(&self.target)?;
         client.delete_tree(ROOT)?;
         client.create(ROOT, &[])?;
         match self.op {
@@ -136,7 +136,7 @@ impl Workload {
         if matches!(self.op, Op::Echo | Op::Connect) {
             return Ok(());
         }
-        let mut client = Client::connect(self.address)?;
+        let mut client = Client::connect(&self.target)?;
         client.delete_tree(ROOT)?;
         client.close()
     }
@@ -146,8 +146,8 @@ impl Workload {
 ///
 /// # Errors
 /// When the server refuses one, or cannot be reached.
-pub fn fill(address: SocketAddr, parent: &str, count: u32, size: usize) -> Result<()> {
-    let mut client = Client::connect(address)?;
+pub fn fill(target: &Target, parent: &str, count: u32, size: usize) -> Result<()> {
+    let mut client = Client::connect(target)?;
     let code = client.create(parent, &[])?;
     anyhow::ensure!(code == Code::OK, "{parent} cannot be created: {code}");
     let requests = (0..count).flat_map(|node| {

@@ -223,3 +223,34 @@ for number, version in enumerate([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
     write("tls_records", f"hello_{number}_twice", bytes([255]) + hello + hello)
 for name, record in [("huge", "160301ffff"), ("huge_hello", "1603010004" "01ffffff"), ("alert", "15030100020228"), ("data", "170303000141")]:
     write("tls_records", name, bytes([64]) + bytes.fromhex(record) + bytes(200))
+# Logins: what a client answers a challenge, right but for its proof, and what a server says.
+fields = [
+    b"charset=utf-8", b'username="bob"', b'realm="zk-sasl-md5"', b'nonce="NONCE"', b"nc=00000001", b'cnonce="abc"',
+    b'digest-uri="zookeeper/zk-sasl-md5"', b"response=" + b"0" * 32, b"qop=auth", b'authzid="bob"', b"maxbuf=65536",
+]
+write("sasl", "response", b"\0" + b"\0" + b",".join(fields))
+write("sasl", "response_twice", b"\0" + b"\0" + b",".join(fields) + b"\0" + b",".join(fields))
+for at in range(len(fields)):
+    write("sasl", f"response_without_{at}", b"\0" + b"\0" + b",".join(fields[:at] + fields[at + 1 :]))
+    write("sasl", f"response_with_two_{at}", b"\0" + b"\0" + b" , ".join(fields + [fields[at]]))
+for name, text in [("escapes", b'username="b\\"o\\\\b",x="'), ("blanks", b" \t\r\n,, username = bob ,"), ("bytes", bytes(range(1, 256)))]:
+    write("sasl", name, b"\0" + b"\0" + text)
+    write("sasl", name + "_of_a_peer", b"\2" + b"\0" + text)
+challenge = b'realm="zk-quorum-sasl-md5",nonce="abc",charset=utf-8,algorithm=md5-sess'
+write("sasl", "challenge", b"\1" + challenge + b"\0" + b"rspauth=" + b"0" * 32)
+write("sasl", "challenge_twice", b"\1" + challenge + b"\0" + challenge)
+write("sasl", "challenge_with_realms", b"\1" + b'realm=a,realm=b,qop="auth,auth-int",maxbuf=1,' + challenge)
+
+# Login configurations.
+module = b"org.apache.zookeeper.server.auth.DigestLoginModule required"
+for name, text in [
+    ("users", b'Server {\n ' + module + b'\n user_bob="secret" user_super="x\\"y\\101";\n};\n'),
+    ("keytab", b'Server { com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true keyTab="${/}x${home}"; };'),
+    ("comments", b"// one\n/* two\n*/ S { m OPTIONAL; /* three */ n requisite a=b; };\n# four"),
+    ("two", b"A { b required; };\nC { d sufficient e=f; };"),
+    ("broken", b"A { b required c=canary canary; };"),
+    ("number", b"A { b required c=5canary; };"),
+    ("quotes", b"A { b required c='canary'; \"open"),
+    ("expansion", b'A { b required c="${{x}}${y}${" d="${toolongtobeset}"; };'),
+]:
+    write("login_file", name, text)

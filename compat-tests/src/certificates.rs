@@ -26,7 +26,8 @@ pub const PASSWORD: &str = "canary-of-the-stores";
 /// | `stranger.p12` | a client of another authority |
 /// | `member.p12` | a member of an ensemble, for `localhost` and `127.0.0.1` |
 /// | `impostor.p12` | the same of another authority |
-/// | `elsewhere.p12` | a server's key whose certificate names another host |
+/// | `astray.p12` | the same for another host |
+/// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
 #[derive(Debug)]
 pub struct Certificates {
     home: TempDir,
@@ -48,9 +49,10 @@ impl Certificates {
         let server = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n";
         made.issue("server", "/O=Oxkeeper test/CN=server", server, "ca")?;
         made.issue(
-            "elsewhere",
-            "/CN=elsewhere.example.org",
-            "subjectAltName=DNS:elsewhere.example.org\n",
+            "named",
+            "/CN=named",
+            "subjectAltName=IP:127.0.0.1
+",
             "ca",
         )?;
         let client = "extendedKeyUsage=clientAuth\nkeyUsage=digitalSignature\n";
@@ -61,6 +63,7 @@ impl Certificates {
             "ca",
         )?;
         made.issue("member", "/CN=member", MEMBER, "ca")?;
+        made.issue("astray", "/CN=astray", "subjectAltName=DNS:astray.example.org\n", "ca")?;
         made.issue("impostor", "/CN=member", MEMBER, "other")?;
         made.issue("super", "/C=DE/OU=Ops, night/CN=root", client, "ca")?;
         made.issue("v1", "/CN=v1", "", "ca")?;

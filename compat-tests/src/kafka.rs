@@ -177,14 +177,16 @@ impl Cluster {
         let port = format!(":{}", self.ports[id - 1]);
         loop {
             self.broker(id)?.must_run()?;
-            if let Some(node) = self.registration(id)? {
+            // A server may be away for the moment.
+            let found = self.registration(id);
+            if let Ok(Some(node)) = found {
                 ensure!(String::from_utf8_lossy(&node.data).contains(&port), "broker {id} is another's");
                 ensure!(node.owner != 0, "broker {id} is registered without a session");
                 return Ok(node);
             }
             ensure!(
                 Instant::now() < deadline,
-                "broker {id} does not register:\n{}",
+                "broker {id} does not register ({found:?}):\n{}",
                 self.broker(id)?.log_tail()
             );
             std::thread::sleep(Duration::from_millis(100));
@@ -195,7 +197,8 @@ impl Cluster {
     pub fn same_sessions(&mut self, before: &[Node], event: &str) -> Result<()> {
         for (id, old) in (1..).zip(before) {
             self.broker(id)?.must_run()?;
-            let now = self.registration(id)?.context("the broker's node is gone")?;
+            let now = until("the broker's node is read", LIMIT, || self.registration(id).map(Some))?;
+            let now = now.context("the broker's node is gone")?;
             ensure!(now == *old, "broker {id} is registered anew after {event}: {now:?}, was {old:?}");
         }
         self.say(&format!("{event}: every broker kept its session"));

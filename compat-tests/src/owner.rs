@@ -1,6 +1,7 @@
 //! Which process listens on a port, as the kernel tells it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -19,11 +20,23 @@ fn inodes_of_listeners(port: u16) -> Result<Vec<u64>> {
     // A Java server listens on an IPv6 socket that takes IPv4, too.
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         if Path::new(table).exists() {
-            let text = fs::read_to_string(table).with_context(|| format!("read {table}"))?;
-            inodes.extend(text.lines().filter_map(|line| inode_of_listener(line, port)));
+            let file = File::open(table).with_context(|| format!("open {table}"))?;
+            // The kernel tells first of those that listen. Behind them a busy machine has a hundred thousand connections
+            // that were closed, and takes seconds to tell of them.
+            for line in BufReader::new(file).lines().skip(1) {
+                let line = line.with_context(|| format!("read {table}"))?;
+                if !is_listener(&line) {
+                    break;
+                }
+                inodes.extend(inode_of_listener(&line, port));
+            }
         }
     }
     Ok(inodes)
+}
+
+fn is_listener(line: &str) -> bool {
+    line.split_whitespace().nth(3) == Some(LISTEN)
 }
 
 /// Whether the process `pid` holds a socket that listens on the TCP port.
@@ -45,7 +58,7 @@ pub fn listens(pid: u32, port: u16) -> Result<bool> {
 fn inode_of_listener(line: &str, port: u16) -> Option<u64> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (_, local) = fields.get(1)?.rsplit_once(':')?;
-    let found = fields.get(3) == Some(&LISTEN) && u16::from_str_radix(local, 16) == Ok(port);
+    let found = is_listener(line) && u16::from_str_radix(local, 16) == Ok(port);
     found.then(|| fields.get(9)?.parse().ok())?
 }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::compare::on_both;
+use compat_tests::ensemble::{Ensemble, Load, assert_same, mixes};
 use compat_tests::kdc;
 use compat_tests::kdc::{AES, Kdc, REALM};
 use compat_tests::programs;
@@ -222,6 +223,66 @@ fn without_keys_of_its_own_no_server_starts() -> Result<()> {
         }
         Ok(said)
     })
+}
+
+/// Members of both kinds that prove to each other who they are (`quorum.auth.*`): each is service and client by turns.
+/// All have one name, as all are on one host.
+#[test]
+fn members_log_in_to_each_other() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    const MEMBER: &str = "zkquorum/127.0.0.1";
+    let kdc = Kdc::start()?;
+    let keytab = kdc.with_keytab(MEMBER, "quorum.keytab")?;
+    let sections = ["QuorumServer", "QuorumLearner"].map(|section| {
+        let path = kdc.jaas(section, section, &format!("{MEMBER}@{REALM}"), &keytab)?;
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    });
+    let login = kdc.path().join("quorum.jaas");
+    std::fs::write(&login, sections.into_iter().collect::<Result<Vec<_>>>()?.concat()).context("write")?;
+    for mix in mixes("AAO OOA OOO")? {
+        let mut plan = mix.plan().line("preAllocSize=1024");
+        for key in ["enableSasl", "learnerRequireSasl", "serverRequireSasl"] {
+            plan = plan.line(&format!("quorum.auth.{key}=true"));
+        }
+        plan = plan.line("quorum.auth.kerberos.servicePrincipal=zkquorum/_HOST");
+        for (key, path) in
+            [("java.security.auth.login.config", &login), ("java.security.krb5.conf", &kdc.krb5_conf())]
+        {
+            plan = plan.property(key, path.to_str().context("a path of text")?);
+        }
+        let mut ensemble = Ensemble::start(&plan)?;
+        let result = replace_the_leader(&mut ensemble);
+        if result.is_err() {
+            let logs = ensemble.keep_logs(&format!("kerberos-{}", mix.name()))?;
+            eprintln!("the logs are in {}", logs.display());
+        }
+        result.with_context(|| format!("mix {mix}: repeat it with OXKEEPER_MIXES={mix}"))?;
+    }
+    Ok(())
+}
+
+fn replace_the_leader(ensemble: &mut Ensemble) -> Result<()> {
+    let load = Load::default().start(&ensemble.addrs(), "/load");
+    load.wait_for(50)?;
+    for _ in 0..2 {
+        let leader = ensemble.leader()?;
+        ensemble.kill(leader)?;
+        load.wait_for(50)?;
+        ensemble.bring_back(leader)?;
+        load.wait_for(50)?;
+    }
+    let summary = load.stop()?;
+    ensemble.wait_all_serving()?;
+    for at in ensemble.running() {
+        summary.verify(ensemble.members()[at].addr())?;
+    }
+    // The leader at least has heard the others.
+    let leader = &ensemble.members()[ensemble.leader()?];
+    let says = if leader.is_reference() { "Successfully authenticated" } else { "a server has proven to be" };
+    ensure!(leader.log().contains(says), "nobody has logged in to {leader}:\n{}", leader.log());
+    assert_same(ensemble).map(drop)
 }
 
 /// kazoo's GSSAPI comes from the MIT library, by a package that is compiled where it is installed.

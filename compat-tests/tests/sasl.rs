@@ -431,13 +431,16 @@ fn what_the_reference_gets_wrong_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// A file's name and text, what Oxkeeper must say, and the exit code of both.
+type Start<'a> = (&'a str, Option<&'a str>, &'a [&'a str], Option<i32>);
+
 #[test]
 fn a_login_configuration_that_cannot_be_used_stops_the_start() -> Result<()> {
     if !available()? {
         return Ok(());
     }
     let unknown = JAAS.replace("DigestLoginModule", "OtherModule");
-    let cases: [(&str, Option<&str>, &[&str], Option<i32>); 6] = [
+    let cases: [Start<'_>; 6] = [
         ("missing file", None, &["cannot be read"], Some(1)),
         ("malformed", Some("Server {\n a.b.C required x=bobsecret y\n};"), &["line 3"], Some(1)),
         ("unknown module", Some(&unknown), &["OtherModule", "section Server"], Some(1)),

@@ -12,6 +12,7 @@ use compat_tests::compare::{judged, on_both};
 use compat_tests::programs;
 use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, Started, free_port};
+use compat_tests::versions;
 
 /// The name in `super.p12`, as a configuration file writes it.
 const SUPER: &str = "X509AuthenticationProvider.superUser=CN=root,OU=Ops\\\\, night,C=DE";
@@ -144,6 +145,44 @@ fn new_stores_serve_new_connections_and_sessions_are_resumed() -> Result<()> {
     ensure!(subject()?.trim() == "CN=renewed", "the new certificate");
     ensure!(!server.log().contains(PASSWORD), "the password of the stores is in the log");
     Ok(())
+}
+
+/// The reference looks for another address than the client's, and refuses both (`docs/tls.md`).
+#[test]
+fn a_certificate_names_the_address_of_its_client_where_that_is_asked_for() -> Result<()> {
+    if !available()? {
+        return Ok(());
+    }
+    let certificates = Certificates::new()?;
+    let came = |kind| -> Result<String> {
+        let port = free_port()?;
+        let asked = options(&certificates, port, "server.p12", "trust.p12")
+            .line("ssl.clientHostnameVerification=true");
+        let server = Server::start(kind, &asked)?;
+        java(&server, port, &certificates, &["hosts"])
+    };
+    let ours = came(judged())?;
+    let apache = came(Kind::Apache(REFERENCE))?;
+    ensure!(apache == "named.p12: end\nclient.p12: end\n", "Apache ZooKeeper: {apache}");
+    ensure!(judged() != Kind::Oxkeeper || ours == "named.p12: session\nclient.p12: end\n", "{ours}");
+    Ok(())
+}
+
+#[test]
+fn kazoo_over_tls() -> Result<()> {
+    if !available()? || !artifacts::available(&["python3"])? {
+        return Ok(());
+    }
+    let certificates = Certificates::new()?;
+    let case =
+        Case::new("tls-kazoo", &format!("kazoo {}", versions::kazoo()?), "a client certificate, and none");
+    on_both(&case, |kind| {
+        let port = free_port()?;
+        let server = Server::start(kind, &options(&certificates, port, "server.p12", "trust.p12"))?;
+        let address = format!("127.0.0.1:{port}");
+        let came = programs::python("tls.py", &[&address, &certificates.dir().display().to_string()]);
+        came.with_context(|| format!("{kind}, whose log ends:\n{}", programs::tail(&server.log(), 40)))
+    })
 }
 
 #[test]

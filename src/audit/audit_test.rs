@@ -141,8 +141,8 @@ fn no_path_writes_a_line_that_nobody_wrote() {
 
 #[test]
 fn what_cannot_be_read_and_what_is_no_change_has_no_line() {
-    assert_eq!(lines(OpCode::CREATE, &[1, 2], &failed()), [String::new(); 0]);
-    assert_eq!(lines(OpCode::CREATE, &encoded(&create("/a", 99)), &failed()), [String::new(); 0]);
+    assert!(lines(OpCode::CREATE, &[1, 2], &failed()).is_empty());
+    assert!(lines(OpCode::CREATE, &encoded(&create("/a", 99)), &failed()).is_empty());
     for op in [OpCode::GET_DATA, OpCode::SYNC, OpCode::CLOSE_SESSION, OpCode::CHECK] {
         assert!(Note::of(op, &[], &identities(&[])).is_none(), "{op}");
     }

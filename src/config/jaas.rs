@@ -155,7 +155,10 @@ impl Reading<'_> {
             self.sign('=', &format!("behind the name of an option of {class}"))?;
             let line = self.tokens.line();
             let value = self.word(&format!("the value of an option of {class}"))?;
-            let value = self.expanded(value, &class, line)?;
+            let value = self.expanded(value).map_err(|why| {
+                // The property is not named: it may be a part of a password.
+                JaasError { line, problem: format!("the value of the option {name} of {class} names {why}") }
+            })?;
             options.retain(|(one, _)| *one != name);
             options.push((name, Secret::new(value)));
         }
@@ -194,16 +197,13 @@ impl Reading<'_> {
     }
 
     /// A value with the properties it names.
-    fn expanded(&self, value: String, class: &str, line: usize) -> Result<String, JaasError> {
+    fn expanded(&self, value: String) -> Result<String, &'static str> {
         if value.is_empty() {
             return Ok(value);
         }
-        let wrong = |problem| JaasError { line, problem };
-        let expanded = expand(&value, self.property).map_err(wrong)?;
-        if expanded.is_empty() {
-            return Err(wrong(format!("the value of an option of {class} names a property that is empty")));
-        }
-        Ok(expanded)
+        let expanded =
+            expand(&value, self.property).map_err(|_| "a property that is not set; $ and { begin one")?;
+        if expanded.is_empty() { Err("a property that is empty") } else { Ok(expanded) }
     }
 }
 
@@ -302,16 +302,24 @@ mod tests {
         check(r#"a="""#, &[("a", "")]);
         check("a=true useKeyTab=true", &[("a", "true"), ("useKeyTab", "true")]);
         check(r#""a b"=c"#, &[("a b", "c")]);
+        check("a=\"x\\\ny\"", &[("a", "x\ny")]);
+        check("a = b\r\n c=d\r e=é", &[("a", "b"), ("c", "d"), ("e", "é")]);
+        check("/**/a=b/* c=d\n */ e=f", &[("a", "b"), ("e", "f")]);
     }
 
     #[test]
     fn properties_are_expanded_in_values() {
         check(r#"a="${home}${/}x""#, &[("a", "/home/zk/x")]);
         check(r#"a="${{home}} ${home""#, &[("a", "${{home}} ${home")]);
+        check(r#"a="${{x}}y${home}""#, &[("a", "${{x}}y/home/zk")]);
         check(r#"a="$home {home} $""#, &[("a", "$home {home} $")]);
-        for (value, says) in [("${nope}", "the property nope is not set"), ("${empty}", "is empty")] {
+        for (value, says) in [("${canary}", "a property that is not set"), ("${empty}", "is empty")] {
             let error = parse(&format!("S {{\n m required\n a=\"{value}\"; }};")).expect_err(value);
             assert!(error.line == 3 && error.problem.contains(says), "{error}");
+            assert!(
+                error.problem.contains("the option a of m") && !error.problem.contains("canary"),
+                "{error}"
+            );
         }
     }
 

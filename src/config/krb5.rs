@@ -1,5 +1,5 @@
-//! krb5.conf, as far as the accepting side needs it: `default_realm` and `clockskew` (in the JDK,
-//! `sun.security.krb5.Config`). Everything else is for whoever gets tickets, and is not read.
+//! krb5.conf, as far as it is needed: `default_realm`, `clockskew` and the realms' `kdc` (in the JDK,
+//! `sun.security.krb5.Config`). Everything else is not read.
 #![expect(clippy::disallowed_methods, reason = "as in read.rs")]
 
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ pub struct Krb5Conf {
     pub default_realm: Option<String>,
     /// How far clocks may be apart, in seconds.
     pub clock_skew: Option<i64>,
+    /// Realms and the addresses of their key distribution centres, `host` or `host:port`, in their order.
+    pub kdcs: Vec<(String, String)>,
     /// Files and directories that are read in its place, in their order.
     pub includes: Vec<Include>,
 }
@@ -32,7 +34,8 @@ impl Krb5Conf {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut conf = Self::default();
         let mut section = String::new();
-        let mut depth = 0usize;
+        // The names of the blocks around a line.
+        let mut blocks: Vec<String> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with(['#', ';']) {
@@ -42,7 +45,7 @@ impl Krb5Conf {
                 conf.includes.push(include);
                 continue;
             }
-            if let (0, Some(rest)) = (depth, line.strip_prefix('[')) {
+            if let (true, Some(rest)) = (blocks.is_empty(), line.strip_prefix('[')) {
                 let (name, _) = rest
                     .split_once(']')
                     .ok_or_else(|| format!("line {}: the section's name does not end with ]", index + 1))?;
@@ -50,15 +53,23 @@ impl Krb5Conf {
                 continue;
             }
             if line.starts_with('}') {
-                depth = depth.saturating_sub(1);
+                blocks.pop();
                 continue;
             }
             let Some((key, value)) = line.split_once('=') else { continue };
             let (key, value) = (key.trim(), unquoted(value.trim()));
             if value.starts_with('{') {
-                depth += usize::from(!value.ends_with('}'));
-            } else if depth == 0 && section == "libdefaults" {
-                conf.set(key, value).map_err(|error| format!("line {}: {error}", index + 1))?;
+                if !value.ends_with('}') {
+                    blocks.push(key.to_owned());
+                }
+                continue;
+            }
+            match (&*section, &blocks[..]) {
+                ("libdefaults", []) => {
+                    conf.set(key, value).map_err(|error| format!("line {}: {error}", index + 1))?;
+                }
+                ("realms", [realm]) if key == "kdc" => conf.kdcs.push((realm.clone(), value.to_owned())),
+                _ => {}
             }
         }
         Ok(conf)
@@ -101,6 +112,7 @@ impl Krb5Conf {
                 let other = Self::load_within(&file, depth)?;
                 conf.default_realm = conf.default_realm.take().or(other.default_realm);
                 conf.clock_skew = conf.clock_skew.or(other.clock_skew);
+                conf.kdcs.extend(other.kdcs);
             }
         }
         Ok(conf)
@@ -186,11 +198,12 @@ mod tests {
         let conf = Krb5Conf::parse(
             "# comment\nincludedir /etc/krb5.conf.d/\n; another\n[logging]\n default = FILE:/x\n\n[libdefaults]\n\
              \tdefault_realm = EXAMPLE.COM\n default_realm = SECOND\n clockskew = \"120\"\n kdc_timesync = 1\n \
-             sub = {\n  default_realm = INNER\n }\n[realms]\n EXAMPLE.COM = {\n  kdc = host\n  default_realm = X\n }\n",
+             sub = {\n  default_realm = INNER\n }\n[realms]\n EXAMPLE.COM = {\n  kdc = host\n  v = {\n  kdc = no\n  }\n kdc = second:8088\n  default_realm = X\n }\n",
         );
         let includes = vec![Include::Directory("/etc/krb5.conf.d/".into())];
+        let kdcs = vec![("EXAMPLE.COM".into(), "host".into()), ("EXAMPLE.COM".into(), "second:8088".into())];
         let expected =
-            Krb5Conf { default_realm: Some("EXAMPLE.COM".into()), clock_skew: Some(120), includes };
+            Krb5Conf { default_realm: Some("EXAMPLE.COM".into()), clock_skew: Some(120), kdcs, includes };
         assert_eq!(conf, Ok(expected));
         assert_eq!(Krb5Conf::parse(""), Ok(Krb5Conf::default()));
         assert!(Krb5Conf::parse("[libdefaults\n").is_err());

@@ -33,6 +33,7 @@ pub use source::Environment;
 
 use dynamic::{Membership, Role};
 use ensemble::Ensemble;
+pub use read::ReplyCacheSizes;
 
 use crate::secret::Secret;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub secure_client_port: Option<u16>,
     /// Host or address to bind `secure_client_port` to.
     pub secure_client_port_address: Option<String>,
+    /// What the counters of the caches of replies go by.
+    pub reply_caches: ReplyCacheSizes,
     /// The unit of time; above 0.
     pub tick_time_ms: i32,
     /// Smallest session timeout granted; *min ≤ max*.

@@ -10,8 +10,11 @@ mod ensemble;
 mod members;
 mod peer_tls;
 mod providers;
+mod replies;
 mod sasl;
 mod tls;
+
+pub use self::replies::ReplyCacheSizes;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -174,6 +177,7 @@ impl Reading<'_> {
             snap_size_limit_bytes: Some(self.kib("snapSizeLimitInKb", 4_194_304)).filter(|bytes| *bytes > 0),
             txn_log_size_limit_bytes: Some(self.kib("txnLogSizeLimitInKb", -1)).filter(|bytes| *bytes > 0),
             force_sync: self.source.property("forceSync") != Some("no"),
+            reply_caches: self.reply_cache_sizes(),
             fsync_warning_threshold_ms: self.source.property_number("fsync.warningthresholdms", 1000),
             flush_delay_ms,
             max_write_queue_poll_time_ms: self

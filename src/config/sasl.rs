@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::krb5::Krb5Conf;
 use crate::secret::Secret;
 
 /// The settings of SASL for clients.
@@ -54,6 +55,10 @@ pub struct Peers {
     pub server: Login,
     /// How this server logs in to others.
     pub learner: Own,
+    /// What others are called in Kerberos, with `_HOST` for the host (`quorum.auth.kerberos.servicePrincipal`).
+    pub service: String,
+    /// The realm of that name where it has none, if not that of this server.
+    pub service_realm: Option<String>,
     /// Whether others must log in.
     pub requires: bool,
     /// Whether this server logs in.
@@ -78,8 +83,8 @@ pub struct Kerberos {
     pub keytab: Option<PathBuf>,
     /// The server's name, `zookeeper/host@REALM`.
     pub principal: Option<String>,
-    /// How far the clocks of clients may be away, in seconds; None where krb5.conf does not say.
-    pub clock_skew: Option<i64>,
+    /// What the machine's Kerberos configuration says.
+    pub machine: Krb5Conf,
     /// All options as they are written, these included.
     pub options: Vec<(String, String)>,
 }

@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::{DirectoryLock, Disk, DiskError, DiskFile, LogMem, Mapping, RealDisk, Result};
 
@@ -19,6 +19,8 @@ struct Faults {
     full: AtomicBool,
     syncs_fail: AtomicBool,
     syncs: AtomicUsize,
+    /// Runs whenever a file takes space or is synced.
+    witness: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl FaultyDisk {
@@ -32,6 +34,11 @@ impl FaultyDisk {
         self.faults.syncs_fail.store(fail, Ordering::SeqCst);
     }
 
+    /// `witness` runs whenever a file takes space or is synced.
+    pub(crate) fn set_witness(&self, witness: impl Fn() + Send + 'static) {
+        *self.faults.witness.lock().expect("no witness panics") = Some(Box::new(witness));
+    }
+
     /// How many syncs of files were tried.
     pub(crate) fn syncs(&self) -> usize {
         self.faults.syncs.load(Ordering::SeqCst)
@@ -43,12 +50,20 @@ impl FaultyDisk {
 }
 
 impl Faults {
+    fn witness(&self) {
+        if let Some(witness) = &*self.witness.lock().expect("no witness panics") {
+            witness();
+        }
+    }
+
     fn check_space(&self, path: &Path) -> Result<()> {
+        self.witness();
         let full = self.full.load(Ordering::SeqCst);
         if full { Err(DiskError::new("use space", path, io::ErrorKind::StorageFull.into())) } else { Ok(()) }
     }
 
     fn check_sync(&self, path: &Path) -> Result<()> {
+        self.witness();
         self.syncs.fetch_add(1, Ordering::SeqCst);
         let fail = self.syncs_fail.load(Ordering::SeqCst);
         if fail { Err(DiskError::new("sync", path, io::Error::from_raw_os_error(5))) } else { Ok(()) }

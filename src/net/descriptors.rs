@@ -78,6 +78,16 @@ mod tests {
     }
 
     #[test]
+    fn the_soft_limit_is_raised_to_the_hard_one() {
+        let hard = getrlimit(Resource::Nofile).maximum;
+        let lower = hard.map_or(4096, |hard| hard - 1);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(lower), maximum: hard }).unwrap();
+        assert_eq!(Descriptors::raise().limit, hard);
+        assert_eq!(getrlimit(Resource::Nofile).current, hard);
+        assert_eq!(Descriptors::raise().limit, hard, "also where there is nothing to do");
+    }
+
+    #[test]
     fn of_a_small_limit_a_part_is_kept() {
         assert_eq!([16, 100, 256, 100_000].map(Descriptors::reserve), [4, 25, 64, 64]);
     }

@@ -1,6 +1,7 @@
 //! What operators are told of clients: packets, bytes, latencies, watches, and what was read and written below each
 //! top-level node.
 
+use jute::records::Record;
 use jute::{OpCode, SessionId};
 
 use super::testing::{Peer, Server, ask, first_frame};
@@ -114,7 +115,8 @@ fn a_latency_is_the_time_from_a_request_to_its_reply() {
     let found = stats(&peer);
     assert_eq!(
         (found.min_latency, found.max_latency, found.total_latency, found.count),
-        (Some(10), 30, 60, 3)
+        (Some(0), 30, 60, 4),
+        "with the session's beginning"
     );
     assert_eq!(figures(&server.shared.metrics.updatelatency), (4, 60), "and the session's beginning");
 
@@ -122,7 +124,8 @@ fn a_latency_is_the_time_from_a_request_to_its_reply() {
     server.succeed(&mut peer, ask::ping());
     assert_eq!(figures(&server.shared.metrics.readlatency), (2, 0));
     assert_eq!(server.state().stats.latency(), (0, 60, 5, 30));
-    assert_eq!((stats(&peer).count, stats(&peer).min_latency), (5, Some(0)));
+    assert_eq!((stats(&peer).count, stats(&peer).min_latency), (6, Some(0)));
+
     server.state().stats.reset();
     assert_eq!(server.state().stats.latency(), (0, 0, 0, 0));
     peer.send(ask::create("/b", b""));
@@ -152,8 +155,29 @@ fn a_connection_shows_its_last_operation() {
     server.ask(&mut peer, ask::get_data("/none", false));
     assert_eq!(stats(&peer).last_op, "GETD");
     let fresh = server.dial();
-    assert_eq!((stats(&fresh).last_op, stats(&fresh).last_cxid, stats(&fresh).last_zxid), ("NA", -1, -1));
-    assert_eq!((stats(&fresh).min_latency, stats(&fresh).received), (None, 0));
+    assert_eq!((stats(&fresh).last_op, stats(&fresh).last_cxid, stats(&fresh).last_zxid), ("null", 0, 0));
+    assert_eq!((stats(&fresh).min_latency, stats(&fresh).received), (Some(0), 0));
+    let reset = ClientStats::RESET;
+    assert_eq!((reset.last_op, reset.last_cxid, reset.last_zxid, reset.min_latency), ("NA", -1, -1, None));
+}
+
+/// The beginning of a session was no operation, and its latency was in no figure.
+#[test]
+fn a_new_session_is_an_operation_and_coming_back_to_one_is_none() {
+    let mut server = Server::new();
+    let mut first = server.dial();
+    first.send_frame(&first_frame(SessionId::NONE).to_bytes());
+    first.serve();
+    server.clock.advance_us(9000);
+    server.turn();
+    first.serve();
+    let after = stats(&first);
+    assert_eq!((after.last_op, after.last_cxid, after.last_zxid), ("SESS", 0, server.state().last_zxid().0));
+    assert_eq!((after.last_latency, after.max_latency, after.count), (9, 9, 1));
+    assert_eq!(server.state().stats.latency(), (9, 9, 1, 9));
+    let back = server.reconnect(first.session());
+    assert_eq!((stats(&back).last_op, stats(&back).last_cxid, stats(&back).count), ("null", 0, 0));
+    assert_eq!(server.state().stats.latency(), (9, 9, 1, 9));
 }
 
 #[test]
@@ -330,4 +354,39 @@ fn sessions_that_expire_or_come_back_are_counted() {
     silent.serve();
     assert!(silent.end().is_some_and(|why| why.contains("asks for no session")), "{:?}", silent.end());
     assert_eq!(metrics.connection_request_count.value(), 3);
+}
+
+/// The counters stood still. Ten reads of one node are nine hits.
+#[test]
+fn replies_that_the_reference_would_have_in_its_cache_are_counted() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::create("/a", b"1"));
+    let metrics = server.shared.metrics.clone();
+    let of_data =
+        || (metrics.response_packet_cache_hits.value(), metrics.response_packet_cache_misses.value());
+    let of_children = || {
+        let (hits, misses) = (
+            &metrics.response_packet_get_children_cache_hits,
+            &metrics.response_packet_get_children_cache_misses,
+        );
+        (hits.value(), misses.value())
+    };
+    (0..10).for_each(|_| drop(server.succeed(&mut peer, ask::get_data("/a", false))));
+    assert_eq!((of_data(), of_children()), ((9, 1), (0, 0)));
+    server.ask(&mut peer, ask::get_data("/none", false));
+    server.succeed(&mut peer, ask::get_children("/a", false, false));
+    server.succeed(&mut peer, ask::multi(OpCode::MULTI_READ, [ask::get_data("/a", false)]));
+    assert_eq!((of_data(), of_children()), ((9, 1), (0, 0)), "neither errors nor others are kept");
+    (0..3).for_each(|_| drop(server.succeed(&mut peer, ask::get_children("/a", false, true))));
+    assert_eq!(of_children(), (2, 1));
+    // A read behind a write counts too; a changed node is not found.
+    peer.send(ask::set_data("/a", b"2", -1));
+    peer.send(ask::get_data("/a", false));
+    peer.serve();
+    server.turn();
+    peer.serve();
+    assert_eq!(of_data(), (9, 2));
+    server.succeed(&mut peer, ask::get_data("/a", false));
+    assert_eq!(of_data(), (10, 2));
 }

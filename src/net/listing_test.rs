@@ -118,6 +118,28 @@ fn who_ends_the_session_behind_a_long_list_gets_the_list_first() {
     assert_eq!(peer.end(), Some(""));
 }
 
+/// A connection ends that leaves more than 16 MiB of replies unread behind its writes. What the server has not made
+/// yet is none of that.
+#[test]
+fn a_list_that_is_still_being_made_was_not_left_unread() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    server.succeed(&mut peer, ask::create("/wide", b""));
+    let long = |child: usize| format!("/wide/{child:0>10000}");
+    for some in (0..1800).collect::<Vec<_>>().chunks(90) {
+        let parts = some.iter().map(|child| ask::create(&long(*child), b""));
+        server.succeed(&mut peer, ask::multi(OpCode::MULTI, parts));
+    }
+    peer.send(ask::create("/first", b""));
+    peer.send(ask::get_children("/wide", false, false));
+    peer.send(ask::create("/second", b""));
+    peer.serve();
+    server.turn();
+    peer.serve();
+    assert_eq!(peer.take_replies().len(), 3);
+    assert_eq!(peer.end(), None);
+}
+
 #[test]
 fn a_multi_of_reads_holds_several_long_lists() {
     let (mut server, mut peer, wanted) = wide(Setup::default());

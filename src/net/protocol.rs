@@ -256,11 +256,11 @@ impl Protocol {
         if unsent >= self.shared.limits.unsent_bytes_max {
             return Ok(Consumed::Nothing);
         }
-        let (state, metrics) = (&self.shared.state, &self.shared.metrics);
-        let meter = ReadMeter::default();
+        let state = &self.shared.state;
+        let meter = ReadMeter::new(&self.shared);
         let tree = state.tree();
         let mut outbox = self.client.outbox();
-        if !outbox.go_on(&tree, &|path, bytes| meter.count(metrics, path, bytes)) {
+        if !outbox.go_on(&tree, &|seen| meter.count(seen)) {
             return Err(End::Refused("the tree was replaced while it was sent a list of children".into()));
         }
         state.budget.hold(outbox.take_unaccounted() as i64);
@@ -364,7 +364,7 @@ impl Protocol {
         // A session is bound under one role and does not outlive it here.
         let forwards = shared.state.standing.forwards();
         let mut tree = None;
-        let meter = ReadMeter::default();
+        let meter = ReadMeter::new(&shared);
         self.is_blocked = false;
         while !self.is_busy() && !client.is_ended() && turn.has_room(&client, limits.unsent_bytes_max) {
             let frame = match self.input.peek_frame(limits.frame_bytes_max) {
@@ -461,7 +461,7 @@ impl Protocol {
                         connection: client.id,
                         session: session.id,
                         identities: &self.identities,
-                        meter: &|path, bytes| meter.count(&shared.metrics, path, bytes),
+                        meter: &|seen| meter.count(seen),
                     };
                     let mut outbox = client.outbox();
                     let mut came = Outcome::Answered(Code::OK);

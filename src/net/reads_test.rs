@@ -288,3 +288,15 @@ fn who_may_only_read_may_count_what_is_below() {
     }
     assert_eq!(code(&mut server, &mut peer, ask::set_data("/a", b"", -1)), Code::NO_AUTH);
 }
+
+/// Nobody would remove it again.
+#[test]
+fn a_read_behind_a_write_of_a_connection_that_has_gone_leaves_no_watch() {
+    let (mut server, mut peer) = connected();
+    peer.send(ask::create("/a", b""));
+    peer.send(ask::get_data("/a", true));
+    peer.serve();
+    peer.client.set_closed();
+    server.turn();
+    assert!(server.has("/a") && server.state().watches().is_empty());
+}

@@ -109,7 +109,7 @@ enum First {
 enum Failure {
     /// The handshake.
     Handshake(String),
-    /// Its client left, or the port is not TLS' at all.
+    /// Its client left without a word; whoever looks whether a port is open does that.
     Left(String),
     /// The client is not who it should be.
     Identity(String),
@@ -169,15 +169,17 @@ impl Security {
             Err(failure) => failure,
         };
         shared.metrics.connection_drop_count.increment();
+        secure.failed.fetch_add(1, Ordering::Relaxed);
         match failure {
-            Failure::Left(why) => tracing::debug!(%peer, "TLS handshake ended: {why}"),
+            Failure::Left(why) => {
+                shared.metrics.unsuccessful_handshake.increment();
+                tracing::debug!(%peer, "TLS handshake ended: {why}");
+            }
             Failure::Handshake(why) => {
-                secure.failed.fetch_add(1, Ordering::Relaxed);
                 shared.metrics.unsuccessful_handshake.increment();
                 tracing::warn!(%peer, "TLS handshake failed: {why}");
             }
             Failure::Identity(why) => {
-                secure.failed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%peer, "closing connection: the client proves nothing by its certificate: {why}");
             }
         }

@@ -9,8 +9,9 @@ use crate::watch::Watches;
 
 /// For how long frames are served before others have their turn, in microseconds.
 const SLICE_US: i64 = 1000;
-/// Frames between two looks at the clock.
-const LOOK_EVERY: u32 = 16;
+/// Frames between two looks at the clock. A single one may take most of a millisecond: a check against the longest
+/// access control list.
+const LOOK_EVERY: u32 = 4;
 /// What one turn adds up before it is counted.
 pub(super) struct Turn {
     pub(super) now_ms: i64,

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::auth::sasl::{Failure, Login, Mechanism, Step};
 use crate::logging::shown;
 
-/// What each packet begins with (`QuorumAuth.QUORUM_AUTH_MAGIC_NUMBER`).
-const MAGIC: i64 = -0xa0db_cafe_cafe_1234_i128 as i64;
+/// What each packet begins with (`QuorumAuth.QUORUM_AUTH_MAGIC_NUMBER`, which was meant to be negative).
+const MAGIC: i64 = 0x5f24_3501_3501_edcc;
 /// The exchange goes on.
 const IN_PROGRESS: i32 = 0;
 /// The other side has proven who it is.
@@ -274,11 +274,5 @@ mod tests {
             theirs.shutdown().await.unwrap();
             assert!(auth("secret", false, true).prove(&mut ours, "host", PATIENCE).await.is_err());
         }
-    }
-
-    /// Captured from release 3.9.5.
-    #[test]
-    fn a_packet_begins_with_the_reference_s_number() {
-        assert_eq!(MAGIC.to_be_bytes(), [0x5f, 0x24, 0x35, 0x01, 0x35, 0x01, 0xed, 0xcc]);
     }
 }

@@ -15,6 +15,7 @@ use super::sessions::{say_gone, write_response};
 use super::{Data, Replica};
 use crate::request::read::{self, Read, WatchAccess};
 use crate::request::reply::write_body;
+use crate::request::unfinished::Seen;
 use crate::request::{ConnectionId, Head, Options, Origin};
 use crate::tree::acl::{self, perms};
 use crate::tree::{Applied, Change, Identities, digest, path};
@@ -140,7 +141,7 @@ impl Replica {
                 data.sessions.commit(head.session);
                 let timeout_ms = data.sessions.get(head.session).map_or(0, |handle| handle.timeout_ms());
                 let timeout_ms = i32::try_from(timeout_ms).unwrap_or(i32::MAX);
-                host.answer(head, Outcome::Connected, |out| {
+                host.answer(head, Outcome::Began(data.tree.last_zxid()), |out| {
                     write_response(out, head, head.session, timeout_ms);
                 });
             }
@@ -172,7 +173,7 @@ impl Replica {
             is_gone: host.is_gone(connection),
             is_over_limit: Cell::new(false),
         };
-        let seen = RefCell::new(Vec::new());
+        let (nodes, replies) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let read = Read {
             options: &self.options.request,
             tree: data.tree,
@@ -180,13 +181,21 @@ impl Replica {
             connection,
             session: head.session,
             identities,
-            meter: &|path, bytes| seen.borrow_mut().push((path.to_owned(), bytes)),
+            meter: &|seen| match seen {
+                Seen::Node { path, bytes } => nodes.borrow_mut().push((path.to_owned(), bytes)),
+                Seen::Reply { op, path, stat } => {
+                    replies.borrow_mut().push((op, path.to_owned(), stat.clone()))
+                }
+            },
         };
         let mut came = read::Outcome::Answered(Code::OK);
         let outcome = Outcome::Replied { zxid: data.tree.last_zxid(), is_ok: true };
         host.answer(head, outcome, |out| came = read.answer(head.xid, head.op, bytes, out));
-        for (path, bytes) in seen.into_inner() {
+        for (path, bytes) in nodes.into_inner() {
             host.observe(Observation::Read { path: &path, bytes });
+        }
+        for (op, path, stat) in replies.into_inner() {
+            host.observe(Observation::Reply { op, path: &path, stat: &stat });
         }
         if came == read::Outcome::TooManyWatches {
             host.close(connection, Close::Refused(TOO_MANY_WATCHES));

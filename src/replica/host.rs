@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use jute::records::data::Stat;
 use jute::txn::TxnBody;
-use jute::{SessionId, Zxid};
+use jute::{OpCode, SessionId, Zxid};
 
 use crate::request::replies::Replies;
 use crate::request::{ConnectionId, Head};
@@ -61,6 +62,8 @@ pub trait Host {
 /// How the answer to a request is to be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// A new session began, in the transaction of this zxid. It counts as a request.
+    Began(Zxid),
     /// A session begins, or is come back to, or is gone: a connect response.
     Connected,
     /// A reply.
@@ -128,6 +131,15 @@ pub enum Observation<'a> {
     QuotaExceeded(&'a str),
     /// A session was not heard from for its whole timeout.
     Expired(SessionId),
+    /// A reply was made that the reference keeps in a cache.
+    Reply {
+        /// To which operation.
+        op: OpCode,
+        /// About which node.
+        path: &'a str,
+        /// In which state.
+        stat: &'a Stat,
+    },
     /// A read found a node.
     Read {
         /// Its path.

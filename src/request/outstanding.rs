@@ -392,6 +392,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_will_be_created_counts_towards_the_end_of_its_session_until_it_is_applied() {
+        let tree = Tree::new(OwnerRules::default());
+        let mut outstanding = Outstanding::default();
+        let [one, other, _] = SESSIONS;
+        let bytes = |outstanding: &Outstanding| {
+            [one, other].map(|session| outstanding.ephemerals_listed_bytes(&tree, session))
+        };
+        assert_eq!(bytes(&outstanding), [0, 0]);
+        for (zxid, session, listed_bytes) in [(1, one, 10), (2, other, 7), (3, one, 20)] {
+            outstanding.count_ephemeral(Zxid(zxid), session, listed_bytes);
+        }
+        assert_eq!(bytes(&outstanding), [30, 7]);
+        outstanding.applied(Zxid(1));
+        assert_eq!(bytes(&outstanding), [20, 7]);
+        outstanding.applied(Zxid(3));
+        assert_eq!((bytes(&outstanding), outstanding.created_bytes.len()), ([0, 0], 0));
+    }
+
     /// Each end looked at every change that was not applied: 4,000 sessions with 50 ephemerals ended in 37
     /// seconds. With that, this test takes minutes.
     #[test]

@@ -7,12 +7,12 @@ use std::borrow::Cow;
 
 use jute::multi::{MultiReadOp, MultiRequest};
 use jute::records::Record;
-use jute::records::data::{Acl, ClientInfo};
+use jute::records::data::{Acl, ClientInfo, Stat};
 use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
 
 use super::replies::Replies;
 use super::reply::{end_multi, write_multi_header};
-use super::unfinished::{Meter, Missing, write_name};
+use super::unfinished::{Meter, Missing, Seen, write_name};
 use super::{ConnectionId, Options};
 use crate::tree::acl::perms;
 use crate::tree::listing::{Progress, Walk};
@@ -50,7 +50,7 @@ pub struct Read<'a> {
     pub session: SessionId,
     /// As whom.
     pub identities: &'a Identities,
-    /// Hears of each node that was read: its path, and bytes beyond path and stat.
+    /// Hears of each node that was read.
     pub meter: Meter<'a>,
 }
 
@@ -126,7 +126,9 @@ impl Read<'_> {
             OpCode::PING => Ok(()),
             OpCode::GET_DATA => {
                 let (path, watch) = path_and_flag(reader)?;
-                self.get_data(&path, watch, out)
+                let stat = self.get_data(&path, watch, out)?;
+                (self.meter)(Seen::Reply { op, path: &path, stat: &stat });
+                Ok(())
             }
             OpCode::EXISTS => {
                 let (path, watch) = path_and_flag(reader)?;
@@ -139,7 +141,9 @@ impl Read<'_> {
             OpCode::GET_CHILDREN2 => {
                 let (path, watch) = path_and_flag(reader)?;
                 let node = self.get_children(&path, watch, out, missing)?;
-                self.tree.stat(node).encode(out);
+                let stat = self.tree.stat(node);
+                stat.encode(out);
+                (self.meter)(Seen::Reply { op, path: &path, stat: &stat });
                 Ok(())
             }
             OpCode::GET_ACL => self.get_acl(&required_path(reader)?, out),
@@ -188,15 +192,16 @@ impl Read<'_> {
         });
     }
 
-    fn get_data(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<(), Code> {
+    fn get_data(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<Stat, Code> {
         let node = self.readable(path, perms::READ)?;
         if watch {
             self.watch(|watches| watches.add_data(path, self.connection));
         }
         write::buffer(out, node.data());
-        self.tree.stat(node).encode(out);
-        (self.meter)(path, node.data().map_or(0, <[u8]>::len));
-        Ok(())
+        let stat = self.tree.stat(node);
+        stat.encode(out);
+        (self.meter)(Seen::Node { path, bytes: node.data().map_or(0, <[u8]>::len) });
+        Ok(stat)
     }
 
     /// A watch is left on what does not exist too.
@@ -212,7 +217,7 @@ impl Read<'_> {
             self.watch(|watches| watches.add_data(path, self.connection));
         }
         self.tree.stat(node.ok_or(Code::NO_NODE)?).encode(out);
-        (self.meter)(path, 0);
+        (self.meter)(Seen::Node { path, bytes: 0 });
         Ok(())
     }
 
@@ -238,7 +243,7 @@ impl Read<'_> {
             write_name(out, name);
         });
         if progress == Progress::Done {
-            (self.meter)(path, bytes);
+            (self.meter)(Seen::Node { path, bytes });
         } else {
             let names = count - walk.left();
             let (path, listing) = (path.to_owned(), self.tree.follow(walk));
@@ -349,7 +354,7 @@ impl Read<'_> {
             };
             write_multi_header(out, kind, Code::OK);
             let outcome = if kind == OpCode::GET_DATA {
-                self.get_data(&path, false, out)
+                self.get_data(&path, false, out).map(drop)
             } else {
                 self.get_children(&path, false, out, missing).map(drop)
             };

@@ -32,7 +32,7 @@ impl WatchAccess for Here {
 
 fn read<'a>(tree: &'a Tree, watches: &'a Here, identities: &'a Identities) -> Read<'a> {
     let session = SessionId(1);
-    Read { options: &OPTIONS, tree, watches, connection: 1, session, identities, meter: &|_, _| {} }
+    Read { options: &OPTIONS, tree, watches, connection: 1, session, identities, meter: &|_| {} }
 }
 
 /// A multiRead of some kilobytes that asks for a node of a megabyte again and again made a reply of

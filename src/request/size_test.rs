@@ -3,7 +3,9 @@
 use jute::multi::CreateMode;
 use jute::records::Record;
 use jute::records::data::{Acl, Id};
-use jute::records::proto::{CreateRequest, CreateTTLRequest, DeleteRequest, SetACLRequest, SetDataRequest};
+use jute::records::proto::{
+    CheckVersionRequest, CreateRequest, CreateTTLRequest, DeleteRequest, SetACLRequest, SetDataRequest,
+};
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, Zxid};
 
@@ -94,10 +96,12 @@ fn requests() -> Vec<Asked> {
         (OpCode::CREATE2, world.to_bytes()),
         (OpCode::SET_DATA, set_data.to_bytes()),
         (OpCode::DELETE, delete.to_bytes()),
-        (OpCode::CHECK, jute::records::proto::CheckVersionRequest { path, version: 3 }.to_bytes()),
+        (OpCode::CHECK, CheckVersionRequest { path, version: 3 }.to_bytes()),
     ];
     let failing = Asked { session: SESSIONS[0], op: OpCode::MULTI, body: multi_body(parts.clone()) };
-    let working = Asked { body: multi_body(parts[..4].iter().cloned()), ..failing.clone() };
+    let fits = CheckVersionRequest { path: Some("/there".into()), version: 0 };
+    let checked = std::iter::once((OpCode::CHECK, fits.to_bytes())).chain(parts[..4].iter().cloned());
+    let working = Asked { body: multi_body(checked), ..failing.clone() };
     vec![
         asked(OpCode::CREATE, &create),
         asked(OpCode::CREATE2, &world),

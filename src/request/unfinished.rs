@@ -2,13 +2,35 @@
 
 use std::collections::VecDeque;
 
-use jute::write;
+use jute::records::data::Stat;
+use jute::{OpCode, write};
 
 use crate::tree::Tree;
 use crate::tree::listing::{Listing, Progress};
 
-/// Hears of a node that was read: its path, and the bytes of what was read beyond path and stat.
-pub type Meter<'a> = &'a dyn Fn(&str, usize);
+/// What a read came by.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// A node was read.
+    Node {
+        /// Its path.
+        path: &'a str,
+        /// Bytes of what was read beyond path and stat.
+        bytes: usize,
+    },
+    /// A reply was made that the reference keeps in a cache.
+    Reply {
+        /// To which operation: getData or getChildren2.
+        op: OpCode,
+        /// About which node.
+        path: &'a str,
+        /// In which state.
+        stat: &'a Stat,
+    },
+}
+
+/// Hears of what reads come by.
+pub type Meter<'a> = &'a dyn Fn(Seen<'_>);
 
 /// Names of children that belong into a reply and are not there yet.
 #[derive(Debug)]
@@ -74,7 +96,7 @@ impl Unfinished {
         if progress != Progress::Done {
             return progress;
         }
-        meter(&missing.path, missing.bytes);
+        meter(Seen::Node { path: &missing.path, bytes: missing.bytes });
         if let Some((_, behind)) = self.rest.pop_front() {
             self.bytes.extend_from_slice(&behind);
         }

@@ -23,8 +23,9 @@ use crate::zab::Serving;
 
 /// For how long the tree is held at a time, in microseconds.
 const SLICE_US: i64 = 1000;
-/// Requests between two looks at the clock.
-const LOOK_EVERY: u32 = 16;
+/// Requests between two looks at the clock. A single one may take most of a millisecond: a check against the longest
+/// access control list.
+const LOOK_EVERY: u32 = 4;
 /// Connections that the writer answers itself instead of waking their tasks: with few, a write from here is
 /// cheaper; with many, the tasks write side by side.
 const DIRECT_REPLIES_MAX: usize = 2;
@@ -100,7 +101,12 @@ impl Host for Delivery<'_> {
             }
             self.state.budget.hold(outbox.take_unaccounted() as i64);
         }
-        if let Outcome::Replied { zxid, is_ok } = outcome {
+        let reply = match outcome {
+            Outcome::Replied { zxid, is_ok } => Some((zxid, is_ok)),
+            Outcome::Began(zxid) => Some((zxid, true)),
+            Outcome::Connected => None,
+        };
+        if let Some((zxid, is_ok)) = reply {
             let op = if is_ok { short_name(head.op) } else { "NA" };
             outbox.stats.replied(op, head.xid, zxid, head.received_ms, self.now_ms);
             self.tally.add(self.now_ms - head.received_ms);
@@ -217,6 +223,9 @@ impl Host for Delivery<'_> {
             Observation::Serves(serving) => self.serves.push(serving),
             Observation::Revalidated => metrics.connection_revalidate_count.increment(),
             Observation::Expired(_) => metrics.stale_sessions_expired.increment(),
+            Observation::Reply { op, path, stat } => {
+                self.state.reply_caches.count(metrics, op, path, stat);
+            }
             Observation::Read { path, bytes } => stage_metrics::count_read(metrics, path, bytes),
         }
     }

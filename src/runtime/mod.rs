@@ -22,6 +22,7 @@ mod log_thread;
 mod member;
 pub mod outbox;
 pub mod peers;
+pub mod reply_caches;
 pub mod snapshots;
 #[cfg(test)]
 mod snapshots_test;
@@ -32,6 +33,8 @@ pub mod stats;
 pub mod trail;
 pub mod walk;
 mod writer;
+#[cfg(test)]
+mod writer_test;
 
 pub use self::client::Client;
 pub use self::inbox::Inbox;

@@ -58,15 +58,15 @@ pub struct ClientStats {
     pub sent: u64,
     /// Last operation, in four letters.
     pub last_op: &'static str,
-    /// Last xid that was not negative; -1 before.
+    /// Last xid that was not negative; -1 before, after a reset.
     pub last_cxid: i64,
-    /// Zxid of the last reply; -1 before.
+    /// Zxid of the last reply; -1 before, after a reset.
     pub last_zxid: i64,
     /// When the last reply was made, on the monotonic clock.
     pub last_response_ms: i64,
     /// Latency of the last request.
     pub last_latency: i64,
-    /// Smallest latency; `None` before the first reply.
+    /// Smallest latency; `None` before the first reply after a reset. Before a reset the reference shows 0.
     pub min_latency: Option<i64>,
     /// Largest latency.
     pub max_latency: i64,
@@ -77,24 +77,28 @@ pub struct ClientStats {
 }
 
 impl Default for ClientStats {
+    /// What the reference shows of a connection before its first operation: its fields as Java leaves them.
     fn default() -> Self {
-        Self {
-            received: 0,
-            sent: 0,
-            last_op: "NA",
-            last_cxid: -1,
-            last_zxid: -1,
-            last_response_ms: 0,
-            last_latency: 0,
-            min_latency: None,
-            max_latency: 0,
-            total_latency: 0,
-            count: 0,
-        }
+        Self { last_op: "null", last_cxid: 0, last_zxid: 0, min_latency: Some(0), ..Self::RESET }
     }
 }
 
 impl ClientStats {
+    /// After a reset (reference: `ServerCnxn.resetStats`).
+    pub const RESET: Self = Self {
+        received: 0,
+        sent: 0,
+        last_op: "NA",
+        last_cxid: -1,
+        last_zxid: -1,
+        last_response_ms: 0,
+        last_latency: 0,
+        min_latency: None,
+        max_latency: 0,
+        total_latency: 0,
+        count: 0,
+    };
+
     /// Notes a reply.
     pub fn replied(&mut self, op: &'static str, xid: i32, zxid: Zxid, received_ms: i64, now_ms: i64) {
         if xid >= 0 {
@@ -401,7 +405,7 @@ mod tests {
 
     #[test]
     fn the_numbers_of_a_client_s_own_requests_are_kept_and_no_others() {
-        let mut stats = ClientStats::default();
+        let mut stats = ClientStats::RESET;
         stats.replied("CREA", 0, Zxid(5), 10, 14);
         assert_eq!((stats.last_cxid, stats.last_zxid, stats.last_latency), (0, 5, 4));
         stats.replied("PING", -2, Zxid(6), 20, 21);

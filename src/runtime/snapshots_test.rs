@@ -126,6 +126,18 @@ fn a_stopping_server_does_not_wait_for_the_snapshot_under_way() {
     assert_eq!(files(&directory), [""; 0], "nothing is left of it");
 }
 
+#[test]
+fn after_one_was_given_up_the_next_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut taker = SnapshotTaker::new(job(&directory, Arc::new(StillClock), &small_nodes(10)));
+    taker.give_up();
+    taker.start();
+    while !taker.is_idle() {
+        std::thread::yield_now();
+    }
+    assert_eq!(files(&directory), ["snapshot.a"]);
+}
+
 /// A slice was 256 nodes, whatever they held: 256 MB under the tree's lock.
 #[test]
 fn a_slice_ends_when_it_has_many_bytes_or_took_long() {

@@ -14,6 +14,7 @@ use jute::{SessionId, Zxid};
 use super::budget::Budget;
 use super::client::Client;
 use super::listening::Listening;
+use super::reply_caches::ReplyCaches;
 use super::standing::Published;
 use super::stats::ServerStats;
 use super::trail::Trail;
@@ -39,6 +40,8 @@ pub struct State {
     pub budget: Budget,
     /// Whether the server has been listening.
     pub listening: Listening,
+    /// What the reference's caches of replies would hold.
+    pub reply_caches: ReplyCaches,
     /// How clients are served.
     pub standing: Published,
     disk_full: AtomicBool,
@@ -65,6 +68,7 @@ impl State {
             last_zxid: AtomicI64::new(tree.last_zxid().0),
             budget,
             listening: Listening::new(now_ms),
+            reply_caches: ReplyCaches::default(),
             standing: Published::default(),
             disk_full: AtomicBool::new(false),
             trail: OnceLock::new(),
@@ -85,6 +89,12 @@ impl State {
     /// The audit trail, where there is one.
     pub fn trail(&self) -> Option<&Trail> {
         self.trail.get()
+    }
+
+    /// With caches of replies of another size.
+    #[must_use]
+    pub fn with_reply_caches(self, reply_caches: ReplyCaches) -> Self {
+        Self { reply_caches, ..self }
     }
 
     /// The tree, to look at.
@@ -136,6 +146,12 @@ impl State {
     /// The sessions.
     pub fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody holds the sessions, the tree or the watches.
+    #[cfg(test)]
+    pub(super) fn is_free(&self) -> bool {
+        self.sessions.try_lock().is_ok() && self.tree.try_write().is_ok() && self.watches.try_lock().is_ok()
     }
 
     /// Everyone connected.

@@ -146,7 +146,7 @@ fn peer_options(config: &Config, me: Sid, directories: &Directories) -> Result<q
         compression: options::compression(config),
         logs: directories.logs.clone(),
         log_share: ensemble.log_share,
-        auth: super::sasl::peers(ensemble)?,
+        auth: super::sasl::peers(ensemble, &config.membership)?,
         tls: None,
     })
 }

@@ -14,6 +14,7 @@ mod members;
 mod options;
 mod report;
 mod sasl;
+mod tickets;
 mod tls;
 mod walks;
 
@@ -40,6 +41,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
 use crate::metrics::prometheus::Exporter;
 use crate::net::{AcceptLimits, Acceptor, Descriptors, Security, Shared, bind};
+use crate::runtime::reply_caches::ReplyCaches;
 use crate::runtime::snapshots::{self, Job, Pace, SnapshotTaker};
 use crate::runtime::{Inbox, Snapshots, State, listening};
 use crate::session::Sessions;
@@ -83,7 +85,13 @@ impl Server {
         let tls = tls::open(&config, &clock)?;
         let peer_tls = tls::open_peers(&config, &clock)?;
         // Ports first: a busy one must not cost a recovery.
-        let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("net").enable_all().build()?;
+        // Sockets are looked at after so many tasks. With the default of 61, a few connections that each take their
+        // whole millisecond keep everybody else waiting for 60 ms.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("net")
+            .event_interval(16)
+            .enable_all()
+            .build()?;
         let listeners = runtime.block_on(listen(&config))?;
 
         let ground = Ground { config: &config, disk, clock, metrics, directories };
@@ -174,7 +182,9 @@ impl Ground<'_> {
             sessions.restore(*id, *timeout_ms, now_ms);
         }
         let (request, budget) = (options::request_options(config), options::budget(config));
-        Arc::new(State::new(tree, sessions, request, budget, now_ms))
+        let sizes = config.reply_caches;
+        let caches = ReplyCaches::new(sizes.data, sizes.children);
+        Arc::new(State::new(tree, sessions, request, budget, now_ms).with_reply_caches(caches))
     }
 
     /// Who takes snapshots of the state. A database without any begins with one, before any log: that proves that the

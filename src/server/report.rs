@@ -22,6 +22,7 @@ use crate::disk::Disk;
 use crate::metrics::prometheus::Exporter;
 use crate::metrics::{Gauges, LeaderGauges, Metrics, QuotaGauges, java, process};
 use crate::net::{Commands, Secure};
+use crate::runtime::outbox::ClientStats;
 use crate::runtime::standing::Proposals;
 use crate::runtime::{Client, State};
 use crate::store;
@@ -362,7 +363,7 @@ impl Source for Reporter {
 
     fn reset_connections(&self) {
         for client in self.facts.state.clients() {
-            client.outbox().stats = Default::default();
+            client.outbox().stats = ClientStats::RESET;
         }
     }
 }

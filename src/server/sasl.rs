@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::ServerError;
+use crate::auth::kerberos::Admits;
 use crate::auth::principal::{Naming, Rules};
 use crate::auth::sasl::digest_md5::{DigestMd5, PeerLogin, Users};
-use crate::auth::sasl::{Mechanism, Options};
+use crate::auth::sasl::{Login as PeersLogin, Mechanism, Options};
+use crate::config::dynamic::Membership;
 use crate::config::ensemble::Ensemble;
 use crate::config::sasl::{Login, Names, Own, Sasl};
 use crate::quorum::PeerAuth;
@@ -27,7 +29,7 @@ pub(super) fn options(config: &Sasl) -> Result<Options, ServerError> {
             Some(Arc::new(DigestMd5::for_clients(users, naming)))
         }
         Some(Login::Kerberos(login)) => {
-            Some(Arc::new(super::kerberos::mechanism(login, naming).map_err(ServerError::Login)?))
+            Some(Arc::new(super::kerberos::mechanism(login, Admits::Clients(naming))?))
         }
     };
     Ok(Options {
@@ -41,31 +43,22 @@ pub(super) fn options(config: &Sasl) -> Result<Options, ServerError> {
 ///
 /// # Errors
 /// The login configuration cannot be used.
-pub(super) fn peers(config: &Ensemble) -> Result<Option<PeerAuth>, ServerError> {
+pub(super) fn peers(config: &Ensemble, membership: &Membership) -> Result<Option<PeerAuth>, ServerError> {
     if let Some(problem) = &config.peers_problem {
         return Err(ServerError::Login(problem.clone()));
     }
     let Some(peers) = &config.peers else { return Ok(None) };
-    let kerberos = |place: &str| {
-        ServerError::Unsupported(format!(
-            "{place} asks for Kerberos between members, which this version has not; use a section with the \
-             reference's DigestLoginModule"
-        ))
+    let addresses = membership.servers.values().flat_map(|server| &server.addresses);
+    let hosts: Vec<_> = addresses.map(|address| address.host.clone()).collect();
+    let offer: Arc<dyn Mechanism> = match &peers.server {
+        Login::Digest(users) => Arc::new(DigestMd5::for_peers(Users::new(users.iter().cloned(), None))),
+        Login::Kerberos(login) => Arc::new(super::kerberos::mechanism(login, Admits::Peers(hosts.clone()))?),
     };
-    let users = match &peers.server {
-        Login::Digest(users) => Users::new(users.iter().cloned(), None),
-        Login::Kerberos(login) => return Err(kerberos(&login.place)),
+    let login: Arc<dyn PeersLogin> = match &peers.learner {
+        Own::Digest(user, password) => Arc::new(PeerLogin { user: user.clone(), password: password.clone() }),
+        Own::Kerberos(login) => Arc::new(super::kerberos::login(peers, login, &hosts)?),
     };
-    let login = match &peers.learner {
-        Own::Digest(user, password) => PeerLogin { user: user.clone(), password: password.clone() },
-        Own::Kerberos(login) => return Err(kerberos(&login.place)),
-    };
-    Ok(Some(PeerAuth {
-        offer: Arc::new(DigestMd5::for_peers(users)),
-        login: Arc::new(login),
-        requires: peers.requires,
-        proves: peers.proves,
-    }))
+    Ok(Some(PeerAuth { offer, login, requires: peers.requires, proves: peers.proves }))
 }
 
 /// How names of Kerberos become ids.

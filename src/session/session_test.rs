@@ -192,3 +192,14 @@ fn an_id_is_given_out_once_and_never_is_the_mark_of_a_container() {
     sessions.track(SessionId(i64::MIN + 2), 4000, 0);
     assert_eq!(sessions.allocate_id(), SessionId(i64::MIN + 3));
 }
+
+#[test]
+fn a_tick_may_be_a_millisecond_and_is_never_less() {
+    for tick_ms in [1, 0, -5] {
+        let mut sessions = Sessions::new(tick_ms, 1, 0);
+        let id = sessions.allocate_id();
+        sessions.track(id, 4, 0);
+        assert!(expire(&mut sessions, 4).is_empty());
+        assert_eq!(expire(&mut sessions, 5), [id], "the next tick, of {tick_ms} ms");
+    }
+}

@@ -156,8 +156,11 @@ mod tests {
         bytes
     }
 
-    /// A name whose sets have these attributes: object identifier, tag and content of the value.
-    fn name(sets: &[&[(&[u8], u8, &[u8])]]) -> Vec<u8> {
+    /// An attribute: object identifier, tag and content of its value.
+    type Pair<'a> = (&'a [u8], u8, &'a [u8]);
+
+    /// A name whose sets have these attributes.
+    fn name(sets: &[&[Pair<'_>]]) -> Vec<u8> {
         let sets: Vec<u8> = sets
             .iter()
             .flat_map(|set| {

@@ -27,7 +27,8 @@ pub(super) struct Path<'a> {
 impl Path<'_> {
     /// Whether someone trusted stands behind the client.
     pub(super) fn leads_to(&self, client: &Certificate<'_>) -> bool {
-        self.is_issued(client, 0, &mut SIGNATURES_MAX.clone())
+        let mut signatures = SIGNATURES_MAX;
+        self.is_issued(client, 0, &mut signatures)
     }
 
     /// Whether the certificate, with so many authorities below it, was issued by someone trusted.

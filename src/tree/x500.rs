@@ -113,7 +113,7 @@ fn is_object_identifier(text: &str) -> bool {
 
 /// The bytes of one DER value, behind one sign.
 fn is_hexadecimal(digits: &str, with_signs: usize) -> bool {
-    if with_signs != digits.len() + 1 || digits.len() % 2 != 0 {
+    if with_signs != digits.len() + 1 || !digits.len().is_multiple_of(2) {
         return false;
     }
     let pairs = digits.as_bytes().chunks(2);

@@ -13,7 +13,10 @@ const SLACK_BYTES: usize = 1 << 20;
 pub fn config(input: &[u8]) {
     let Some((selector, text)) = input.split_first() else { return };
     // Settings that name further files would make the outcome depend on the machine.
-    let text: Vec<u8> = if text.windows(7).any(|word| word.eq_ignore_ascii_case(b"dynamic")) {
+    let names_a_file = [&b"dynamic"[..], b"login"]
+        .iter()
+        .any(|name| text.windows(name.len()).any(|word| word.eq_ignore_ascii_case(name)));
+    let text: Vec<u8> = if names_a_file {
         Vec::new()
     } else if selector & 1 == 0 {
         [b"dataDir=/nowhere/at/all\nclientPort=2181\n", text].concat()

@@ -10,8 +10,10 @@ mod frames;
 mod kerberos;
 mod key_stores;
 mod log_file;
+mod login_file;
 mod memory_disk;
 mod quorum_packets;
+mod sasl;
 mod script;
 mod server;
 mod snapshot_file;
@@ -26,7 +28,9 @@ pub use frames::frames;
 pub use kerberos::kerberos;
 pub use key_stores::key_stores;
 pub use log_file::log_file;
+pub use login_file::login_file;
 pub use quorum_packets::quorum_packets;
+pub use sasl::sasl;
 pub use snapshot_file::snapshot_file;
 pub use snapshot_stream::snapshot_stream;
 pub use tls_records::tls_records;
@@ -44,7 +48,9 @@ pub const TARGETS: &Targets = &[
     ("kerberos", kerberos),
     ("key_stores", key_stores),
     ("log_file", log_file),
+    ("login_file", login_file),
     ("quorum_packets", quorum_packets),
+    ("sasl", sasl),
     ("snapshot_file", snapshot_file),
     ("snapshot_stream", snapshot_stream),
     ("tls_records", tls_records),

@@ -64,7 +64,7 @@ impl Server {
     pub(crate) fn new(switches: u8) -> Self {
         let on = |bit: u8| switches & 1 << bit != 0;
         let options = Options {
-            acl: AclRules { skip: on(0), digest: !on(1), key: false, x509: false },
+            acl: AclRules { skip: on(0), digest: !on(1), ..AclRules::default() },
             extended_types: on(2),
             enforce_quota: on(3),
             digest: true,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts::REFERENCE;
 use compat_tests::ensemble::PATIENCE;
 use compat_tests::kafka::Cluster;
@@ -23,6 +23,7 @@ const PACE: u64 = 50;
 const RECORDS: u64 = 1_000_000;
 /// The node whose creation tells the clients that it is over: they learn it by a watch that was set before the first step.
 const OVER: &str = "/steady-over";
+const NODE_EXISTS: i32 = -110;
 
 /// Clients that run.
 pub(crate) struct Clients {
@@ -86,13 +87,16 @@ impl Clients {
     }
 
     fn say_that_it_is_over(&self) -> Result<()> {
-        for server in &self.servers {
-            let Ok(mut client) = Client::connect(*server, 30_000) else { continue };
-            let made = client.call(1, op::CREATE, &Body::create(OVER, b"", 0))?;
-            ensure!(made.err == 0, "{OVER}: code {}", made.err);
-            return client.call(2, op::CLOSE_SESSION, &Body::new()).map(drop);
-        }
-        bail!("no server takes a session");
+        until("a node is made", PATIENCE, || {
+            for server in &self.servers {
+                let Ok(mut client) = Client::connect(*server, 30_000) else { continue };
+                let made = client.call(1, op::CREATE, &Body::create(OVER, b"", 0))?;
+                ensure!([0, NODE_EXISTS].contains(&made.err), "{OVER}: code {}", made.err);
+                client.call(2, op::CLOSE_SESSION, &Body::new())?;
+                return Ok(Some(()));
+            }
+            Ok(None)
+        })
     }
 }
 
@@ -116,7 +120,8 @@ impl Kafka {
         self.producer.must_run()?;
         let registrations = self.registrations.clone();
         self.cluster.same_sessions(&registrations, event)?;
-        let controller = self.cluster.controller()?;
+        let controller =
+            until("the controller's node is read", PATIENCE, || self.cluster.controller().map(Some))?;
         ensure!(
             controller == Some(self.controller),
             "the controller is {controller:?}, was {:?}",

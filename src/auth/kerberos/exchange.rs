@@ -8,6 +8,7 @@ use super::name::Principal;
 use super::wrap::Channel;
 use crate::auth::principal::Naming;
 use crate::auth::sasl::{Exchange, Failure, Mechanism, Step};
+use crate::logging::shown;
 
 /// The only security layer offered, as the reference's servers set no `javax.security.sasl.qop`: none.
 const NO_LAYER: u8 = 1;
@@ -27,15 +28,46 @@ pub struct Gssapi(Arc<Service>);
 struct Service {
     acceptor: Acceptor,
     keytab: KeytabFile,
-    naming: Naming,
+    admits: Admits,
     clock: WallClock,
 }
 
+/// Who is admitted, and as whom.
+#[derive(Clone, Debug)]
+pub enum Admits {
+    /// Everybody who has proven something, by these names (reference: `SaslServerCallbackHandler`).
+    Clients(Naming),
+    /// Servers on these hosts, whose name has exactly the parts `service/host@REALM` (reference:
+    /// `SaslQuorumServerCallbackHandler`, with what was missing before CVE-2023-44981: there is no name without a host).
+    Peers(Vec<String>),
+}
+
+impl Admits {
+    /// The id of a client that has proven to be `proven` and asks to be taken for `asked`.
+    fn authorize(&self, proven: &str, asked: &str) -> Result<String, Failure> {
+        match self {
+            Self::Clients(naming) => naming.authorize(proven, asked),
+            Self::Peers(hosts) => {
+                let parts: Vec<_> = proven.split(['/', '@']).collect();
+                let is_member = matches!(&parts[..], [_, host, _] if hosts.iter().any(|one| one == host));
+                if is_member && asked == proven {
+                    return Ok(proven.to_owned());
+                }
+                Err(Failure(format!(
+                    "{} is no member: its host must be one of {}, and it must not act as another",
+                    shown(proven),
+                    hosts.join(", ")
+                )))
+            }
+        }
+    }
+}
+
 impl Gssapi {
-    /// The service that `acceptor` is, with the keys in `keytab`, whose clients are called by `naming`.
+    /// The service that `acceptor` is, with the keys in `keytab`.
     #[must_use]
-    pub fn new(acceptor: Acceptor, keytab: KeytabFile, naming: Naming, clock: WallClock) -> Self {
-        Self(Arc::new(Service { acceptor, keytab, naming, clock }))
+    pub fn new(acceptor: Acceptor, keytab: KeytabFile, admits: Admits, clock: WallClock) -> Self {
+        Self(Arc::new(Service { acceptor, keytab, admits, clock }))
     }
 }
 
@@ -103,7 +135,7 @@ impl Exchange for Accepting {
                 let proven = client.to_string();
                 let asked = String::from_utf8_lossy(asked);
                 let asked = if asked.is_empty() { &proven } else { &*asked };
-                let authorization_id = self.service.naming.authorize(&proven, asked)?;
+                let authorization_id = self.service.admits.authorize(&proven, asked)?;
                 Ok(Step::Proven { token: None, authorization_id })
             }
             Stage::Over => Err(Failure("the exchange is over".into())),

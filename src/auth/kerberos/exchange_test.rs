@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::testing::{CLIENT, Made, gssapi, key, keytab, service_keytab};
+use super::exchange::Admits;
+use super::testing::{CLIENT, Made, gssapi, gssapi_for, key, keytab, service_keytab};
 use crate::auth::sasl::{Exchange, Failure, Mechanism, Step};
 
 fn challenge(step: Result<Step, Failure>) -> Vec<u8> {
@@ -57,6 +58,32 @@ fn subkeys_and_numbers_need_not_be_there() {
 fn who_the_client_wants_to_act_as_does_not_count() {
     let (gssapi, _directory) = gssapi();
     assert_eq!(play(&Made::default(), &mut *gssapi.begin(), b"\x01\0\0\0bob"), proven());
+}
+
+/// CVE-2023-44981: a name without a host must not be a member's.
+#[test]
+fn members_are_known_by_the_host_in_their_name() {
+    let hosts = || Admits::Peers(vec!["one.example.com".into(), "two.example.com".into()]);
+    let outcome = |name: &'static str, choice: &[u8]| {
+        let (gssapi, _directory) = gssapi_for(hosts());
+        let made = Made { client: name, ticket_client: name, ..Made::default() };
+        play(&made, &mut *gssapi.begin(), choice)
+    };
+    let member = "zkquorum/two.example.com@EXAMPLE.COM";
+    let proven = Ok(Step::Proven { token: None, authorization_id: member.into() });
+    assert_eq!(outcome(member, &[1, 0, 0, 0]), proven);
+    assert_eq!(outcome(member, &[&[1, 0, 0, 0], member.as_bytes()].concat()), proven);
+    assert!(outcome(member, b"\x01\0\0\0zkquorum/one.example.com@EXAMPLE.COM").is_err(), "as another");
+    for name in [
+        "zkquorum/three.example.com@EXAMPLE.COM",
+        "zkquorum@EXAMPLE.COM",
+        "one.example.com@EXAMPLE.COM",
+        "zkquorum/one.example.com/two.example.com@EXAMPLE.COM",
+        "zkquorum@one.example.com",
+    ] {
+        let Failure(why) = outcome(name, &[1, 0, 0, 0]).expect_err(name);
+        assert!(why.contains("is no member"), "{why}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::acceptor::{Acceptor, CLOCK_SKEW};
 use super::crypto::EncryptionType;
-use super::exchange::Gssapi;
+use super::exchange::{Admits, Gssapi};
 use super::hex::unhex;
 use super::initiator::Initiator;
 use super::keytab::{Keytab, ServiceKeys};
@@ -108,7 +108,9 @@ fn mechanism(directory: &tempfile::TempDir) -> Gssapi {
     std::fs::write(&path, unhex(KEYTAB)).expect("it is written");
     let keytab = KeytabFile::open(&path, &service()).expect("it is read");
     let naming = Naming { default_realm: "TEST.REALM".into(), ..Naming::default() };
-    Gssapi::new(Acceptor::new(service(), CLOCK_SKEW, no_random), keytab, naming, || GOT_AT * 1000)
+    Gssapi::new(Acceptor::new(service(), CLOCK_SKEW, no_random), keytab, Admits::Clients(naming), || {
+        GOT_AT * 1000
+    })
 }
 
 fn token(step: Result<Step, Failure>) -> Vec<u8> {

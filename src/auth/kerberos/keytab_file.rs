@@ -92,7 +92,15 @@ fn read(path: &Path, principal: &Principal) -> Result<(Stamp, ServiceKeys), Stri
         )
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+    let metadata = file.metadata().map_err(unreadable)?;
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0 {
+        tracing::warn!(
+            "{}: others than its owner may read or change the keys of {principal}; make it chmod 600",
+            path.display()
+        );
+    }
+    let stamp = Stamp::of(&metadata);
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(SIZE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > SIZE_MAX {

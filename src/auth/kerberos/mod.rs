@@ -17,6 +17,7 @@ pub(crate) mod hex;
 pub mod initiator;
 pub mod keytab;
 pub mod keytab_file;
+pub mod login;
 mod message;
 pub mod name;
 mod replay;
@@ -24,7 +25,7 @@ pub mod tickets;
 mod wrap;
 
 pub use self::acceptor::{Acceptor, CLOCK_SKEW};
-pub use self::exchange::Gssapi;
+pub use self::exchange::{Admits, Gssapi};
 pub use self::keytab_file::KeytabFile;
 pub use self::name::Principal;
 

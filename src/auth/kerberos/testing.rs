@@ -3,7 +3,7 @@
 use super::acceptor::{Acceptor, CLOCK_SKEW};
 use super::crypto::{EncryptionType, Key, Usage};
 use super::der::{self, Reader, element, field, integer, octets, sequence, tag};
-use super::exchange::Gssapi;
+use super::exchange::{Admits, Gssapi};
 use super::keytab_file::KeytabFile;
 use super::message::encrypted;
 use super::name::Principal;
@@ -72,12 +72,17 @@ pub(super) fn service_keytab() -> Vec<u8> {
 
 /// The mechanism of the service, at [`NOW`], with the keytab in a directory that lives as long.
 pub(super) fn gssapi() -> (Gssapi, tempfile::TempDir) {
+    gssapi_for(Admits::Clients(naming()))
+}
+
+/// The same, for others.
+pub(super) fn gssapi_for(admits: Admits) -> (Gssapi, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("keytab");
     std::fs::write(&path, service_keytab()).expect("the keytab is written");
     let keytab = KeytabFile::open(&path, &principal(SERVICE)).expect("the keytab is read");
     let acceptor = Acceptor::new(principal(SERVICE), CLOCK_SKEW, no_random);
-    (Gssapi::new(acceptor, keytab, naming(), || NOW * 1000), directory)
+    (Gssapi::new(acceptor, keytab, admits, || NOW * 1000), directory)
 }
 
 /// What a client's first token is made of. The default is what the service takes.

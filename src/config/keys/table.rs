@@ -43,8 +43,8 @@ keys! {
     "forceSnapshotSync" ["zookeeper.forceSnapshotSync"] Flag "false" "bool" Now "ZKDatabase" "Always SNAP learners (testing aid)";
     "fsync.warningthresholdms" ["zookeeper.fsync.warningthresholdms", "fsync.warningthresholdms"] Number "1000" "ms" Now "FileTxnLog" "Warn and count when an fsync takes longer";
     "forceSync" ["zookeeper.forceSync"] Word "yes" "yes/no" Now "FileTxnLog" "no = acknowledge without fsync (unsafe)";
-    "maxResponseCacheSize" ["zookeeper.maxResponseCacheSize"] Number "400; 0 off" "entries" Java "ZooKeeperServer" "Cache of serialised getData replies";
-    "maxGetChildrenResponseCacheSize" ["zookeeper.maxGetChildrenResponseCacheSize"] Number "400; 0 off" "entries" Java "ZooKeeperServer" "Cache of serialised getChildren2 replies";
+    "maxResponseCacheSize" ["zookeeper.maxResponseCacheSize"] Number "400; 0 off" "entries" Now "ZooKeeperServer" "Entries of the reference's cache of serialised getData replies, which the counters go by; nothing is cached";
+    "maxGetChildrenResponseCacheSize" ["zookeeper.maxGetChildrenResponseCacheSize"] Number "400; 0 off" "entries" Now "ZooKeeperServer" "Entries of the reference's cache of serialised getChildren2 replies, which the counters go by; nothing is cached";
     "autopurge.snapRetainCount" [] Number "3 (min 3)" "count" Now "QuorumPeerConfig" "Snapshots kept by autopurge";
     "autopurge.purgeInterval" [] Number "0 (off)" "hours in 3.9; 3.10 also accepts suffixed intervals" Now "QuorumPeerConfig" "Autopurge period; first run at start";
     "syncEnabled" ["zookeeper.observer.syncEnabled"] Bool "true" "bool" Now "QuorumPeer" "Observers write txn log and snapshots";
@@ -158,7 +158,7 @@ keys! {
     "sasl.serverconfig" ["zookeeper.sasl.serverconfig"] Text "Server" "JAAS section" Now "ZooKeeperSaslServer" "JAAS login section of the client-facing server";
     "SASLAuthenticationProvider.superPassword" ["zookeeper.SASLAuthenticationProvider.superPassword"] Text "unset" "password" Now "ZooKeeperSaslServer" "DIGEST-MD5 password of user super, who must be in the JAAS file too";
     "java.security.auth.login.config" ["java.security.auth.login.config"] Path "unset" "path" Now "ZooKeeperSaslServer" "JAAS file. Its section Server (sasl.serverconfig) with the reference's DigestLoginModule lets clients log in by DIGEST-MD5, and with the JDK's Krb5LoginModule (useKeyTab, storeKey, keyTab, principal) by Kerberos; the keytab is read again whenever it changes, and no ticket of its own is needed. A file that cannot be read stops the start";
-    "java.security.krb5.conf" ["java.security.krb5.conf"] Path "/etc/krb5.conf" "path" Now "KerberosName" "Kerberos configuration, of which default_realm and clockskew count, and what it includes; read where there is a JAAS file";
+    "java.security.krb5.conf" ["java.security.krb5.conf"] Path "/etc/krb5.conf" "path" Now "KerberosName" "Kerberos configuration, of which default_realm, clockskew and the kdc of realms count, and what it includes; read where there is a JAAS file";
     "java.security.krb5.realm" ["java.security.krb5.realm"] Text "default_realm" "realm" Now "KerberosName" "Realm of names without one, instead of default_realm";
     "kerberos.removeHostFromPrincipal" ["zookeeper.kerberos.removeHostFromPrincipal"] Flag "false" "bool" Now "KerberosName" "Drop host part from SASL id";
     "kerberos.removeRealmFromPrincipal" ["zookeeper.kerberos.removeRealmFromPrincipal"] Flag "false" "bool" Now "KerberosName" "Drop realm from SASL id";
@@ -167,14 +167,14 @@ keys! {
     "security.auth_to_local" ["zookeeper.security.auth_to_local"] Text "DEFAULT" "rules" Now "KerberosName" "Kerberos name mapping";
     "requireKerberosConfig" ["zookeeper.requireKerberosConfig"] Flag "false" "bool" Now "KerberosName" "Fail when krb5 config is missing";
     "kinit" ["zookeeper.kinit"] Path "/usr/bin/kinit" "path" Java "KerberosName" "kinit binary for ticket refresh, which a server does not need";
-    "server.realm" ["zookeeper.server.realm"] Text "client realm" "realm" Later "KerberosName" "Realm used when building the server principal (quorum learner)";
+    "server.realm" ["zookeeper.server.realm"] Text "client realm" "realm" Now "KerberosName" "Realm of quorum.auth.kerberos.servicePrincipal where it has none";
     "sun.security.jgss.native" ["sun.security.jgss.native"] Flag "false" "bool" Java "KerberosName" "Native GSS credentials";
     "quorum.auth.enableSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Enable quorum SASL";
     "quorum.auth.serverRequireSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Reject unauthenticated learners/peers (needs learnerRequireSasl)";
     "quorum.auth.learnerRequireSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Authenticate on outgoing quorum connections";
     "quorum.auth.learner.saslLoginContext" [] Text "QuorumLearner" "JAAS section" Now "QuorumPeerConfig" "Login context, client side";
     "quorum.auth.server.saslLoginContext" [] Text "QuorumServer" "JAAS section" Now "QuorumPeerConfig" "Login context, server side";
-    "quorum.auth.kerberos.servicePrincipal" [] Text "zkquorum/localhost" "principal; _HOST replaced" Later "QuorumPeerConfig" "Peer service principal";
+    "quorum.auth.kerberos.servicePrincipal" [] Text "zkquorum/localhost" "principal; _HOST replaced" Now "QuorumPeerConfig" "What other members are called in Kerberos";
     "sslQuorum" [] Bool "false" "bool" Now "QuorumPeerConfig" "TLS on quorum and election ports";
     "portUnification" [] Bool "false" "bool" Now "QuorumPeerConfig" "Accept TLS and plaintext on quorum/election ports";
     "sslQuorumReloadCertFiles" [] Bool "false" "bool" Now "QuorumPeerConfig" "Watch and reload quorum key/trust stores";

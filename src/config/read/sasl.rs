@@ -1,6 +1,7 @@
 //! The part of reading that is about SASL: login configurations, and the keys around them (reference:
 //! `ServerCnxnFactory.configureSaslLogin`, `SaslServerCallbackHandler`, `KerberosName`).
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Reading, Result as Read};
@@ -18,6 +19,8 @@ const KERBEROS_CONFIGURATION: &str = "/etc/krb5.conf";
 /// A login configuration and the name of its file.
 pub(super) struct LoginFile {
     name: String,
+    /// The file's permissions.
+    mode: u32,
     jaas: Jaas,
 }
 
@@ -25,11 +28,18 @@ impl Reading<'_> {
     /// Everything about SASL for clients. What is wrong with the login configuration is kept: it is the start of the
     /// server that fails then, and not the reading of its configuration.
     pub(super) fn sasl(&mut self, is_scheme: bool) -> Sasl {
-        let (mut login, mut problem) =
-            match self.login_file().and_then(|file| self.server_login(file.as_ref())) {
-                Ok(login) => (login, None),
-                Err(problem) => (None, Some(problem)),
-            };
+        let file = self.login_file();
+        if let Ok(Some(LoginFile { name, mode, .. })) = &file
+            && mode & 0o077 != 0
+        {
+            self.source.warnings.push(format!(
+                "{name} has passwords, and others than its owner may read or change it; make it chmod 600"
+            ));
+        }
+        let (mut login, mut problem) = match file.and_then(|file| self.server_login(file.as_ref())) {
+            Ok(login) => (login, None),
+            Err(problem) => (None, Some(problem)),
+        };
         let configured =
             login.as_ref().map_or_else(|| Ok(Krb5Conf::default()), |_| self.kerberos_configuration());
         let configured = configured.unwrap_or_else(|error| {
@@ -39,9 +49,9 @@ impl Reading<'_> {
             }
             Krb5Conf::default()
         });
-        let default_realm = configured.default_realm.unwrap_or_default();
+        let default_realm = configured.default_realm.clone().unwrap_or_default();
         if let Some(Login::Kerberos(login)) = &mut login {
-            login.clock_skew = configured.clock_skew;
+            login.machine = configured;
         }
         let is_true = |key: &str| self.source.property(key) == Some("true");
         if is_true("requireKerberosConfig") && login.is_some() && default_realm.is_empty() {
@@ -91,12 +101,13 @@ impl Reading<'_> {
         let named = jaas::expand(written.strip_prefix('=').unwrap_or(written), &property).map_err(wrong)?;
         let path = file_of(&named).map_err(wrong)?;
         let name = path.display().to_string();
-        let text = Secret::new(std::fs::read(&path).map_err(|error| {
+        let read = std::fs::read(&path).and_then(|text| Ok((Secret::new(text), std::fs::metadata(&path)?)));
+        let (text, metadata) = read.map_err(|error| {
             format!("{KEY}: {name} cannot be read: {error}; correct the path, or the file's permissions")
-        })?);
+        })?;
         let jaas = Jaas::parse(text.expose(), &property)
             .map_err(|error| format!("{name} line {}: {}", error.line, error.problem))?;
-        Ok(Some(LoginFile { name, jaas }))
+        Ok(Some(LoginFile { name, mode: metadata.permissions().mode(), jaas }))
     }
 
     /// How members prove to each other who they are, or what is wrong with the login configuration (reference:
@@ -131,14 +142,22 @@ impl Reading<'_> {
         };
         let is_fips =
             self.source.property("fips-mode").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        Ok(logins().and_then(|(server, learner)| {
+        Ok(logins().and_then(|(mut server, mut learner)| {
+            if let Login::Kerberos(login) = &mut server {
+                login.machine = self.kerberos_configuration()?;
+            }
+            if let Own::Kerberos(login) = &mut learner {
+                login.machine = self.kerberos_configuration()?;
+            }
             if is_fips && proves && matches!(learner, Own::Digest(..)) {
                 return Err(format!(
                     "fips-mode=true forbids the login by DIGEST-MD5 that the section {learner_section} asks for; set \
                      fips-mode=false, or use Kerberos"
                 ));
             }
-            Ok(Some(Peers { server, learner, requires, proves }))
+            let service = self.source.text("quorum.auth.kerberos.servicePrincipal").unwrap_or("zkquorum/localhost");
+            let service_realm = self.source.property("server.realm").map(str::to_owned);
+            Ok(Some(Peers { server, learner, service: service.to_owned(), service_realm, requires, proves }))
         }))
     }
 
@@ -193,6 +212,9 @@ impl Reading<'_> {
         let mut found = if is_needed { Krb5Conf::load(path)? } else { Krb5Conf::default() };
         if let Some(realm) = self.source.any_property("java.security.krb5.realm") {
             found.default_realm = Some(realm.to_owned());
+            if let Some(hosts) = self.source.any_property("java.security.krb5.kdc") {
+                found.kdcs = hosts.split(':').map(|host| (realm.to_owned(), host.to_owned())).collect();
+            }
         }
         Ok(found)
     }
@@ -257,7 +279,7 @@ impl LoginFile {
             place: format!("{}: section {section}", self.name),
             keytab: text("keyTab").map(PathBuf::from),
             principal: text("principal"),
-            clock_skew: None,
+            machine: Krb5Conf::default(),
             options: module.options().filter_map(|(name, _)| Some((name.to_owned(), text(name)?))).collect(),
         })
     }
@@ -320,6 +342,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("jaas conf");
         fs::write(&path, jaas).expect("it can be written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it can be guarded");
         let url = format!("file://{}", path.display().to_string().replace(' ', "%20"));
         let config = config(lines, &format!("-Djava.security.auth.login.config={url} {flags}"));
         (config.sasl, config.warnings)
@@ -370,6 +393,21 @@ mod tests {
         ] {
             let problem = config("", &format!("-Djava.security.auth.login.config={named}")).sasl.problem;
             assert!(problem.as_ref().is_some_and(|problem| problem.contains(says)), "{named}: {problem:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_that_others_may_read_are_a_warning() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("jaas.conf");
+        fs::write(&path, USERS).expect("it can be written");
+        let warnings = |mode| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("they can be set");
+            config("", &format!("-Djava.security.auth.login.config={}", path.display())).warnings
+        };
+        assert!(warnings(0o600).is_empty());
+        for mode in [0o640, 0o604, 0o660] {
+            assert!(warnings(mode).iter().any(|one| one.contains("chmod 600")), "{mode:o}");
         }
     }
 
@@ -449,7 +487,7 @@ mod tests {
         let kerberos = "Server { com.sun.security.auth.module.Krb5LoginModule required; };";
         let (sasl, _) = with(kerberos, "", &flag);
         let Some(Login::Kerberos(login)) = &sasl.login else { panic!("{sasl:?}") };
-        assert_eq!((sasl.problem, login.clock_skew), (None, Some(9)));
+        assert_eq!((sasl.problem, login.machine.clock_skew), (None, Some(9)));
         fs::write(&file, "[libdefaults\n").expect("it can be written");
         assert_eq!(with(USERS, "", &flag).0.problem, None, "nobody needs it");
         let problem = with(kerberos, "", &flag).0.problem.expect("it is needed");

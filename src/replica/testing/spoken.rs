@@ -40,7 +40,7 @@ impl Host for Spoken {
         let mut replies = Replies::default();
         write(&mut replies);
         let mut reader = Reader::new(&replies.bytes()[4..]);
-        let said = if outcome == Outcome::Connected {
+        let said = if matches!(outcome, Outcome::Connected | Outcome::Began(_)) {
             Said::Session(ConnectResponse::decode(&mut reader).unwrap().session_id)
         } else {
             let ReplyHeader { xid, err, .. } = ReplyHeader::decode(&mut reader).unwrap();

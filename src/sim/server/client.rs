@@ -9,7 +9,7 @@ use jute::{OpCode, Reader, SessionId, Zxid};
 use super::guarded::{Proven, USERS};
 use super::history::{History, Item, Stream};
 use super::machine::TIMEOUTS_MS;
-use super::requests::{Asked, Watch, WatchKind, any};
+use super::requests::{Asked, Watch, WatchKind, any, long_ephemeral};
 use crate::net::in_memory::{Link, MemoryStream};
 use crate::request::is_write;
 use crate::session::password_for;
@@ -113,6 +113,13 @@ impl SimClient {
         }
         if random.below(12) == 0 {
             self.prove(random.below(USERS.len() as u64) as usize);
+        }
+        // Now and then as many ephemerals as the end of a session has room for, and more.
+        if random.below(30) == 0 {
+            for _ in 0..20 {
+                let asked = long_ephemeral(random);
+                self.send(self.next_xid, asked, now_ms);
+            }
         }
         for _ in 0..=random.below(6) {
             let xid = self.next_xid;

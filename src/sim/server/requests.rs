@@ -17,7 +17,7 @@ const PATHS: [&str; 10] = ["/a", "/b", "/c", "/a/x", "/a/y", "/b/x", "/c/x", "/a
 /// Paths of nodes that are not open to all.
 const GUARDED: [&str; 5] = ["/g", "/g/x", "/g/y", "/g/x/1", "/g2"];
 /// How many long names there are for ephemerals.
-const LONG_NAMES: u64 = 100;
+const LONG_NAMES: u64 = 400;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -79,8 +79,8 @@ fn acl(random: &mut Random, path: &str) -> Option<Vec<Acl>> {
 }
 
 /// An ephemeral whose name takes much of what the end of its session may.
-fn long_ephemeral(random: &mut Random) -> Asked {
-    let path = Some(format!("/d/{:0>150}", random.below(LONG_NAMES)));
+pub(super) fn long_ephemeral(random: &mut Random) -> Asked {
+    let path = Some(format!("/d/{:0>300}", random.below(LONG_NAMES)));
     Asked::plain(OpCode::CREATE, CreateRequest { path, data: None, acl: open_acl(), flags: 1 }.to_bytes())
 }
 

@@ -8,7 +8,7 @@ use super::history::History;
 use super::invariants;
 use super::machine::{DATA, LIMITS, MEMORY_BYTES, Machine, Settings};
 use crate::clock::{Clock, ManualClock};
-use crate::net::in_memory::MemoryStream;
+use crate::net::in_memory::{Link, MemoryStream};
 use crate::sim::crash::{Choice, Fresh, Random, after};
 use crate::sim::disk::{Plan, SimDisk};
 use crate::txnlog::Io;
@@ -17,10 +17,12 @@ use jute::Zxid;
 const CLIENTS: usize = 5;
 /// What a system buffers of what a client does not read.
 const SOCKET_BYTES: usize = 16 << 10;
-/// What clients may make a server hold where there is little: two of them that do not read take it all.
-const TIGHT_BYTES: usize = 48 << 10;
+/// What clients may make a server hold where there is little: some of them that do not read take it all.
+const TIGHT_BYTES: usize = 8 << 10;
+/// What pings, deletions and ends of sessions may take where no memory is left.
+const SMALL_BYTES: usize = 1 << 10;
 /// What a transaction may take, before a restart and behind it.
-const TXN_BYTES_MAX: [usize; 2] = [10 << 10, 5 << 10];
+const TXN_BYTES_MAX: [usize; 2] = [8 << 10, 4 << 10];
 /// When the simulated machine was started, in microseconds.
 const START_US: i64 = 1_000_000_000;
 
@@ -32,6 +34,13 @@ pub(super) struct World {
     clients: Vec<SimClient>,
     history: History,
     settings: Settings,
+}
+
+/// What the server holds of replies and of requests for a connection.
+fn held_for(link: &mut Link) -> usize {
+    let unsent = link.unsent();
+    let client = link.protocol().client();
+    unsent + client.outbox().waiting() + client.in_flight_bytes()
 }
 
 /// How much was simulated.
@@ -169,7 +178,14 @@ impl World {
         let client = &mut self.clients[who];
         let mut ended = false;
         if let Some(connection) = &mut client.connection {
+            let budget = &self.machine.shared.state.budget;
+            let (was_overdrawn, held) = (budget.is_overdrawn(), held_for(&mut connection.link));
             ended = !connection.link.run();
+            let more = held_for(&mut connection.link).saturating_sub(held);
+            assert!(
+                more <= SMALL_BYTES || !was_overdrawn || !budget.is_overdrawn(),
+                "client {who} got {more} bytes where no memory was left: {budget:?}"
+            );
         }
         if let Some(abandoned) = &mut client.abandoned
             && !abandoned.link.run()

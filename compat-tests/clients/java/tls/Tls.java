@@ -45,6 +45,7 @@ public final class Tls {
                 case "probes" -> probes(securePort);
                 case "unified" -> probes(plainPort);
                 case "plain" -> plain();
+                case "hosts" -> hosts();
                 case "resumption" -> resumption();
                 case "subject" -> subject();
                 default -> throw new IllegalArgumentException(args[n]);
@@ -60,7 +61,7 @@ public final class Tls {
             acl("/own", own);
             for (String name : List.of("CN=a", "CN=a,", "cn = a ; O=b", "", "no name", "1.2.3=#0c0161", "CN=\\20a")) {
                 List<ACL> acl = List.of(new ACL(31, new Id("x509", name)), new ACL(31, new Id("world", "anyone")));
-                say("acl " + name, () -> own.create("/n", null, acl, CreateMode.EPHEMERAL_SEQUENTIAL).substring(0, 3));
+                say("acl " + name, () -> own.create("/n", new byte[0], acl, CreateMode.EPHEMERAL_SEQUENTIAL).substring(0, 3));
             }
             own.addAuthInfo("x509", "anything".getBytes(StandardCharsets.UTF_8));
             say("after addauth", () -> String.valueOf(own.exists("/own", false) != null));
@@ -100,6 +101,12 @@ public final class Tls {
     private static void plain() {
         System.out.println("plain: " + session(() -> new Socket("127.0.0.1", plainPort)));
         System.out.println("TLS on the plain port: " + probe(plainPort, "client.p12", "TLSv1.3"));
+    }
+
+    private static void hosts() {
+        for (String store : List.of("named.p12", "client.p12")) {
+            System.out.println(store + ": " + probe(securePort, store, "TLSv1.3"));
+        }
     }
 
     /** Whether the second connection goes on with what the first began. */

@@ -89,7 +89,8 @@ impl PeerLogin {
         };
         let realm = String::from_utf8_lossy(challenge.get("realm").unwrap_or_default());
         let user = &self.user;
-        if !is_utf8 && !(user.is_ascii() && realm.is_ascii()) {
+        let is_plain = user.is_ascii() && realm.is_ascii();
+        if !is_utf8 && !is_plain {
             return Err(wrong(&format!("is not in UTF-8, and the name {} needs it", shown(user))));
         }
         let cnonce = fresh_nonce()?;

@@ -56,7 +56,7 @@ pub(super) fn check(history: &History, logged: &[TxnEntry]) {
             connection: 1,
             session,
             identities: &asked.proven.identities(),
-            meter: &|_, _| {},
+            meter: &|_| {},
         };
         let mut out = Replies::default();
         read.answer(xid, asked.op, &asked.body, &mut out);
