@@ -24,10 +24,17 @@ pub const PASSWORD: &str = "canary-of-the-stores";
 /// | `expired.p12` | a client whose certificate has run out |
 /// | `serverauth.p12` | one for servers alone |
 /// | `stranger.p12` | a client of another authority |
+<<<<<<< HEAD
 /// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
 /// | `member.p12` | a member of an ensemble, for `localhost` and `127.0.0.1` |
 /// | `impostor.p12` | the same of another authority |
 /// | `elsewhere.p12` | a server's key whose certificate names another host |
+=======
+/// | `member.p12` | a member of an ensemble, for `localhost` and `127.0.0.1` |
+/// | `impostor.p12` | the same of another authority |
+/// | `astray.p12` | the same for another host |
+/// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
+>>>>>>> s-qtls
 #[derive(Debug)]
 pub struct Certificates {
     home: TempDir,
@@ -63,6 +70,7 @@ impl Certificates {
             "ca",
         )?;
         made.issue("member", "/CN=member", MEMBER, "ca")?;
+        made.issue("astray", "/CN=astray", "subjectAltName=DNS:astray.example.org\n", "ca")?;
         made.issue("impostor", "/CN=member", MEMBER, "other")?;
         made.issue("super", "/C=DE/OU=Ops, night/CN=root", client, "ca")?;
         made.issue("v1", "/CN=v1", "", "ca")?;
