@@ -24,17 +24,10 @@ pub const PASSWORD: &str = "canary-of-the-stores";
 /// | `expired.p12` | a client whose certificate has run out |
 /// | `serverauth.p12` | one for servers alone |
 /// | `stranger.p12` | a client of another authority |
-<<<<<<< HEAD
-/// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
-/// | `member.p12` | a member of an ensemble, for `localhost` and `127.0.0.1` |
-/// | `impostor.p12` | the same of another authority |
-/// | `elsewhere.p12` | a server's key whose certificate names another host |
-=======
 /// | `member.p12` | a member of an ensemble, for `localhost` and `127.0.0.1` |
 /// | `impostor.p12` | the same of another authority |
 /// | `astray.p12` | the same for another host |
 /// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
->>>>>>> s-qtls
 #[derive(Debug)]
 pub struct Certificates {
     home: TempDir,

@@ -218,7 +218,7 @@ impl Reading<'_> {
             enforce_auth_schemes,
             audit,
             sasl,
-            login_file: self.login_path(),
+            login_file: self.login_file().ok().flatten().map(|file| file.name.into()),
             jute_max_buffer_bytes,
             jute_max_buffer_extra_bytes: self
                 .source

@@ -17,7 +17,7 @@ const KERBEROS_CONFIGURATION: &str = "/etc/krb5.conf";
 
 /// A login configuration and the name of its file.
 pub(super) struct LoginFile {
-    name: String,
+    pub(super) name: String,
     jaas: Jaas,
 }
 
@@ -98,11 +98,6 @@ impl Reading<'_> {
         let jaas = Jaas::parse(text.expose(), &property)
             .map_err(|error| format!("{name} line {}: {}", error.line, error.problem))?;
         Ok(Some(LoginFile { name, jaas }))
-    }
-
-    /// Where it is, if it could be read.
-    pub(super) fn login_path(&self) -> Option<PathBuf> {
-        self.login_file().ok().flatten().map(|file| file.name.into())
     }
 
     /// How members prove to each other who they are, or what is wrong with the login configuration (reference:
