@@ -118,7 +118,7 @@ impl Layout {
         format!("{}/n", self.parent())
     }
 
-    fn new(self) -> String {
+    fn fresh(self) -> String {
         format!("{}/new", self.parent())
     }
 }
@@ -155,7 +155,7 @@ impl Keeper {
 
     /// Stats, data and lists of a layout's nodes, as bytes; asked for all at once, as it is asked for often.
     fn state(&mut self, layout: Layout) -> Result<Vec<u8>> {
-        let paths = [layout.parent(), layout.node(), layout.new(), "/open".to_owned()];
+        let paths = [layout.parent(), layout.node(), layout.fresh(), "/open".to_owned()];
         for path in &paths {
             self.caller.client.send(0, op::GET_DATA, &Body::path_and_watch(path, false))?;
             self.caller.client.send(0, op::GET_ACL, &Body::new().string(path))?;
@@ -172,7 +172,7 @@ impl Keeper {
     /// The nodes as they were, but for their versions.
     fn restore(&mut self, layout: Layout) -> Result<()> {
         let path = |path: &str| Body::new().string(path);
-        let gone = self.caller.call(op::DELETE, &path(&layout.new()).int(-1))?;
+        let gone = self.caller.call(op::DELETE, &path(&layout.fresh()).int(-1))?;
         ensure!(matches!(gone.err, 0 | -101), "delete: code {}", gone.err);
         if self.caller.call(op::EXISTS, &Body::path_and_watch(&layout.node(), false))?.err != 0 {
             self.create(&layout.node(), layout, !layout.of_parent)?;
@@ -216,7 +216,7 @@ fn multi(parts: &[Body]) -> Body {
 
 /// Every operation that a client may send, in a form that works where it is allowed.
 fn requests(layout: Layout) -> Vec<Asked> {
-    let (node, new) = (layout.node(), layout.new());
+    let (node, new) = (layout.node(), layout.fresh());
     let path = || Body::new().string(&node);
     let flagged = || Body::path_and_watch(&node, false);
     let no_paths = |lists: usize| (0..lists).fold(Body::new().long(i64::MAX), |body, _| body.int(0));
@@ -368,7 +368,7 @@ fn overheard(server: &Server) -> Result<String> {
                 caller.must(op::ADD_WATCH, &Body::new().string("/").int(1))?;
             } else {
                 for layout in Layout::all() {
-                    for path in [layout.parent(), layout.node(), layout.new()] {
+                    for path in [layout.parent(), layout.node(), layout.fresh()] {
                         caller.must(op::ADD_WATCH, &Body::new().string(&path).int(0))?;
                     }
                 }
@@ -379,9 +379,9 @@ fn overheard(server: &Server) -> Result<String> {
     }
     for layout in Layout::all() {
         keeper.caller.must(op::SET_DATA, &Body::set_data(&layout.node(), b"y", -1))?;
-        keeper.create(&layout.new(), layout, !layout.of_parent)?;
+        keeper.create(&layout.fresh(), layout, !layout.of_parent)?;
         let parts = [
-            part(op::DELETE, &Body::new().string(&layout.new()).int(-1)),
+            part(op::DELETE, &Body::new().string(&layout.fresh()).int(-1)),
             part(op::SET_DATA, &Body::set_data(&layout.parent(), b"y", -1)),
             part(op::DELETE, &Body::new().string(&layout.node()).int(-1)),
         ];
