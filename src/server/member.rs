@@ -7,11 +7,11 @@ use bytes::Bytes;
 use jute::Zxid;
 use tokio_util::sync::CancellationToken;
 
-use super::tls::Stores;
+use super::tls::Peers;
 use super::{Ground, ServerError, Started, loading, members, options};
 use crate::config::Config;
 use crate::config::dynamic::Role;
-use crate::quorum::{self, PeerTls};
+use crate::quorum;
 use crate::runtime::standing::Published;
 use crate::runtime::{
     Inbox, LogKeeper, LogPort, LogThread, MemberParts, MemberWriter, NoSnapshots, Snapshots, Turns,
@@ -23,7 +23,7 @@ use crate::zab::{self, Proposal, Recovered, Serving, Sid, Zab};
 /// Recovers, opens the election port, and is ready to take part.
 pub(super) fn start(
     ground: &Ground<'_>,
-    tls: Option<(Arc<PeerTls>, Option<Stores>)>,
+    tls: Option<Peers>,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Started, ServerError> {
     let Ground { config, disk, clock, metrics, directories } = ground;
@@ -47,7 +47,7 @@ pub(super) fn start(
     let spare = log.spare();
     let inbox = Arc::new(Inbox::default());
     let members = members::members(config);
-    let (tls, stores) = tls.unzip();
+    let (tls, stores) = tls.map(|Peers { tls, stores }| (tls, stores)).unzip();
     if let Some(stores) = stores.flatten() {
         // For as long as the process runs.
         runtime.spawn(stores.watch(CancellationToken::new()));

@@ -46,6 +46,13 @@ pub(super) struct Served {
     pub(super) stores: Stores,
 }
 
+/// TLS between members.
+pub(super) struct Peers {
+    pub(super) tls: Arc<PeerTls>,
+    /// The stores, if they are to be followed.
+    pub(super) stores: Option<Stores>,
+}
+
 /// The files of some stores, which are read anew when one of them changes.
 pub(super) struct Stores {
     /// Whose they are, for messages.
@@ -92,14 +99,11 @@ pub(super) fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<Ser
     Ok(Some(Served { secure, stores: Stores { whose: "client ports", files, seen, take } }))
 }
 
-/// Reads the stores of a member, if members speak TLS. The stores are returned too if they are to be followed.
+/// Reads the stores of a member, if members speak TLS.
 ///
 /// # Errors
 /// Why they cannot be used.
-pub(super) fn open_peers(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-) -> Result<Option<(Arc<PeerTls>, Option<Stores>)>, TlsError> {
+pub(super) fn open_peers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<Peers>, TlsError> {
     let Some(config) = &config.peer_tls else { return Ok(None) };
     let (options, clock) = (config.options.clone(), Arc::clone(clock));
     let files = options.files();
@@ -114,7 +118,7 @@ pub(super) fn open_peers(
     let used = Arc::clone(&tls);
     let take = Box::new(move || load().map(|context| used.contexts.replace(context)));
     let stores = config.reloads.then(|| Stores { whose: "members", files, seen, take });
-    Ok(Some((tls, stores)))
+    Ok(Some(Peers { tls, stores }))
 }
 
 impl Served {
