@@ -89,9 +89,11 @@ fn open_quorum(config: &Config) -> Option<String> {
 /// The files that hold secrets.
 fn secret_files(config: &Config) -> Vec<(&'static str, &Path)> {
     let mut files = Vec::new();
-    if let Some(tls) = &config.tls {
-        files.push(("the key of TLS", tls.options.key_store.path.as_path()));
-        for store in std::iter::once(&tls.options.key_store).chain(&tls.options.trust_store) {
+    let of_clients = config.tls.iter().map(|tls| (&tls.options.key_store, tls.options.trust_store.as_ref()));
+    let of_peers = config.peer_tls.iter().map(|tls| (&tls.options.options.key_store, Some(&tls.options.trust_store)));
+    for (key_store, trust_store) in of_clients.chain(of_peers) {
+        files.push(("the key of TLS", key_store.path.as_path()));
+        for store in std::iter::once(key_store).chain(trust_store) {
             if let Password::InFile(path) = &store.password {
                 files.push(("the password of a store", path.as_path()));
             }
