@@ -88,13 +88,6 @@ impl Jaas {
         Some(modules.as_slice()).filter(|modules| !modules.is_empty())
     }
 
-    /// Whether passwords are in it, of users of a server or of a client.
-    #[must_use]
-    pub fn has_passwords(&self) -> bool {
-        let mut options = self.sections.iter().flat_map(|(_, modules)| modules).flat_map(Module::options);
-        options.any(|(name, _)| name == "password" || name.starts_with("user_"))
-    }
-
     /// The names of all sections, for messages.
     #[must_use]
     pub fn names(&self) -> String {
@@ -140,7 +133,9 @@ impl Reading<'_> {
     }
 
     fn module(&mut self, section: &str) -> Result<Module, JaasError> {
-        let class = self.word(&format!("the class of a login module, or }}, in the section {section}"))?;
+        let found = self.word(&format!("the class of a login module, or }}, in the section {section}"))?;
+        // Behind a semicolon too many stands the rest of a password.
+        let class = if found.contains('.') { found.as_str() } else { "a login module" };
         let line = self.tokens.line();
         let flag =
             self.word(&format!("a flag (required, requisite, sufficient, optional) behind {class}"))?;
@@ -170,7 +165,7 @@ impl Reading<'_> {
             options.push((name, Secret::new(value)));
         }
         self.sign(';', "")?;
-        Ok(Module { class, flag, options })
+        Ok(Module { class: found, flag, options })
     }
 
     fn word(&mut self, expected: &str) -> Result<String, JaasError> {
@@ -291,11 +286,6 @@ mod tests {
         assert_eq!(jaas.section("Two").map(<[_]>::len), Some(1));
         assert!(jaas.section("Three").is_none() && jaas.section("Four").is_none(), "empty, and missing");
         assert_eq!(jaas.names(), "Server, Two, Three");
-        assert!(!jaas.has_passwords());
-        let has = |option: &str| {
-            parse(&format!("S {{ m required {option}=x; }};")).is_ok_and(|jaas| jaas.has_passwords())
-        };
-        assert!(has("user_bob") && has("password") && !has("username"));
         assert_eq!(parse("").expect("an empty file"), Jaas::default());
     }
 
@@ -326,7 +316,7 @@ mod tests {
         check(r#"a="${{x}}y${home}""#, &[("a", "${{x}}y/home/zk")]);
         check(r#"a="$home {home} $""#, &[("a", "$home {home} $")]);
         for (value, says) in [("${canary}", "a property that is not set"), ("${empty}", "is empty")] {
-            let error = parse(&format!("S {{\n m required\n a=\"{value}\"; }};")).expect_err(value);
+            let error = parse(&format!("S {{\n m.M required\n a=\"{value}\"; }};")).expect_err(value);
             assert!(error.line == 3 && error.problem.contains(says), "{error}");
             assert!(
                 error.problem.contains("the option a of m") && !error.problem.contains("canary"),
@@ -340,13 +330,14 @@ mod tests {
         for (text, line, says) in [
             ("Server", 1, "{ behind the name of the section Server is expected, and the end of the file"),
             ("S {\n m\n}", 3, "a flag"),
-            ("S {\n m perhaps canary=1; };", 2, "the flag behind m must be"),
-            ("S {\n m required canary; };", 2, "= behind the name of an option of m"),
+            ("S {\n m.M perhaps canary=1; };", 2, "the flag behind m.M must be"),
+            ("S {\n m.M required canary; };", 2, "= behind the name of an option of m.M"),
             ("S {\n m required a=b canary c; };", 2, "= behind the name of an option"),
             ("S { m required a=\n5canary; };", 2, "begins with a digit"),
             ("S { m required a='canary'; };", 1, "single quotes"),
             ("S { m required a=-canary; };", 1, "something else"),
-            ("S { m required a=c@nary; };", 1, "an option of m, or ;, is expected"),
+            ("S { m.M required a=c@nary; };", 1, "an option of m.M, or ;, is expected"),
+            ("S { m required a=b;canary c; };", 1, "the flag behind a login module must be"),
             ("S { m required a=b; }\nT {};", 2, "; behind the section S"),
             ("S { m required; };\nS { m required; };", 2, "the section S is there twice"),
             ("S { m required a=b", 1, "the end of the file"),

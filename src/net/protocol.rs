@@ -14,7 +14,7 @@ use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::identify::{answer_sasl, authenticate, refuse};
 use super::meter::ReadMeter;
-use super::turn::{OfConnection, Turn};
+use super::turn::{OfConnection, SMALL_BYTES, Turn, always_gets_through};
 use super::window::OrderedReads;
 use crate::auth::sasl::Conversation;
 use crate::replica::TOO_MANY_WATCHES;
@@ -82,6 +82,8 @@ pub struct Protocol {
     ordered: OrderedReads,
     /// What came waits until nothing of the connection is in the writer's hands.
     is_blocked: bool,
+    /// What came last waits until the server holds less for its clients.
+    is_starved: bool,
     /// What the budget knows of it, in bytes.
     held_bytes: usize,
     /// Frames that were served.
@@ -103,6 +105,7 @@ impl Protocol {
             sasl: Conversation::default(),
             knows_read_only: true,
             is_blocked: false,
+            is_starved: false,
             held_bytes: 0,
             served: 0,
         }
@@ -224,6 +227,12 @@ impl Protocol {
 
     /// The socket is gone: the server forgets the connection, its watches and what it held.
     pub fn hang_up(&mut self) {
+        // What waited might have kept its session alive: its client has a whole timeout to come back.
+        if self.is_starved
+            && let Some(session) = self.client.session()
+        {
+            session.touch(self.shared.clock.now_ms());
+        }
         let held = self.held_bytes + self.client.outbox().forget_accounted();
         self.shared.state.budget.hold(-(held as i64));
         self.held_bytes = 0;
@@ -239,7 +248,7 @@ impl Protocol {
         if self.client.outbox().is_unfinished() {
             return self.go_on(unsent);
         }
-        match self.phase {
+        let consumed = match self.phase {
             Phase::New => self.consume_first(),
             Phase::Connecting if self.client.in_flight() == 0 => {
                 self.phase = Phase::Open;
@@ -247,7 +256,9 @@ impl Protocol {
             }
             Phase::Open => self.consume_requests(unsent),
             Phase::Connecting | Phase::Word(_) | Phase::Closing | Phase::Ending => Ok(Consumed::Nothing),
-        }
+        };
+        self.is_starved = matches!(consumed, Ok(Consumed::NoMemory));
+        consumed
     }
 
     /// Goes on with a reply that is made in slices; what came behind it waits. While the client leaves much unread,
@@ -484,12 +495,4 @@ impl Protocol {
         }
         Ok(Consumed::Nothing)
     }
-}
-
-/// A connection that holds no more than this may go on for a while when the server holds as much as it may.
-const SMALL_BYTES: usize = 16 << 10;
-
-/// Requests that free something, or keep a session: no lack of memory stops them.
-const fn always_gets_through(op: OpCode) -> bool {
-    matches!(op, OpCode::PING | OpCode::CLOSE_SESSION | OpCode::DELETE)
 }

@@ -1,5 +1,7 @@
 //! One turn of a connection: how long it may take, what it adds up, and the watches it leaves.
 
+use jute::OpCode;
+
 use super::Shared;
 use crate::request::read::WatchAccess;
 use crate::runtime::Client;
@@ -66,4 +68,12 @@ impl WatchAccess for OfConnection<'_> {
     fn is_over_limit(&self) -> bool {
         self.client.is_over_watched()
     }
+}
+
+/// A connection that holds no more than this may go on for a while when the server holds as much as it may.
+pub(super) const SMALL_BYTES: usize = 16 << 10;
+
+/// Requests that free something, or keep a session: no lack of memory stops them.
+pub(super) const fn always_gets_through(op: OpCode) -> bool {
+    matches!(op, OpCode::PING | OpCode::CLOSE_SESSION | OpCode::DELETE)
 }

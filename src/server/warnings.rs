@@ -90,7 +90,8 @@ fn open_quorum(config: &Config) -> Option<String> {
 fn secret_files(config: &Config) -> Vec<(&'static str, &Path)> {
     let mut files = Vec::new();
     let of_clients = config.tls.iter().map(|tls| (&tls.options.key_store, tls.options.trust_store.as_ref()));
-    let of_peers = config.peer_tls.iter().map(|tls| (&tls.options.options.key_store, Some(&tls.options.trust_store)));
+    let of_peers =
+        config.peer_tls.iter().map(|tls| (&tls.options.options.key_store, Some(&tls.options.trust_store)));
     for (key_store, trust_store) in of_clients.chain(of_peers) {
         files.push(("the key of TLS", key_store.path.as_path()));
         for store in std::iter::once(key_store).chain(trust_store) {
