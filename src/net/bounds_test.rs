@@ -6,7 +6,7 @@ use jute::{Code, SessionId};
 
 use super::Limits;
 use super::pump::KEEP_BYTES;
-use super::testing::{Ask, Peer, Server, Setup, ask, first_frame};
+use super::testing::{Ask, Peer, Server, Setup, TIMEOUT_MS, ask, first_frame};
 use crate::request::Options;
 use crate::request::read::WATCH_BYTES_MAX;
 use crate::request::testing::OPTIONS;
@@ -266,6 +266,23 @@ fn without_memory_creates_and_new_sessions_wait_and_what_frees_some_gets_through
     }
     assert_eq!(peer.take_replies().len(), 2);
     assert!(server.has("/b") && new.session() != SessionId::NONE);
+}
+
+/// Its ping was behind a request that waited for memory: what the server could not hear was taken for silence.
+#[test]
+fn a_session_that_waited_for_memory_has_a_whole_timeout_when_its_connection_goes() {
+    let mut server = server_with(Budget::new(BUDGET, None));
+    let (mut starved, mut silent) = (server.connect(), server.connect());
+    let (waited, unheard) = (starved.session(), silent.session());
+    server.state().budget.hold((BUDGET + BUDGET / 4) as i64);
+    send_all(&mut starved, [ask::create("/a", b""), ask::ping()]);
+    server.pass(i64::from(TIMEOUT_MS) - 1000, &mut [&mut starved]);
+    assert!(starved.link.lacks_memory());
+    starved.hang_up();
+    silent.hang_up();
+    server.pass(i64::from(TIMEOUT_MS) / 2, &mut []);
+    let has = |session| server.state().sessions().get(session).is_some();
+    assert!(has(waited) && !has(unheard));
 }
 
 #[test]

@@ -42,6 +42,8 @@ mod access_test;
 #[cfg(test)]
 mod answers_test;
 #[cfg(test)]
+mod audit_test;
+#[cfg(test)]
 mod bounds_test;
 mod connection;
 mod descriptors;

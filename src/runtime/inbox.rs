@@ -73,11 +73,32 @@ impl Inbox {
     /// Puts something in, and wakes the writer if it sleeps.
     fn put(&self, mut inner: MutexGuard<'_, Inner>, put: impl FnOnce(&mut Taken)) {
         put(&mut inner.waiting);
+        self.wake(inner);
+    }
+
+    /// Wakes the writer's thread if it sleeps.
+    fn wake(&self, mut inner: MutexGuard<'_, Inner>) {
         let sleeps = std::mem::take(&mut inner.sleeps);
         drop(inner);
         if sleeps {
             self.arrived.notify_one();
         }
+    }
+
+    /// Waits up to `timeout` for something that the writer's thread is to take.
+    fn rested(&self, timeout: Duration) -> MutexGuard<'_, Inner> {
+        let mut inner = self.inner();
+        if !std::mem::take(&mut inner.is_called)
+            && inner.waiting.is_quiet()
+            && !inner.stopped
+            && !timeout.is_zero()
+        {
+            inner.sleeps = true;
+            (inner, _) = self.arrived.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
+            inner.sleeps = false;
+            inner.is_called = false;
+        }
+        inner
     }
 
     /// Lets the writer be lent to whoever brings something.
@@ -88,7 +109,7 @@ impl Inbox {
     /// Has what waits dealt with: here, if it is little and the writer can be lent, else by the writer's thread. Call
     /// it without any lock that a turn may need.
     pub fn attend(&self) {
-        let mut inner = self.inner();
+        let inner = self.inner();
         let brought = inner.waiting.brought();
         if brought == 0 {
             return;
@@ -100,22 +121,14 @@ impl Inbox {
             lender.take_turn();
             return;
         }
-        let sleeps = std::mem::take(&mut inner.sleeps);
-        drop(inner);
-        if sleeps {
-            self.arrived.notify_one();
-        }
+        self.wake(inner);
     }
 
     /// Has the writer's thread take a turn, also if nothing waits in here.
     pub(super) fn call(&self) {
         let mut inner = self.inner();
         inner.is_called = true;
-        let sleeps = std::mem::take(&mut inner.sleeps);
-        drop(inner);
-        if sleeps {
-            self.arrived.notify_one();
-        }
+        self.wake(inner);
     }
 
     /// Whether a call was not heard yet.
@@ -131,17 +144,7 @@ impl Inbox {
 
     /// Waits up to `timeout` for something that the writer's thread is to take, and takes nothing.
     pub(super) fn wait(&self, timeout: Duration) {
-        let mut inner = self.inner();
-        if !std::mem::take(&mut inner.is_called)
-            && inner.waiting.is_quiet()
-            && !inner.stopped
-            && !timeout.is_zero()
-        {
-            inner.sleeps = true;
-            (inner, _) = self.arrived.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
-            inner.sleeps = false;
-            inner.is_called = false;
-        }
+        drop(self.rested(timeout));
     }
 
     /// Puts in several at once, in order, and has them attended to. After [`Inbox::stop`] they are dropped: the server
@@ -191,12 +194,7 @@ impl Inbox {
 
     /// Takes everything, waiting up to `timeout` for something. False when stopped and without requests.
     pub fn take(&self, taken: &mut Taken, timeout: Duration) -> bool {
-        let mut inner = self.inner();
-        if inner.waiting.is_quiet() && !inner.stopped && !timeout.is_zero() {
-            inner.sleeps = true;
-            (inner, _) = self.arrived.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
-            inner.sleeps = false;
-        }
+        let mut inner = self.rested(timeout);
         inner.turns += 1;
         let Taken { requests, gone, peers, disk } = &mut inner.waiting;
         taken.requests.append(requests);
