@@ -8,7 +8,7 @@ use jute::multi::CreateMode;
 use tempfile::TempDir;
 
 use super::super::inbox::Lender;
-use super::super::{Client, Inbox, State};
+use super::super::{Client, Inbox, Snapshots, State};
 use super::member_test::World;
 use super::turns::Turns;
 use crate::request::testing::creation;
@@ -89,6 +89,29 @@ fn what_is_brought_during_a_turn_waits_for_its_end_and_nobody_waits_for_the_turn
     inbox.wait(LONG); // the writer's thread does not sleep over it
     run_to_the_end(&turns, &inbox);
     assert_eq!(client.in_flight(), 0);
+}
+
+/// Somebody brings requests in the middle of a turn.
+struct Bringing(Arc<Inbox>, Vec<Request>);
+
+impl Snapshots for Bringing {
+    fn is_due(&mut self, _appended: u64, _bytes: u64) -> bool {
+        self.0.push(&mut self.1);
+        false
+    }
+    fn start(&mut self) {}
+}
+
+#[test]
+fn what_is_brought_during_a_lent_turn_is_dealt_with_behind_it() {
+    let mut lent = Lent::new();
+    let mut first = lent.creations(2);
+    let second = first.split_off(1);
+    lent.world.writer.snapshots = Box::new(Bringing(lent.world.inbox.clone(), second));
+    let (_turns, inbox, state, client, _held) = lent.lend();
+    inbox.push(&mut first);
+    assert_eq!(client.in_flight(), 0, "nobody else takes a turn");
+    assert!(state.tree().get("/n0").is_some() && state.tree().get("/n1").is_some());
 }
 
 #[test]
