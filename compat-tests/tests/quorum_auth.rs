@@ -152,14 +152,7 @@ fn upgrade(ensemble: &mut Ensemble) -> Result<()> {
     let load = Load::default().start(&ensemble.addrs(), "/load");
     load.wait_for(WRITES)?;
     for lines in STEPS {
-        let leader = ensemble.leader()?;
-        let followers = ensemble.running().into_iter().filter(|at| *at != leader);
-        for at in followers.chain([leader]).collect::<Vec<_>>() {
-            ensemble.stop(at)?;
-            ensemble.members()[at].add_lines(lines)?;
-            ensemble.bring_back(at)?;
-            load.wait_for(WRITES)?;
-        }
+        ensemble.reconfigure_each(lines, || load.wait_for(WRITES))?;
     }
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;

@@ -173,14 +173,7 @@ fn switch(ensemble: &mut Ensemble) -> Result<()> {
     let load = single().start(&ensemble.addrs(), "/load");
     load.wait_for(WRITES)?;
     for lines in STEPS {
-        let leader = ensemble.leader()?;
-        let followers = ensemble.running().into_iter().filter(|at| *at != leader);
-        for at in followers.chain([leader]).collect::<Vec<_>>() {
-            ensemble.stop(at)?;
-            ensemble.members()[at].add_lines(lines)?;
-            ensemble.bring_back(at)?;
-            load.wait_for(WRITES)?;
-        }
+        ensemble.reconfigure_each(lines, || load.wait_for(WRITES))?;
     }
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;

@@ -197,6 +197,20 @@ impl Ensemble {
         self.wait_serving(at).map(drop)
     }
 
+    /// Adds lines to the configuration of each member in turn, the leader last, and starts it anew; `between` two members
+    /// it is seen that the ensemble works.
+    pub fn reconfigure_each(&mut self, lines: &str, between: impl Fn() -> Result<()>) -> Result<()> {
+        let leader = self.leader()?;
+        let followers = self.running().into_iter().filter(|at| *at != leader);
+        for at in followers.chain([leader]).collect::<Vec<_>>() {
+            self.stop(at)?;
+            self.members[at].add_lines(lines)?;
+            self.bring_back(at)?;
+            between()?;
+        }
+        Ok(())
+    }
+
     /// Stops a server, and starts the other program on its directory.
     pub fn replace(&mut self, at: usize, kind: Kind) -> Result<()> {
         self.stop(at)?;
