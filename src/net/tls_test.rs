@@ -206,7 +206,14 @@ fn who_does_not_go_on_with_a_handshake_is_closed() {
         ends(&mut client)
     };
     assert!(server.serve(begun), "a record begins and does not end");
-    assert_eq!(server.secure.handshakes(), 0);
+    // The client sees its end a moment before the place is given back.
+    for _ in 0..2000 {
+        if server.secure.handshakes() == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("its place is not given back");
 }
 
 #[test]
