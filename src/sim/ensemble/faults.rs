@@ -1,6 +1,6 @@
 //! What goes wrong, what clients do meanwhile, and that all is well soon after.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -201,18 +201,27 @@ impl World {
         panic!("waited in vain for {within_ms} ms until {what}");
     }
 
-    /// The history, from all logs together: where two servers have a transaction, it is the same.
-    pub(super) fn logged(&self) -> Vec<TxnEntry> {
-        let mut all: BTreeMap<Zxid, Vec<u8>> = BTreeMap::new();
-        for (sid, node) in &self.nodes {
-            let disk: Arc<dyn Disk> = Arc::new(node.disk.clone());
-            let mut entries = Entries::open(disk, Path::new("/data/version-2"), Zxid::ZERO, Gaps::Allow)
-                .expect("the log can be read");
-            while let Some(frame) = entries.next_frame().expect("the log can be read") {
-                let known = all.entry(frame.zxid).or_insert_with(|| frame.payload.to_vec());
-                assert_eq!(known, frame.payload, "server {sid} has another transaction {}", frame.zxid);
-            }
+    /// Keeps what a server's log holds up to a transaction that is committed: logs go when a snapshot replaces
+    /// them. Where two servers have a transaction, it is the same.
+    pub(super) fn keep_committed(&mut self, sid: Sid, to: Zxid) {
+        let disk: Arc<dyn Disk> = Arc::new(self.nodes[&sid].disk.clone());
+        let mut entries = Entries::open(disk, Path::new("/data/version-2"), Zxid::ZERO, Gaps::Allow)
+            .expect("the log can be read");
+        while let Some(frame) = entries.next_frame().expect("the log can be read").filter(|it| it.zxid <= to)
+        {
+            let known = self.committed.entry(frame.zxid).or_insert_with(|| frame.payload.to_vec());
+            assert_eq!(known, frame.payload, "server {sid} has another transaction {}", frame.zxid);
         }
-        all.values().map(|payload| TxnEntry::decode(payload).expect("it was decoded before")).collect()
+    }
+
+    /// The whole history, when all servers hold the same.
+    pub(super) fn logged(&mut self) -> Vec<TxnEntry> {
+        for sid in self.sids() {
+            self.keep_committed(sid, Zxid(i64::MAX));
+        }
+        self.committed
+            .values()
+            .map(|payload| TxnEntry::decode(payload).expect("it was decoded before"))
+            .collect()
     }
 }

@@ -24,6 +24,9 @@ impl World {
                 }
             }
             Said::Down { link, frame } => {
+                if let Down::Snapshot(zxid, _) = &frame {
+                    self.keep_committed(sid, *zxid);
+                }
                 let (now, takes) = (self.now_ms(), 1 + self.below(15));
                 let Some(wire) = self.network.wires.get_mut(&link) else { return };
                 wire.down.push_back(frame);

@@ -78,6 +78,8 @@ pub(super) struct World {
     pub(super) has_faults: bool,
     pub(super) leaders: BTreeMap<u32, Sid>,
     pub(super) digests: BTreeMap<Zxid, (u64, Sid)>,
+    /// Transactions that are committed, from logs that may be gone.
+    pub(super) committed: BTreeMap<Zxid, Vec<u8>>,
     pub(super) figures: Figures,
 }
 
@@ -121,6 +123,7 @@ impl World {
             has_faults: true,
             leaders: BTreeMap::new(),
             digests: BTreeMap::new(),
+            committed: BTreeMap::new(),
             figures: Figures::default(),
         };
         for sid in world.sids() {
