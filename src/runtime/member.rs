@@ -204,11 +204,12 @@ impl MemberWriter {
             self.hear_disk(report);
             has_moved = true;
         }
-        while *releases > 0 && self.driver.replica.is_released() {
-            self.driver.release_slice();
-            *releases -= 1;
-            has_moved = true;
+        has_moved |= self.release(releases);
+        // Whoever waits here for a write has its reply before the others hear that it is committed.
+        if has_moved {
+            self.peers.flush();
         }
+        while self.release(releases) {}
         if let Some(serving) = self.begins
             && !self.driver.replica.is_catching_up()
         {
@@ -216,6 +217,16 @@ impl MemberWriter {
             self.set_serving(serving);
         }
         has_moved && (*releases > 0 || !self.driver.replica.is_released())
+    }
+
+    /// Applies and answers for about a millisecond, if there is something to apply.
+    fn release(&mut self, releases: &mut usize) -> bool {
+        let is_released = *releases > 0 && self.driver.replica.is_released();
+        if is_released {
+            self.driver.release_slice();
+            *releases -= 1;
+        }
+        is_released
     }
 
     /// From here on clients are served like this.

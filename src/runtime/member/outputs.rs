@@ -4,11 +4,13 @@ use super::{MemberWriter, replaces};
 use crate::zab::{Input, Output, Serving, Ticket};
 
 impl MemberWriter {
-    /// Does everything that the core asks for by now. Whether it asked for anything.
+    /// Does everything that the core asks for by now. Whether it asked for anything. What is said to other members may
+    /// stay here until they are [flushed](crate::runtime::peers::Peers::flush).
     pub(super) fn do_outputs(&mut self) -> bool {
         let mut outputs = std::mem::take(&mut self.outputs);
         let serves = self.driver.poll(&mut outputs);
         let has_moved = !outputs.is_empty() || !serves.is_empty();
+        let appended = self.appended;
         for serving in serves {
             self.begins = None;
             if serving == Serving::No {
@@ -21,11 +23,11 @@ impl MemberWriter {
             self.act(output);
         }
         self.outputs = outputs;
-        // A proposal is to be with the others before its sync begins here: theirs are what it waits for.
-        if has_moved {
+        self.log.flush();
+        // The others' syncs are what a proposal waits for: it does not wait for what is applied in this turn.
+        if self.appended > appended {
             self.peers.flush();
         }
-        self.log.flush();
         has_moved
     }
 
