@@ -9,7 +9,7 @@ use jute::read::Reader;
 use jute::records::Record;
 use jute::records::proto::{
     ConnectRequest, ConnectResponse, DeleteRequest, ExistsRequest, GetChildrenRequest, GetChildrenResponse,
-    ReplyHeader, RequestHeader,
+    GetSASLRequest, ReplyHeader, RequestHeader, SetSASLResponse,
 };
 use jute::{Code, write};
 
@@ -66,7 +66,18 @@ impl Client {
         let reply = client.read_frame()?;
         let response = ConnectResponse::decode(&mut Reader::new(&reply))?;
         ensure!(response.time_out > 0, "{} gave no session", target.address);
+        if let Some(login) = &target.login {
+            let challenge = client.sasl(Vec::new())?;
+            client.sasl(login.answer(&challenge)?)?;
+        }
         Ok(client)
+    }
+
+    /// Hands over a token and returns the server's.
+    fn sasl(&mut self, token: Vec<u8>) -> Result<Vec<u8>> {
+        let (code, body) = self.call(OpCode::SASL, &GetSASLRequest { token: Some(token) })?;
+        ensure!(code == Code::OK, "the login was refused: {code}");
+        Ok(SetSASLResponse::decode(&mut Reader::new(&body))?.token.unwrap_or_default())
     }
 
     /// The socket with its session; requests begin at xid 1 or later.

@@ -3,6 +3,8 @@
 //! - [`workload`]: what is asked: operation, connections, requests in flight, size.
 //! - [`client`]: a blocking client, for setting up and cleaning up.
 //! - [`socket`]: the bytes, plain or with TLS.
+//! - [`digest`]: sessions that log in.
+//! - [`crowd`]: connections that only stand there.
 //! - [`connection`]: one nonblocking connection with its requests in flight.
 //! - [`driver`]: runs a workload over many connections on one thread, and measures.
 //! - [`process`]: CPU time and memory of the server, from `/proc`.
@@ -13,6 +15,8 @@
 
 pub mod client;
 pub mod connection;
+pub mod crowd;
+pub mod digest;
 pub mod driver;
 pub mod process;
 pub mod report;

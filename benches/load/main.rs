@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use load::Target;
+use load::crowd::Crowd;
+use load::digest::Login;
 use load::workload::{Length, Op, Workload, fill};
 
 /// Drives any server that speaks ZooKeeper's client protocol, and measures it.
@@ -54,6 +56,15 @@ struct Options {
     /// With TLS: take up sessions of TLS that the server remembers.
     #[arg(long, requires = "tls_authority")]
     tls_resume: bool,
+    /// Sessions log in by DIGEST-MD5, as user:password.
+    #[arg(long, value_parser = Login::parse)]
+    digest: Option<Login>,
+    /// So many more sessions stand there and ask for nothing.
+    #[arg(long, default_value_t = 0)]
+    idle: usize,
+    /// So many more connections stop inside the handshake of TLS.
+    #[arg(long, default_value_t = 0)]
+    stalled: usize,
     /// Instead of a run: create so many nodes of --size below /filled, and leave them there.
     #[arg(long)]
     fill: Option<u32>,
@@ -61,7 +72,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let target = match &options.tls_authority {
+    let mut target = match &options.tls_authority {
         None => options.address.into(),
         Some(authority) => {
             let version = if options.tls12 { &rustls::version::TLS12 } else { &rustls::version::TLS13 };
@@ -69,6 +80,11 @@ fn main() -> Result<()> {
             Target::with_tls(options.address, authority, identity, version, options.tls_resume)?
         }
     };
+    target.login = options.digest;
+    let crowd = Crowd::gather(&target, options.idle, options.stalled, options.pid)?;
+    if let Some(bytes) = crowd.bytes_each.filter(|bytes| bytes.is_finite()) {
+        eprintln!("memory of the server for each that stands there: {:.1} KiB", bytes / 1024.0);
+    }
     if let Some(count) = options.fill {
         return fill(&target, "/filled", count, options.size);
     }

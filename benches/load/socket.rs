@@ -10,17 +10,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
+use crate::digest::Login;
+
 /// Where the server is, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Its port.
     pub address: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
+    /// How each session logs in.
+    pub login: Option<Login>,
 }
 
 impl From<SocketAddr> for Target {
     fn from(address: SocketAddr) -> Self {
-        Self { address, tls: None }
+        Self { address, tls: None, login: None }
     }
 }
 
@@ -56,7 +60,7 @@ impl Target {
         if !resumes {
             config.resumption = rustls::client::Resumption::disabled();
         }
-        Ok(Self { address, tls: Some(Arc::new(config)) })
+        Ok(Self { address, tls: Some(Arc::new(config)), login: None })
     }
 
     /// Connects; the handshake of TLS goes with the first bytes.
