@@ -6,6 +6,7 @@ use jute::Zxid;
 
 use super::client::Client;
 use super::outbox::{Closing, EVENT_BYTES_MAX, WAITING_BYTES_MAX};
+use super::reply_caches::Found;
 use super::stage_metrics;
 use super::state::{Registry, State};
 use super::stats::Tally;
@@ -224,7 +225,9 @@ impl Host for Delivery<'_> {
             Observation::Revalidated => metrics.connection_revalidate_count.increment(),
             Observation::Expired(_) => metrics.stale_sessions_expired.increment(),
             Observation::Reply { op, path, stat } => {
-                self.state.reply_caches.count(metrics, op, path, stat);
+                let mut found = Found::default();
+                self.state.reply_caches.look(&mut found, op, path, stat);
+                found.count(metrics);
             }
             Observation::Read { path, bytes } => stage_metrics::count_read(metrics, path, bytes),
         }

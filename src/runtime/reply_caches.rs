@@ -37,22 +37,46 @@ impl ReplyCaches {
         Self { data: ReplyCache::new(data_entries), children: ReplyCache::new(children_entries) }
     }
 
-    /// Counts a reply.
-    pub fn count(&self, metrics: &Metrics, op: OpCode, path: &str, stat: &Stat) {
+    /// Notes whether a reply would have been there.
+    pub fn look(&self, found: &mut Found, op: OpCode, path: &str, stat: &Stat) {
         if path.ends_with(quota::STATS) {
             return;
         }
-        let (cache, hits, misses) = match op {
-            OpCode::GET_DATA => {
-                (&self.data, &metrics.response_packet_cache_hits, &metrics.response_packet_cache_misses)
-            }
-            _ => (
-                &self.children,
-                &metrics.response_packet_get_children_cache_hits,
-                &metrics.response_packet_get_children_cache_misses,
-            ),
+        let (cache, counts) = match op {
+            OpCode::GET_DATA => (&self.data, &mut found.data),
+            _ => (&self.children, &mut found.children),
         };
-        if cache.finds(path, stat) { hits.increment() } else { misses.increment() }
+        if cache.finds(path, stat) { counts.hits += 1 } else { counts.misses += 1 }
+    }
+}
+
+/// Replies of a turn.
+#[derive(Debug, Default)]
+pub struct Found {
+    data: Counts,
+    children: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    hits: u64,
+    misses: u64,
+}
+
+impl Found {
+    /// Counts them.
+    pub fn count(&self, metrics: &Metrics) {
+        let Self { data, children } = self;
+        for (count, counter) in [
+            (data.hits, &metrics.response_packet_cache_hits),
+            (data.misses, &metrics.response_packet_cache_misses),
+            (children.hits, &metrics.response_packet_get_children_cache_hits),
+            (children.misses, &metrics.response_packet_get_children_cache_misses),
+        ] {
+            if count > 0 {
+                counter.add(count);
+            }
+        }
     }
 }
 
