@@ -222,9 +222,8 @@ impl Replica {
         let now = data.tree.digest();
         let is_wrong = digest.filter(|digest| is_comparable(&header, digest)).is_some_and(|digest| {
             let differs = digest.tree_digest.cast_unsigned() != now;
-            let before = self.digests;
-            self.digests = before.after(differs);
-            differs && (self.is_predicted_here() || before == Digests::Differed)
+            let differs_again = self.digests.hear(differs);
+            differs_again || differs && self.is_predicted_here()
         });
         if is_wrong {
             // The prediction and the tree disagree: one of them is wrong, and what is served may be too.
@@ -310,12 +309,15 @@ pub(super) enum Digests {
 }
 
 impl Digests {
-    const fn after(self, differs: bool) -> Self {
-        match self {
+    /// Another comes. Whether two in a row differ now.
+    const fn hear(&mut self, differs: bool) -> bool {
+        let differs_again = differs && matches!(self, Self::Differed);
+        *self = match self {
             Self::Unknown if differs => Self::Unknown,
             _ if differs => Self::Differed,
             _ => Self::Agreed,
-        }
+        };
+        differs_again
     }
 }
 
@@ -403,16 +405,20 @@ mod tests {
     #[test]
     fn one_digest_that_differs_says_nothing_and_two_in_a_row_do() {
         let wrong = |mut digests: Digests, differ: &[bool]| {
-            let is_wrong = |differs: &&bool| {
-                let before = digests;
-                digests = before.after(**differs);
-                **differs && before == Digests::Differed
-            };
-            differ.iter().filter(is_wrong).count()
+            differ.iter().filter(|differs| digests.hear(**differs)).count()
         };
         assert_eq!(wrong(Digests::Agreed, &[true, false, true, false]), 0);
         assert_eq!(wrong(Digests::Agreed, &[false, true, true, true]), 2);
         assert_eq!(wrong(Digests::Unknown, &[true, true, true, false, true]), 0, "it was a fuzzy snapshot's");
         assert_eq!(wrong(Digests::Unknown, &[true, false, true, true]), 1);
+    }
+
+    #[test]
+    fn digests_of_failed_multis_and_of_other_versions_are_not_compared() {
+        let header = |op: OpCode| TxnHeader { r#type: op.0, ..TxnHeader::default() };
+        let digest = |version| TxnDigest { version, tree_digest: 1 };
+        assert!(is_comparable(&header(OpCode::MULTI), &digest(digest::VERSION)));
+        assert!(!is_comparable(&header(OpCode::ERROR), &digest(digest::VERSION)));
+        assert!(!is_comparable(&header(OpCode::MULTI), &digest(digest::VERSION + 1)));
     }
 }

@@ -73,7 +73,9 @@ fn an_observer_listens_for_the_leader_and_registers_as_one() {
     assert_eq!(member.votes_to(1)[0].leader, Sid::MIN);
     member.vote(3, notification(PeerState::Leading, (3, E + 4, 2), 7));
     member.vote(1, notification(PeerState::Following, (3, E + 4, 2), 7)).hear(Input::MasterCame);
-    assert!(matches!(&member.packets_up()[..], [ToMaster::Hello(hello)] if hello.is_observer));
+    let said = member.packets_up();
+    let [ToMaster::Hello(hello)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((hello.is_observer, hello.protocol), (true, 0x10000), "the version of 3.4 and later");
 }
 
 /// Trap 7: who has nothing to be counted on elects nobody, is elected by nobody, and asks for a snapshot.
