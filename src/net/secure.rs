@@ -16,6 +16,7 @@ use super::Shared;
 use super::tls_stream::TlsStream;
 use super::transport::Transport;
 use crate::auth::Identity;
+use crate::revocation::Revocation;
 use crate::tls::{Context, Current};
 
 /// How long a handshake may take (reference: the default of Netty's `SslHandler`).
@@ -32,6 +33,8 @@ pub struct Secure {
     pub handshakes_max: usize,
     /// Whether connections are closed before their handshake while the server serves nobody.
     pub drops_early: bool,
+    /// Asks whether certificates were revoked.
+    pub revocation: Revocation,
     handshakes: AtomicUsize,
     failed: AtomicI64,
 }
@@ -39,11 +42,17 @@ pub struct Secure {
 impl Secure {
     /// With these settings.
     #[must_use]
-    pub const fn new(contexts: Current<Context>, handshakes_max: usize, drops_early: bool) -> Self {
+    pub const fn new(
+        contexts: Current<Context>,
+        handshakes_max: usize,
+        drops_early: bool,
+        revocation: Revocation,
+    ) -> Self {
         Self {
             contexts,
             handshakes_max,
             drops_early,
+            revocation,
             handshakes: AtomicUsize::new(0),
             failed: AtomicI64::new(0),
         }
@@ -230,14 +239,23 @@ async fn handshake(
             .ok_or_else(|| "the scheme x509 has no provider; set authProvider.x509".to_owned()),
         Err(why) => Err(why),
     };
+    // The reference asks within the handshake, and so counts what comes of it as one that failed.
+    let counts = match identities.map_err(Failure::Identity) {
+        Ok(identities) => match context.asks(stream.connection(), shared.clock.wall_ms()) {
+            Ok((asks, links)) => secure.revocation.check(asks, &links).await.map(|()| identities),
+            Err(why) => Err(why),
+        }
+        .map_err(Failure::Handshake),
+        Err(failure) => Err(failure),
+    };
     let mut transport = Transport::Tls(stream);
-    match identities {
+    match counts {
         Ok(identities) => Ok((transport, identities)),
-        Err(why) => {
+        Err(failure) => {
             if let Err(error) = transport.hang_up() {
                 tracing::trace!(%peer, %error, "client was gone already");
             }
-            Err(Failure::Identity(why))
+            Err(failure)
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::testing::{Server, Setup, ask, first_frame};
 use super::{AcceptLimits, Acceptor, Descriptors, Secure, Security, bind};
+use crate::revocation::Revocation;
 use crate::tls::{ClientAuth, Current, testing};
 
 const NO_LIMITS: AcceptLimits =
@@ -39,7 +40,8 @@ impl Secured {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let contexts = Current::new(testing::context(client_auth));
-        let secure = Arc::new(Secure::new(contexts, handshakes_max, false));
+        let revocation = Revocation::new(server.clock.clone());
+        let secure = Arc::new(Secure::new(contexts, handshakes_max, false, revocation));
         let acceptor = Arc::new(Acceptor::new(server.shared.clone(), NO_LIMITS, CancellationToken::new()));
         let security =
             if speaks_both { Security::Either(secure.clone()) } else { Security::Tls(secure.clone()) };

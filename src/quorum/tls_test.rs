@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::testing::*;
 use super::*;
+use crate::clock::RealClock;
+use crate::revocation::Revocation;
 use crate::tls::Current;
 use crate::tls::testing::{peers, peers_with};
 use crate::zab::Hello;
@@ -24,6 +26,8 @@ async fn start(me: Sid, members: &BTreeMap<Sid, Member>, how: Option<How>) -> No
         dials: how.dials,
         accepts_plain: how.accepts_plain,
         detection: Duration::from_millis(500),
+        revocation: Revocation::new(Arc::new(RealClock)),
+        clock: Arc::new(RealClock),
     });
     Node::start_with(me, members, |options| options.tls = tls.map(Arc::new), &[]).await
 }

@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 
+use super::revocation::Asks;
 use super::stores::{self, Format};
 use super::{
     ClientAuth, Context, Options, Password, PeerContext, PeerOptions, Protocol, StoreFile, SuiteSet,
@@ -59,6 +60,7 @@ pub(super) fn options(client_auth: ClientAuth, trust: &str) -> Options {
         protocols: vec![Protocol::V13, Protocol::V12],
         suites: SuiteSet::default(),
         checks_client_host: false,
+        asks: Asks::Nobody,
     }
 }
 
