@@ -1,4 +1,4 @@
-//! Revocation lists and OCSP on client ports, on both servers: which certificates still prove something when their
+//! Revocation lists and OCSP on client ports and between members, on both servers: which certificates still prove something when their
 //! issuer is asked, and what counts when nobody answers.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,14 @@ use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::certificates::PASSWORD;
 use compat_tests::compare::on_both;
+use compat_tests::ensemble::{Ensemble, Load, PATIENCE, assert_same, mixes};
 use compat_tests::programs;
 use compat_tests::results::Case;
 use compat_tests::revocation::Revocation;
 use compat_tests::server::{Kind, Options, Server, free_port};
+use compat_tests::systems::until;
+
+const WRITES: u64 = 50;
 
 /// A certificate: its name, where it says to ask, and whether it was revoked; None where its authority never heard of it.
 type Client<'a> = (&'a str, &'a [String], Option<bool>);
@@ -233,5 +237,67 @@ fn a_stranger_sends_the_server_nowhere() -> Result<()> {
     let expected = BTreeMap::from([("foreign", false)]);
     check("ocsp-stranger", "a client of another authority", &revocation, &["ssl.ocsp=true"], &expected)?;
     ensure!(revocation.asked() == 0, "somebody was asked for a stranger's sake");
+    Ok(())
+}
+
+fn take_no_part(ensemble: &mut Ensemble, revocation: &Revocation) -> Result<()> {
+    let load = Load { sessions: 1, window: 1, ..Load::default() }.start(&ensemble.addrs(), "/load");
+    load.wait_for(WRITES)?;
+    let leader = ensemble.leader()?;
+    let follower = ensemble.voters().into_iter().find(|at| *at != leader).context("a follower")?;
+    let keys = |name: &str| format!("ssl.quorum.keyStore.location={}\n", revocation.certificates.path(name));
+    ensemble.stop(follower)?;
+    ensemble.members()[follower].add_lines(&keys("withdrawn.p12"))?;
+    ensemble.launch(follower)?;
+    let member = &ensemble.members()[leader];
+    let says = if member.is_reference() { "Certificate has been revoked" } else { "was revoked" };
+    until(&format!("{member} says {says:?}"), PATIENCE, || Ok(member.log().contains(says).then_some(())))?;
+    load.wait_for(WRITES)?;
+    ensure!(ensemble.status(follower).is_err(), "a member that was revoked serves");
+    ensemble.kill(follower)?;
+    ensemble.members()[follower].add_lines(&keys("listed.p12"))?;
+    ensemble.bring_back(follower)?;
+    load.wait_for(WRITES)?;
+    let summary = load.stop()?;
+    ensemble.wait_all_serving()?;
+    for at in ensemble.running() {
+        summary.verify(ensemble.members()[at].addr())?;
+    }
+    assert_same(ensemble).map(drop)
+}
+
+#[test]
+fn a_member_that_was_revoked_takes_no_part() -> Result<()> {
+    if !available()? {
+        return Ok(());
+    }
+    let revocation = Revocation::new()?;
+    let says = lists(&[&revocation.url("ca.crl")]) + &responder(&revocation.url("ocsp/ca"));
+    for (name, is_revoked) in [("listed", false), ("withdrawn", true)] {
+        let usages = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
+        revocation.issue(name, &format!("{usages}{says}"), "ca")?;
+        revocation.enter(name, "ca", is_revoked)?;
+    }
+    revocation.publish()?;
+    for (mix, line) in
+        mixes("AAO OOA")?.iter().zip(["ssl.quorum.crl=true", "ssl.quorum.ocsp=true"].iter().cycle())
+    {
+        let mut plan = mix.plan().line("preAllocSize=1024").line("sslQuorum=true").line(line);
+        // Without its default mode the reference looks at host names, as ours does.
+        plan = plan.property("zookeeper.fips-mode", "false");
+        for (which, name) in [("keyStore", "listed.p12"), ("trustStore", "trust.jks")] {
+            plan = plan.line(&format!("ssl.quorum.{which}.location={}", revocation.certificates.path(name)));
+            plan = plan.line(&format!("ssl.quorum.{which}.password={PASSWORD}"));
+        }
+        let mut ensemble = Ensemble::start(&plan)?;
+        let result = take_no_part(&mut ensemble, &revocation);
+        if result.is_err() {
+            eprintln!(
+                "the logs are in {}",
+                ensemble.keep_logs(&format!("revoked-{}", mix.name()))?.display()
+            );
+        }
+        result.with_context(|| format!("mix {mix} with {line}"))?;
+    }
     Ok(())
 }

@@ -17,7 +17,8 @@ use super::tls_stream::TlsStream;
 use super::transport::Transport;
 use crate::auth::Identity;
 use crate::revocation::Revocation;
-use crate::tls::{Context, Current};
+use crate::tls::revocation::{Asks, Link};
+use crate::tls::{Context, Current, ServerConnection};
 
 /// How long a handshake may take (reference: the default of Netty's `SslHandler`).
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -230,22 +231,12 @@ async fn handshake(
             _ => Failure::Handshake(error.to_string()),
         });
     }
-    let proven = context.proven(stream.connection(), peer.ip(), shared.clock.wall_ms());
-    let identities = match proven {
-        Ok(None) => Ok(Vec::new()),
-        Ok(Some(proven)) => shared
-            .auth
-            .certificate(&proven.subject)
-            .ok_or_else(|| "the scheme x509 has no provider; set authProvider.x509".to_owned()),
-        Err(why) => Err(why),
-    };
-    // The reference asks within the handshake, and so counts what comes of it as one that failed.
-    let counts = match identities.map_err(Failure::Identity) {
-        Ok(identities) => match context.asks(stream.connection(), shared.clock.wall_ms()) {
-            Ok((asks, links)) => secure.revocation.check(asks, &links).await.map(|()| identities),
-            Err(why) => Err(why),
+    let counts = match shown(shared, &context, stream.connection(), peer) {
+        // The reference asks within the handshake, and so counts what comes of it as one that failed.
+        Ok((identities, (asks, links))) => {
+            let asked = secure.revocation.check(asks, &links).await;
+            asked.map(|()| identities).map_err(Failure::Handshake)
         }
-        .map_err(Failure::Handshake),
         Err(failure) => Err(failure),
     };
     let mut transport = Transport::Tls(stream);
@@ -258,4 +249,22 @@ async fn handshake(
             Err(failure)
         }
     }
+}
+
+/// Who the client is by what a finished handshake has shown, and who is to be asked whether that still counts.
+fn shown(
+    shared: &Shared,
+    context: &Context,
+    connection: &ServerConnection,
+    peer: SocketAddr,
+) -> Result<(Vec<Identity>, (Asks, Vec<Link>)), Failure> {
+    let now = shared.clock.wall_ms();
+    let proven = context.proven(connection, peer.ip(), now).map_err(Failure::Identity)?;
+    let identities = match proven {
+        None => Vec::new(),
+        Some(proven) => shared.auth.certificate(&proven.subject).ok_or_else(|| {
+            Failure::Identity("the scheme x509 has no provider; set authProvider.x509".to_owned())
+        })?,
+    };
+    Ok((identities, context.asks(connection, now).map_err(Failure::Handshake)?))
 }

@@ -96,6 +96,14 @@ impl Kept {
         }
     }
 
+    /// Questions that are known, and the bytes of their answers.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        let known = self.lock();
+        let answers = known.values().filter_map(|one| one.answer.as_ref()?.heard.as_ref().ok());
+        (known.len(), answers.map(|heard| heard.len()).sum())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<u8>, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -121,6 +121,11 @@ pub(crate) fn context(client_auth: ClientAuth) -> Context {
     load(&options(client_auth, "trust.jks")).unwrap()
 }
 
+/// The same, which asks whether certificates were revoked.
+pub(crate) fn context_that_asks(client_auth: ClientAuth, asks: Asks) -> Context {
+    load(&Options { asks, ..options(client_auth, "trust.jks") }).unwrap()
+}
+
 /// A client that shows this certificate and speaks any version.
 pub(crate) fn client(name: Option<&str>) -> Arc<ClientConfig> {
     client_with(name, rustls::ALL_VERSIONS)

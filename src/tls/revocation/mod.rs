@@ -1,6 +1,9 @@
 //! Whether a certificate was revoked: whom to ask, and what an answer means (reference: `X509Util.createTrustManager`;
 //! the JDK's `RevocationChecker`). Pure: who asks is `crate::revocation`.
 //!
+//! Lists and answers are read with the reader that reads certificates: what it lacked are these few structures, and the
+//! list that `webpki` reads must be of version 2 and no list of a part.
+//!
 //! Each certificate of a chain is asked about, but for the one that is trusted. What is not known to be good is refused:
 //! there is no soft failure, as the reference asks for none.
 
@@ -40,7 +43,7 @@ pub struct Link {
     pub certificate: CertificateDer<'static>,
     /// Who issued it.
     pub issuer: CertificateDer<'static>,
-    /// Whether the issuer is one that is trusted, and so is not asked about.
+    /// Whether the issuer is one that is trusted.
     pub is_below_anchor: bool,
 }
 
@@ -111,7 +114,8 @@ impl Link {
         if told.without(*covered).is_empty() {
             return Err("it tells of no reason that was not known of".into());
         }
-        if !issuer.extensions.may_revoke() {
+        // As in the JDK, whoever is trusted may do this whatever its certificate says.
+        if !self.is_below_anchor && !issuer.extensions.may_revoke() {
             return Err("the issuer's certificate does not allow it to sign lists".into());
         }
         if !list.signature.is_of(&issuer, list.signed, algorithms()) {
@@ -143,13 +147,4 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
 /// Whether this moment lies in a time of validity, give or take the skew of clocks.
 const fn is_current(this_update: i64, next_update: i64, now: i64) -> bool {
     now + SKEW_S >= this_update && now - SKEW_S <= next_update
-}
-
-/// Reads `bytes` as a list and as an answer, for a fuzzer.
-#[doc(hidden)]
-pub fn fuzz(link: &Link, bytes: &[u8], unix_ms: i64) {
-    let _any = link.answered(bytes, unix_ms);
-    for point in link.points().unwrap_or_default() {
-        let _any = link.listed(&point, bytes, unix_ms, &mut Reasons::default());
-    }
 }

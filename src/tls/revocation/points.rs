@@ -5,6 +5,8 @@ use crate::tls::der::{Malformed, Reader, tag};
 
 /// Places that one certificate may name; behind them nobody looks.
 const POINTS_MAX: usize = 8;
+/// The longest URL.
+const URL_BYTES_MAX: usize = 2048;
 /// The method "OCSP" of an authority's access.
 const OCSP: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 0x30, 1];
 /// A `GeneralName` that is a URI.
@@ -113,6 +115,6 @@ pub(super) fn responder(certificate: &Certificate<'_>) -> Result<Option<String>,
 
 /// A name that is a URL of printable ASCII: it goes into requests and into log lines.
 fn url(tag: u8, content: &[u8]) -> Option<String> {
-    let is_printable = content.iter().all(u8::is_ascii_graphic);
+    let is_printable = content.len() <= URL_BYTES_MAX && content.iter().all(u8::is_ascii_graphic);
     (tag == URI && is_printable).then(|| String::from_utf8_lossy(content).into_owned())
 }
