@@ -6,6 +6,15 @@ use crate::tls::revocation::Asks;
 
 /// A file of the JDK's own settings, among which are some of OCSP.
 const SECURITY_PROPERTIES: &str = "java.security.properties";
+/// What the JDK can be told besides.
+const OF_THE_JDK: [&str; 6] = [
+    "com.sun.security.crl.timeout",
+    "com.sun.security.crl.readtimeout",
+    "com.sun.security.ocsp.timeout",
+    "com.sun.security.ocsp.readtimeout",
+    "com.sun.security.ocsp.clockSkew",
+    "jdk.security.certpath.ocspNonce",
+];
 
 impl Reading<'_> {
     /// Whom to ask whether a certificate was revoked, by the keys that begin with `prefix`. As in the reference,
@@ -27,6 +36,15 @@ impl Reading<'_> {
             self.source.warnings.push(format!(
                 "{SECURITY_PROPERTIES} names a file that is not read here: ocsp.responderURL and its kin do not count. \
                  Responders and lists are asked where certificates say that they are"
+            ));
+        }
+        let set = OF_THE_JDK.into_iter().filter(|name| self.source.any_property(name).is_some());
+        let set: Vec<_> = set.collect();
+        if !set.is_empty() {
+            let set = set.join(", ");
+            self.source.warnings.push(format!(
+                "{set}: not read here; {prefix}crl and {prefix}ocsp ask for 4 seconds, allow clocks 15 minutes and send \
+                 no nonce"
             ));
         }
         asks
@@ -71,5 +89,12 @@ mod tests {
         let flags = "-Djava.security.properties=/etc/java.security";
         assert!(told("ssl.ocsp=true\n", flags, "ocsp.responderURL"));
         assert!(!told("", flags, "ocsp.responderURL"));
+        let flags = "-Dcom.sun.security.ocsp.timeout=1 -Djdk.security.certpath.ocspNonce=true";
+        assert!(told(
+            "ssl.ocsp=true\n",
+            flags,
+            "com.sun.security.ocsp.timeout, jdk.security.certpath.ocspNonce: not"
+        ));
+        assert!(!told("", flags, "not read here"));
     }
 }
