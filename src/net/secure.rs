@@ -233,7 +233,7 @@ async fn handshake(
     }
     let counts = match shown(shared, &context, stream.connection(), peer) {
         // The reference asks within the handshake, and so counts what comes of it as one that failed.
-        Ok((identities, (asks, links))) => {
+        Ok(Shown { identities, asks, links }) => {
             let asked = secure.revocation.check(asks, &links).await;
             asked.map(|()| identities).map_err(Failure::Handshake)
         }
@@ -251,13 +251,19 @@ async fn handshake(
     }
 }
 
-/// Who the client is by what a finished handshake has shown, and who is to be asked whether that still counts.
+/// What a finished handshake has shown: who the client is, and who is to be asked whether that still counts.
+struct Shown {
+    identities: Vec<Identity>,
+    asks: Asks,
+    links: Vec<Link>,
+}
+
 fn shown(
     shared: &Shared,
     context: &Context,
     connection: &ServerConnection,
     peer: SocketAddr,
-) -> Result<(Vec<Identity>, (Asks, Vec<Link>)), Failure> {
+) -> Result<Shown, Failure> {
     let now = shared.clock.wall_ms();
     let proven = context.proven(connection, peer.ip(), now).map_err(Failure::Identity)?;
     let identities = match proven {
@@ -266,5 +272,6 @@ fn shown(
             Failure::Identity("the scheme x509 has no provider; set authProvider.x509".to_owned())
         })?,
     };
-    Ok((identities, context.asks(connection, now).map_err(Failure::Handshake)?))
+    let (asks, links) = context.asks(connection, now).map_err(Failure::Handshake)?;
+    Ok(Shown { identities, asks, links })
 }
