@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::slice::from_ref;
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts::{self, REFERENCE};
@@ -100,8 +101,8 @@ fn a_list_says_who_is_let_in_and_without_one_nobody_is() -> Result<()> {
     issue(
         &revocation,
         &[
-            ("crl-good", &[ca.clone()], Some(false)),
-            ("crl-revoked", &[ca.clone()], Some(true)),
+            ("crl-good", from_ref(&ca), Some(false)),
+            ("crl-revoked", from_ref(&ca), Some(true)),
             ("crl-none", &[], Some(false)),
             ("crl-dead", &[lists(&[&dead])], Some(false)),
             ("crl-stale", &of("stale.crl"), Some(false)),
@@ -176,18 +177,18 @@ fn a_responder_is_asked_first_and_then_a_list() -> Result<()> {
             ("ocsp-unknown", &[ask("ocsp/ca")], None),
             ("ocsp-unknown-listed", &[ask("ocsp/ca"), list.clone()], None),
             ("ocsp-none", &[], Some(false)),
-            ("ocsp-dead", &[dead.clone()], Some(false)),
+            ("ocsp-dead", from_ref(&dead), Some(false)),
             ("ocsp-dead-listed", &[dead.clone(), list.clone()], Some(false)),
-            ("ocsp-dead-revoked", &[dead, list.clone()], Some(true)),
-            ("ocsp-list", &[list.clone()], Some(false)),
-            ("ocsp-list-revoked", &[list.clone()], Some(true)),
+            ("ocsp-dead-revoked", &[dead.clone(), list.clone()], Some(true)),
+            ("ocsp-list", from_ref(&list), Some(false)),
+            ("ocsp-list-revoked", from_ref(&list), Some(true)),
             ("ocsp-delegate", &[ask("ocsp/delegate")], Some(false)),
             ("ocsp-delegate-revoked", &[ask("ocsp/delegate")], Some(true)),
             ("ocsp-usurper", &[ask("ocsp/usurper")], Some(false)),
             ("ocsp-forged", &[ask("ocsp/twin")], Some(false)),
             ("ocsp-wrong", &[ask("wrong")], Some(false)),
             ("ocsp-later", &[ask("later")], Some(false)),
-            ("ocsp-later-listed", &[ask("later"), list], Some(false)),
+            ("ocsp-later-listed", &[ask("later"), list.clone()], Some(false)),
             ("ocsp-missing", &[ask("missing")], Some(false)),
         ],
     )?;
