@@ -35,6 +35,7 @@ mod prefixes;
 pub mod quorum;
 pub mod replica;
 pub mod request;
+pub mod revocation;
 pub mod runtime;
 pub mod secret;
 pub mod server;

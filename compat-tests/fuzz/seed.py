@@ -194,6 +194,11 @@ for word in re.findall(r'b"(\w{4})"', commands) + ["stmk", "none"]:
 write("four_letter", "telnet_close", b"\0\xff\xf4\xff\xfd" + facts)
 write("four_letter", "trace_mask_cut_short", b"\0stmk1234567")
 
+# Lists and answers, and certificates that say whom to ask.
+for path in sorted((root / "src" / "tls" / "testdata" / "revocation").iterdir()):
+    if path.suffix != ".request":
+        write("revocation", path.name, bytes([path.suffix == ".der"]) + path.read_bytes())
+
 # Stores and certificates: those of the server's own tests.
 testdata = root / "src" / "tls" / "testdata"
 for path in sorted(testdata.iterdir()):

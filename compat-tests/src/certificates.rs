@@ -137,7 +137,7 @@ impl Certificates {
         artifacts::run(Command::new("keytool").args(args).arg("-noprompt").current_dir(self.dir())).map(drop)
     }
 
-    fn authority(&self, name: &str, subject: &str) -> Result<()> {
+    pub(crate) fn authority(&self, name: &str, subject: &str) -> Result<()> {
         let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
         self.openssl(&[
             "req",
@@ -179,7 +179,7 @@ impl Certificates {
     }
 
     /// A certificate; without extensions, openssl makes one of version 1.
-    fn issue(&self, name: &str, subject: &str, extensions: &str, authority: &str) -> Result<()> {
+    pub(crate) fn issue(&self, name: &str, subject: &str, extensions: &str, authority: &str) -> Result<()> {
         self.request(name, subject)?;
         let file = format!("{name}.ext");
         fs::write(self.file(&file), extensions).context("write the extensions")?;

@@ -53,6 +53,7 @@ pub mod programs;
 pub mod quorum_ports;
 pub mod report;
 pub mod results;
+pub mod revocation;
 pub mod sasl;
 pub mod seat;
 pub mod server;

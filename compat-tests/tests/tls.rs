@@ -194,7 +194,6 @@ fn what_cannot_be_honoured_stops_the_start_with_its_key() -> Result<()> {
     let usual = || options(&certificates, 0, "server.p12", "trust.p12");
     let wrong = |line: &str| usual().line(line);
     for (options, says) in [
-        (wrong("ssl.crl=true"), "ssl.crl=true: this version does not ask whether a certificate was revoked"),
         (wrong("ssl.trustStore.password=wrong"), "trust.p12: the password does not open it"),
         (wrong("ssl.keyStore.location=/nowhere.p12"), "ssl.keyStore.location: /nowhere.p12 cannot be read"),
         (

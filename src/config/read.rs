@@ -11,6 +11,7 @@ mod members;
 mod peer_tls;
 mod providers;
 mod replies;
+mod revocation;
 mod sasl;
 mod tls;
 

@@ -16,7 +16,9 @@ use super::Shared;
 use super::tls_stream::TlsStream;
 use super::transport::Transport;
 use crate::auth::Identity;
-use crate::tls::{Context, Current};
+use crate::revocation::Revocation;
+use crate::tls::revocation::{Asks, Link};
+use crate::tls::{Context, Current, ServerConnection};
 
 /// How long a handshake may take (reference: the default of Netty's `SslHandler`).
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -32,6 +34,8 @@ pub struct Secure {
     pub handshakes_max: usize,
     /// Whether connections are closed before their handshake while the server serves nobody.
     pub drops_early: bool,
+    /// Asks whether certificates were revoked.
+    pub revocation: Revocation,
     handshakes: AtomicUsize,
     failed: AtomicI64,
 }
@@ -39,11 +43,17 @@ pub struct Secure {
 impl Secure {
     /// With these settings.
     #[must_use]
-    pub const fn new(contexts: Current<Context>, handshakes_max: usize, drops_early: bool) -> Self {
+    pub const fn new(
+        contexts: Current<Context>,
+        handshakes_max: usize,
+        drops_early: bool,
+        revocation: Revocation,
+    ) -> Self {
         Self {
             contexts,
             handshakes_max,
             drops_early,
+            revocation,
             handshakes: AtomicUsize::new(0),
             failed: AtomicI64::new(0),
         }
@@ -221,23 +231,47 @@ async fn handshake(
             _ => Failure::Handshake(error.to_string()),
         });
     }
-    let proven = context.proven(stream.connection(), peer.ip(), shared.clock.wall_ms());
-    let identities = match proven {
-        Ok(None) => Ok(Vec::new()),
-        Ok(Some(proven)) => shared
-            .auth
-            .certificate(&proven.subject)
-            .ok_or_else(|| "the scheme x509 has no provider; set authProvider.x509".to_owned()),
-        Err(why) => Err(why),
+    let counts = match shown(shared, &context, stream.connection(), peer) {
+        // The reference asks within the handshake, and so counts what comes of it as one that failed.
+        Ok(Shown { identities, asks, links }) => {
+            let asked = secure.revocation.check(asks, &links).await;
+            asked.map(|()| identities).map_err(Failure::Handshake)
+        }
+        Err(failure) => Err(failure),
     };
     let mut transport = Transport::Tls(stream);
-    match identities {
+    match counts {
         Ok(identities) => Ok((transport, identities)),
-        Err(why) => {
+        Err(failure) => {
             if let Err(error) = transport.hang_up() {
                 tracing::trace!(%peer, %error, "client was gone already");
             }
-            Err(Failure::Identity(why))
+            Err(failure)
         }
     }
+}
+
+/// What a finished handshake has shown: who the client is, and who is to be asked whether that still counts.
+struct Shown {
+    identities: Vec<Identity>,
+    asks: Asks,
+    links: Vec<Link>,
+}
+
+fn shown(
+    shared: &Shared,
+    context: &Context,
+    connection: &ServerConnection,
+    peer: SocketAddr,
+) -> Result<Shown, Failure> {
+    let now = shared.clock.wall_ms();
+    let proven = context.proven(connection, peer.ip(), now).map_err(Failure::Identity)?;
+    let identities = match proven {
+        None => Vec::new(),
+        Some(proven) => shared.auth.certificate(&proven.subject).ok_or_else(|| {
+            Failure::Identity("the scheme x509 has no provider; set authProvider.x509".to_owned())
+        })?,
+    };
+    let (asks, links) = context.asks(connection, now).map_err(Failure::Handshake)?;
+    Ok(Shown { identities, asks, links })
 }

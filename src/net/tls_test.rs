@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::testing::{Server, Setup, ask, first_frame};
 use super::{AcceptLimits, Acceptor, Descriptors, Secure, Security, bind};
+use crate::revocation::Revocation;
+use crate::tls::revocation::Asks;
 use crate::tls::{ClientAuth, Current, testing};
 
 const NO_LIMITS: AcceptLimits =
@@ -30,6 +32,16 @@ struct Secured {
 
 impl Secured {
     fn new(client_auth: ClientAuth, speaks_both: bool, handshakes_max: usize, sessionless: Duration) -> Self {
+        Self::that_asks(Asks::Nobody, client_auth, speaks_both, handshakes_max, sessionless)
+    }
+
+    fn that_asks(
+        asks: Asks,
+        client_auth: ClientAuth,
+        speaks_both: bool,
+        handshakes_max: usize,
+        sessionless: Duration,
+    ) -> Self {
         let mut setup = Setup::default();
         setup.limits.sessionless = sessionless;
         setup.auth.x509_enabled = true;
@@ -38,8 +50,9 @@ impl Secured {
         server.clock.set_wall_ms(testing::NOW_MS);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let contexts = Current::new(testing::context(client_auth));
-        let secure = Arc::new(Secure::new(contexts, handshakes_max, false));
+        let contexts = Current::new(testing::context_that_asks(client_auth, asks));
+        let revocation = Revocation::new(server.clock.clone());
+        let secure = Arc::new(Secure::new(contexts, handshakes_max, false, revocation));
         let acceptor = Arc::new(Acceptor::new(server.shared.clone(), NO_LIMITS, CancellationToken::new()));
         let security =
             if speaks_both { Security::Either(secure.clone()) } else { Security::Tls(secure.clone()) };
@@ -149,6 +162,19 @@ fn a_client_is_known_by_its_certificate_and_no_other_gets_a_session() {
     }
     assert_eq!(server.server.shared.metrics.unsuccessful_handshake.value(), 4);
     assert_eq!(server.secure.handshakes(), 0, "none is left unfinished");
+}
+
+/// Its certificate names nobody who could be asked: what is not known is refused, and nothing is served meanwhile.
+#[test]
+fn a_client_whose_revocation_is_not_known_gets_no_session() {
+    for asks in [Asks::Lists, Asks::ResponderThenLists] {
+        let mut server = Secured::that_asks(asks, ClientAuth::Want, false, 100, LONG);
+        assert!(!server.serve(|address| connects(&mut tls(address, Some("client.pem")))));
+        while server.secure.failed() == 0 {
+            std::thread::yield_now();
+        }
+        assert!(server.serve(|address| connects(&mut tls(address, None))), "about nothing nobody is asked");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
@@ -10,6 +11,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::Options;
 use super::stream::PeerStream;
+use crate::clock::Clock;
+use crate::revocation::Revocation;
+use crate::tls::verifier::Side;
 use crate::tls::{Current, PeerContext, not_named};
 
 /// The type of the record that every handshake begins with. No plain connection begins with this byte.
@@ -27,6 +31,10 @@ pub struct PeerTls {
     /// How long the first byte of a connection is waited for
     /// (`ssl.quorum.handshakeDetectionTimeoutMillis`).
     pub detection: Duration,
+    /// Asks whether certificates were revoked.
+    pub revocation: Revocation,
+    /// Time, as certificates are judged by it.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Does the handshake of somebody who has connected, where there is one.
@@ -85,6 +93,8 @@ impl PeerTls {
         if !hosts.is_empty() && !is_one_of(from, &hosts).await {
             return Err(not_named(from));
         }
+        let (asks, links) = context.asks(chain, Side::Client, self.clock.wall_ms())?;
+        self.revocation.check(asks, &links).await?;
         Ok(PeerStream::Tls(Box::new(TlsStream::Server(stream))))
     }
 
@@ -93,7 +103,10 @@ impl PeerTls {
         let context = self.contexts.get();
         let greeted = TlsConnector::from(context.client.clone()).connect(address.into(), stream).await;
         let stream = greeted.map_err(|error| format!("the TLS handshake failed: {}", reason(&error)))?;
-        context.names_server(stream.get_ref().1.peer_certificates(), host, address)?;
+        let chain = stream.get_ref().1.peer_certificates();
+        context.names_server(chain, host, address)?;
+        let (asks, links) = context.asks(chain, Side::Server, self.clock.wall_ms())?;
+        self.revocation.check(asks, &links).await?;
         Ok(PeerStream::Tls(Box::new(TlsStream::Client(stream))))
     }
 }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::testing::*;
 use super::*;
+use crate::clock::RealClock;
+use crate::revocation::Revocation;
 use crate::tls::Current;
-use crate::tls::testing::{peers, peers_with};
+use crate::tls::revocation::Asks;
+use crate::tls::testing::peers_with;
 use crate::zab::Hello;
 
 /// How a member speaks.
@@ -19,11 +22,17 @@ struct How {
 const TLS: How = How { keys: "server.pem", dials: true, accepts_plain: false };
 
 async fn start(me: Sid, members: &BTreeMap<Sid, Member>, how: Option<How>) -> Node {
+    start_that_asks(me, members, how, Asks::Nobody).await
+}
+
+async fn start_that_asks(me: Sid, members: &BTreeMap<Sid, Member>, how: Option<How>, asks: Asks) -> Node {
     let tls = how.map(|how| PeerTls {
-        contexts: Current::new(peers(how.keys)),
+        contexts: Current::new(peers_with(how.keys, |options| options.options.asks = asks)),
         dials: how.dials,
         accepts_plain: how.accepts_plain,
         detection: Duration::from_millis(500),
+        revocation: Revocation::new(Arc::new(RealClock)),
+        clock: Arc::new(RealClock),
     });
     Node::start_with(me, members, |options| options.tls = tls.map(Arc::new), &[]).await
 }
@@ -92,6 +101,21 @@ async fn who_proves_nothing_is_not_heard() {
         leader.driver.notify(1, notification(1));
         stranger.lane.input(|input| matches!(input, Input::MasterLeft { .. }).then_some(())).await;
         assert!(leader.driver.election.connected().1.is_empty());
+        assert_eq!(leader.lane.waiting(), 0);
+    }
+}
+
+/// The certificates name nobody who could be asked, so that whoever asks believes nobody: on both sides.
+/// etcd GHSA-3wh4-j44w-pg92, where a revocation list did not count on one of the ports.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_revocation_is_not_known_is_not_heard() {
+    for (of_leader, of_follower) in [(Asks::Lists, Asks::Nobody), (Asks::Nobody, Asks::ResponderThenLists)] {
+        let members = members(2);
+        let mut leader = start_that_asks(2, &members, Some(TLS), of_leader).await;
+        let mut follower = start_that_asks(1, &members, Some(TLS), of_follower).await;
+        leader.driver.listen(true);
+        follower.driver.dial_master(2);
+        follower.lane.input(|input| matches!(input, Input::MasterLeft { .. }).then_some(())).await;
         assert_eq!(leader.lane.waiting(), 0);
     }
 }

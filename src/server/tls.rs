@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::{Secure, Security};
 use crate::quorum::PeerTls;
+use crate::revocation::Revocation;
 use crate::tls::{Context, Current, PeerContext, TlsError, verifier};
 
 /// Time between two looks at the files of the stores.
@@ -90,10 +91,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub(super) fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<Served>, TlsError> {
     let Some(tls) = &config.tls else { return Ok(None) };
     let (options, clock) = (tls.options.clone(), Arc::clone(clock));
+    let revocation = Revocation::new(Arc::clone(&clock));
     let files = options.files();
     let seen = stamps(&files);
     let load = move || Context::load(&options, &read, Arc::new(WallClock(Arc::clone(&clock))));
-    let secure = Arc::new(Secure::new(Current::new(load()?), tls.handshakes_max, tls.drops_early));
+    let contexts = Current::new(load()?);
+    let secure = Arc::new(Secure::new(contexts, tls.handshakes_max, tls.drops_early, revocation));
     let used = Arc::clone(&secure);
     let take = Box::new(move || load().map(|context| used.contexts.replace(context)));
     Ok(Some(Served { secure, stores: Stores { whose: "client ports", files, seen, take } }))
@@ -106,6 +109,7 @@ pub(super) fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<Ser
 pub(super) fn open_peers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<Peers>, TlsError> {
     let Some(config) = &config.peer_tls else { return Ok(None) };
     let (options, clock) = (config.options.clone(), Arc::clone(clock));
+    let (revocation, time) = (Revocation::new(Arc::clone(&clock)), Arc::clone(&clock));
     let files = options.files();
     let seen = stamps(&files);
     let load = move || PeerContext::load(&options, &read, Arc::new(WallClock(Arc::clone(&clock))));
@@ -114,6 +118,8 @@ pub(super) fn open_peers(config: &Config, clock: &Arc<dyn Clock>) -> Result<Opti
         dials: config.dials,
         accepts_plain: config.accepts_plain,
         detection: Duration::from_millis(config.detection_ms),
+        revocation,
+        clock: time,
     });
     let used = Arc::clone(&tls);
     let take = Box::new(move || load().map(|context| used.contexts.replace(context)));

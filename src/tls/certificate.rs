@@ -8,11 +8,14 @@ mod extension {
     pub(super) const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1D, 17];
     pub(super) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1D, 19];
     pub(super) const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1D, 30];
+    pub(super) const REVOCATION_LISTS: &[u8] = &[0x55, 0x1D, 31];
     pub(super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1D, 37];
+    pub(super) const AUTHORITY_ACCESS: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 1, 1];
 }
 
 const SERVER_AUTH: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 3, 2];
+const OCSP_SIGNING: &[u8] = &[0x2B, 6, 1, 5, 5, 7, 3, 9];
 const ANY_USAGE: &[u8] = &[0x55, 0x1D, 37, 0];
 
 /// Extensions that are read; one more makes a certificate suspicious.
@@ -23,6 +26,8 @@ const EXTENSIONS_MAX: usize = 64;
 pub struct Certificate<'a> {
     /// 1, 2 or 3.
     pub version: u8,
+    /// Its number at its issuer, the content of a DER INTEGER.
+    pub serial: &'a [u8],
     /// The name of who issued it, DER.
     pub issuer: &'a [u8],
     /// The name of whom it is about, DER.
@@ -56,12 +61,18 @@ pub struct Extensions<'a> {
     pub allows_client: bool,
     /// The same for TLS servers.
     pub allows_server: bool,
+    /// Whether the extended key usage, which must be given then, has that of OCSP responders.
+    pub allows_ocsp: bool,
     /// Whether it limits names below it.
     pub limits_names: bool,
     /// Whether it demands something that is not known here.
     pub demands_unknown: bool,
     /// Other names: tag and content (RFC 5280, `GeneralName`).
     pub names: Vec<(u8, &'a [u8])>,
+    /// Where lists of revoked certificates are (RFC 5280, `CRLDistributionPoints`), DER.
+    pub lists: Option<&'a [u8]>,
+    /// Where its issuer can be asked (RFC 5280, `AuthorityInfoAccessSyntax`), DER.
+    pub access: Option<&'a [u8]>,
 }
 
 impl Extensions<'_> {
@@ -75,6 +86,12 @@ impl Extensions<'_> {
     #[must_use]
     pub fn may_issue(&self) -> bool {
         self.is_authority && self.key_usage.is_none_or(|bits| bits & 0x04 != 0)
+    }
+
+    /// Whether its key may sign lists of revoked certificates.
+    #[must_use]
+    pub fn may_revoke(&self) -> bool {
+        self.key_usage.is_none_or(|bits| bits & 0x02 != 0)
     }
 }
 
@@ -103,7 +120,7 @@ impl<'a> Certificate<'a> {
             2 => 3,
             _ => return Err(Malformed("the certificate has an unknown version")),
         };
-        inner.expect(tag::INTEGER)?;
+        let serial = inner.expect(tag::INTEGER)?.content;
         if inner.expect(tag::SEQUENCE)?.content != signature_algorithm {
             return Err(Malformed("the certificate names two algorithms of its signature"));
         }
@@ -125,6 +142,7 @@ impl<'a> Certificate<'a> {
         inner.end()?;
         Ok(Self {
             version,
+            serial,
             issuer,
             subject,
             validity,
@@ -145,7 +163,7 @@ impl<'a> Certificate<'a> {
 }
 
 /// The bytes of a bit string that has whole bytes.
-fn bits<'a>(element: Element<'a>) -> Result<&'a [u8], Malformed> {
+pub(super) fn bits<'a>(element: Element<'a>) -> Result<&'a [u8], Malformed> {
     match element.content {
         [0, bytes @ ..] => Ok(bytes),
         _ => Err(Malformed("a bit string has a part of a byte")),
@@ -183,6 +201,7 @@ fn extensions(mut list: Reader<'_>) -> Result<Extensions<'_>, Malformed> {
                     let usage = usages.expect(tag::OID)?.content;
                     found.allows_client |= usage == CLIENT_AUTH || usage == ANY_USAGE;
                     found.allows_server |= usage == SERVER_AUTH || usage == ANY_USAGE;
+                    found.allows_ocsp |= usage == OCSP_SIGNING;
                 }
             }
             extension::ALTERNATIVE_NAMES => {
@@ -193,6 +212,15 @@ fn extensions(mut list: Reader<'_>) -> Result<Extensions<'_>, Malformed> {
                 }
             }
             extension::NAME_CONSTRAINTS => found.limits_names = true,
+            // These are not allowed to be critical, or to say how; whoever demands that is not understood.
+            extension::REVOCATION_LISTS => {
+                found.lists = Some(value.expect(tag::SEQUENCE)?.content);
+                found.demands_unknown |= is_critical;
+            }
+            extension::AUTHORITY_ACCESS => {
+                found.access = Some(value.expect(tag::SEQUENCE)?.content);
+                found.demands_unknown |= is_critical;
+            }
             _ => found.demands_unknown |= is_critical,
         }
     }
@@ -200,7 +228,7 @@ fn extensions(mut list: Reader<'_>) -> Result<Extensions<'_>, Malformed> {
 }
 
 /// Seconds since 1970.
-fn time(element: Element<'_>) -> Result<i64, Malformed> {
+pub(super) fn time(element: Element<'_>) -> Result<i64, Malformed> {
     const WRONG: Malformed = Malformed("a time cannot be read");
     let text = std::str::from_utf8(element.content).map_err(|_| WRONG)?;
     let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));

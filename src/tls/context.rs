@@ -15,8 +15,9 @@ use rustls::time_provider::TimeProvider;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, SignatureScheme};
 
 use super::certificate::Certificate;
+use super::revocation::{Asks, Link};
 use super::stores::{self, StoreError};
-use super::verifier::Verifier;
+use super::verifier::{Side, Verifier};
 use super::{ClientAuth, Options, Password, StoreFile, host, names};
 use crate::secret::Secret;
 
@@ -75,6 +76,7 @@ pub struct Context {
     config: Arc<ServerConfig>,
     verifier: Option<Arc<Verifier>>,
     checks_client_host: bool,
+    asks: Asks,
 }
 
 impl fmt::Debug for Context {
@@ -115,7 +117,12 @@ impl Context {
         config.session_storage = rustls::server::ServerSessionMemoryCache::new(REMEMBERED_SESSIONS);
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.send_tls13_tickets = 1;
-        Ok(Self { config: Arc::new(config), verifier, checks_client_host: options.checks_client_host })
+        Ok(Self {
+            config: Arc::new(config),
+            verifier,
+            checks_client_host: options.checks_client_host,
+            asks: options.asks,
+        })
     }
 
     /// A new connection.
@@ -156,6 +163,24 @@ impl Context {
             ));
         }
         Ok(Some(Proven { subject: names::rfc2253(read.subject).map_err(unreadable)? }))
+    }
+}
+
+impl Context {
+    /// Whom to ask whether the certificates of a client were revoked, and about which. A session that was resumed
+    /// brings those it began with.
+    ///
+    /// # Errors
+    /// Why the client is not believed.
+    pub fn asks(&self, connection: &ServerConnection, unix_ms: i64) -> Result<(Asks, Vec<Link>), String> {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        match &self.verifier {
+            Some(verifier) if self.asks != Asks::Nobody && !chain.is_empty() => {
+                let links = verifier.links(chain, Side::Client, super::verifier::moment(unix_ms));
+                links.map(|links| (self.asks, links)).map_err(|error| error.to_string())
+            }
+            _ => Ok((Asks::Nobody, Vec::new())),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub mod tag {
     pub const OCTET_STRING: u8 = 0x04;
     /// OBJECT IDENTIFIER.
     pub const OID: u8 = 0x06;
+    /// ENUMERATED.
+    pub const ENUMERATED: u8 = 0x0A;
     /// UTF8String.
     pub const UTF8_STRING: u8 = 0x0C;
     /// PrintableString.
@@ -172,6 +174,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Writes one value of these parts.
+#[must_use]
+pub fn written(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = content.len().to_be_bytes();
+    let digits = length.iter().position(|byte| *byte != 0).and_then(|first| length.get(first..));
+    let digits = digits.unwrap_or(&[0]);
+    let long = u8::try_from(digits.len()).unwrap_or(0) | 0x80;
+    let head = if content.len() < 0x80 { Vec::new() } else { vec![long] };
+    [&[tag][..], &head, digits, &content].concat()
+}
+
 /// An object identifier in dotted form.
 ///
 /// # Errors
@@ -233,6 +247,18 @@ mod tests {
             assert!(Reader::new(bytes).number().is_err(), "{bytes:?}");
         }
         assert_eq!(Reader::new(&[2, 2, 0, 0x80]).number(), Ok(128));
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for size in [0, 1, 127, 128, 255, 256, 70_000] {
+            let content = vec![7; size];
+            let whole = written(tag::OCTET_STRING, &[&content[..size / 2], &content[size / 2..]]);
+            let mut reader = Reader::new(&whole);
+            assert_eq!(reader.expect(tag::OCTET_STRING).unwrap().content, content);
+            reader.end().unwrap();
+        }
+        assert_eq!(written(tag::SEQUENCE, &[&[5, 0]]), [0x30, 2, 5, 0]);
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod tests {
         subject.extend(common.as_bytes());
         let certificate = Certificate {
             version: 3,
+            serial: &[1],
             issuer: &[],
             subject: &subject,
             validity: (0, 0),

@@ -7,6 +7,7 @@
 //! - [`stores`]: JKS, PKCS#12 and PEM; [`der`]: the encoding they share.
 //! - [`certificate`], [`names`], [`host`]: what a certificate says, its subject as Java prints it, its hosts.
 //! - [`verifier`]: whom to believe; `path`: the old certificates that the usual verifier does not read.
+//! - [`revocation`]: whom to ask whether a certificate was revoked, and what answers mean.
 //!
 //! Reference: `X509Util`, `ClientX509Util`, `SSLContextAndOptions`, `ZKTrustManager`.
 
@@ -22,6 +23,7 @@ pub mod host;
 pub mod names;
 mod path;
 mod peers;
+pub mod revocation;
 pub mod stores;
 mod suites;
 #[cfg(test)]
@@ -88,6 +90,8 @@ pub struct Options {
     pub suites: SuiteSet,
     /// Whether a client's certificate must name the address it comes from.
     pub checks_client_host: bool,
+    /// Whom to ask whether a certificate was revoked.
+    pub asks: revocation::Asks,
 }
 
 impl Options {

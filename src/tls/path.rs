@@ -24,34 +24,56 @@ pub(super) struct Path<'a> {
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
+/// A chain that was found, by its places in a [`Path`].
+pub(super) struct Issuers {
+    /// Who is trusted.
+    pub(super) anchor: usize,
+    /// The authorities between, from the client's issuer up.
+    pub(super) between: Vec<usize>,
+}
+
 impl Path<'_> {
-    /// Whether someone trusted stands behind the client.
-    pub(super) fn leads_to(&self, client: &Certificate<'_>) -> bool {
+    /// Who stands behind the client, from its issuer to someone trusted.
+    pub(super) fn issuers(&self, client: &Certificate<'_>) -> Option<Issuers> {
         let mut signatures = SIGNATURES_MAX;
-        self.is_issued(client, 0, &mut signatures)
+        let mut found = self.issuers_of(client, 0, &mut signatures)?;
+        found.between.reverse();
+        Some(found)
     }
 
-    /// Whether the certificate, with so many authorities below it, was issued by someone trusted.
-    fn is_issued(&self, below: &Certificate<'_>, authorities: usize, signatures: &mut u32) -> bool {
+    /// The same for a certificate with so many authorities below it; from the one trusted down.
+    fn issuers_of(
+        &self,
+        below: &Certificate<'_>,
+        authorities: usize,
+        signatures: &mut u32,
+    ) -> Option<Issuers> {
         let mut has_signed = |issuer: &Certificate<'_>| {
             *signatures = signatures.saturating_sub(1);
             *signatures > 0 && is_signed(below, issuer, self.algorithms)
         };
-        let anchors = self.anchors.iter().filter(|anchor| anchor.subject == below.issuer);
-        for anchor in anchors {
+        let anchors = self.anchors.iter().enumerate().filter(|(_, anchor)| anchor.subject == below.issuer);
+        for (index, anchor) in anchors {
             if !anchor.extensions.limits_names && has_signed(anchor) {
-                return true;
+                return Some(Issuers { anchor: index, between: Vec::new() });
             }
         }
         if authorities >= DEPTH_MAX {
-            return false;
+            return None;
         }
         let candidates: Vec<_> = self
             .intermediates
             .iter()
-            .filter(|one| one.subject == below.issuer && self.may_issue(one, authorities) && has_signed(one))
+            .enumerate()
+            .filter(|(_, one)| {
+                one.subject == below.issuer && self.may_issue(one, authorities) && has_signed(one)
+            })
             .collect();
-        candidates.into_iter().any(|one| self.is_issued(one, authorities + 1, signatures))
+        candidates.into_iter().find_map(|(index, one)| {
+            let mut above = self.issuers_of(one, authorities + 1, signatures)?;
+            above.between.push(index);
+            Some(above)
+        })
     }
 
     fn may_issue(&self, one: &Certificate<'_>, authorities: usize) -> bool {
@@ -67,12 +89,34 @@ impl Path<'_> {
 
 /// Whether `issuer` has signed it.
 fn is_signed(one: &Certificate<'_>, issuer: &Certificate<'_>, algorithms: WebPkiSupportedAlgorithms) -> bool {
-    let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
-        is(algorithm.signature_alg_id(), one.signature_algorithm)
-            && is(algorithm.public_key_alg_id(), issuer.key_algorithm)
-    };
-    let mut fitting = algorithms.all.iter().filter(fits);
-    fitting.any(|algorithm| algorithm.verify_signature(issuer.key, one.signed, one.signature).is_ok())
+    let signature = Signature { algorithm: one.signature_algorithm, bytes: one.signature };
+    signature.is_of(issuer, one.signed, algorithms)
+}
+
+/// A signature as certificates, lists and answers have it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signature<'a> {
+    /// Its algorithm, without the sequence around it.
+    pub(super) algorithm: &'a [u8],
+    /// The signature.
+    pub(super) bytes: &'a [u8],
+}
+
+impl Signature<'_> {
+    /// Whether the signer's key made it of this.
+    pub(super) fn is_of(
+        &self,
+        signer: &Certificate<'_>,
+        signed: &[u8],
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> bool {
+        let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+            is(algorithm.signature_alg_id(), self.algorithm)
+                && is(algorithm.public_key_alg_id(), signer.key_algorithm)
+        };
+        let mut fitting = algorithms.all.iter().filter(fits);
+        fitting.any(|algorithm| algorithm.verify_signature(signer.key, signed, self.bytes).is_ok())
+    }
 }
 
 /// Whether the client's key made this signature of a handshake.

@@ -16,6 +16,8 @@ use rustls::{ClientConfig, ServerConfig};
 
 use super::certificate::Certificate;
 use super::context::{self, TlsError};
+use super::revocation::{Asks, Link};
+use super::verifier::{self, Side, Verifier};
 use super::{ClientAuth, Options, StoreFile, host};
 
 /// What the operator asked for between members.
@@ -50,6 +52,8 @@ pub struct PeerContext {
     checks_server_host: bool,
     checks_client_host: bool,
     may_name_members: bool,
+    verifier: Arc<Verifier>,
+    asks: Asks,
 }
 
 impl fmt::Debug for PeerContext {
@@ -90,7 +94,7 @@ impl PeerContext {
         let mut client = ClientConfig::builder_with_details(provider, time)
             .with_protocol_versions(&versions)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
             .with_client_cert_resolver(keys);
         client.resumption = Resumption::disabled();
         Ok(Self {
@@ -99,7 +103,27 @@ impl PeerContext {
             checks_server_host: *checks_server_host,
             checks_client_host: options.checks_client_host,
             may_name_members: *may_name_members,
+            verifier,
+            asks: options.asks,
         })
+    }
+
+    /// Whom to ask whether the certificates of a member were revoked, and about which.
+    ///
+    /// # Errors
+    /// Why the member is not believed.
+    pub fn asks(
+        &self,
+        chain: Option<&[CertificateDer<'_>]>,
+        side: Side,
+        unix_ms: i64,
+    ) -> Result<(Asks, Vec<Link>), String> {
+        let chain = chain.unwrap_or_default();
+        if self.asks == Asks::Nobody || chain.is_empty() {
+            return Ok((Asks::Nobody, Vec::new()));
+        }
+        let links = self.verifier.links(chain, side, verifier::moment(unix_ms));
+        links.map(|links| (self.asks, links)).map_err(|error| error.to_string())
     }
 
     /// Whether the certificate of a member that was connected to names it: by the address, or by the host as it is

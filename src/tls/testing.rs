@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 
+use super::revocation::Asks;
 use super::stores::{self, Format};
 use super::{
     ClientAuth, Context, Options, Password, PeerContext, PeerOptions, Protocol, StoreFile, SuiteSet,
@@ -59,6 +60,7 @@ pub(super) fn options(client_auth: ClientAuth, trust: &str) -> Options {
         protocols: vec![Protocol::V13, Protocol::V12],
         suites: SuiteSet::default(),
         checks_client_host: false,
+        asks: Asks::Nobody,
     }
 }
 
@@ -117,6 +119,11 @@ impl rustls::client::ResolvesClientCert for Shows {
 /// A server's context that trusts `ca.pem`.
 pub(crate) fn context(client_auth: ClientAuth) -> Context {
     load(&options(client_auth, "trust.jks")).unwrap()
+}
+
+/// The same, which asks whether certificates were revoked.
+pub(crate) fn context_that_asks(client_auth: ClientAuth, asks: Asks) -> Context {
+    load(&Options { asks, ..options(client_auth, "trust.jks") }).unwrap()
 }
 
 /// A client that shows this certificate and speaks any version.

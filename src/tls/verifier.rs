@@ -15,7 +15,8 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::certificate::Certificate;
 use super::der::Malformed;
-use super::path::{Path, has_signed_handshake};
+use super::path::{Issuers, Path, has_signed_handshake};
+use super::revocation::Link;
 
 /// Certificates a client may send (reference: `jdk.tls.maxCertificateChainLength`).
 const CHAIN_MAX: usize = 10;
@@ -77,6 +78,39 @@ impl Verifier {
     /// # Errors
     /// Why it is not believed.
     pub fn verify(&self, chain: &[CertificateDer<'_>], side: Side, now: UnixTime) -> Result<(), Error> {
+        self.issuers(chain, side, now).map(drop)
+    }
+
+    /// The links of a chain that is believed, from the other's own certificate to the one whose issuer is trusted: whoever
+    /// asks about revocation asks about each. Of a certificate that is itself trusted there are none.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn links(&self, chain: &[CertificateDer<'_>], side: Side, now: UnixTime) -> Result<Vec<Link>, Error> {
+        let Some(Issuers { anchor, between }) = self.issuers(chain, side, now)? else {
+            return Ok(Vec::new());
+        };
+        let path = std::iter::once(chain.first())
+            .chain(between.iter().map(|index| chain.get(index.saturating_add(1))))
+            .chain(std::iter::once(self.trusted.get(anchor)));
+        let path: Vec<_> = path.collect::<Option<_>>().ok_or(CertificateError::UnknownIssuer)?;
+        let links = path.iter().zip(path.iter().skip(1)).map(|(certificate, issuer)| Link {
+            certificate: (*certificate).clone().into_owned(),
+            issuer: (*issuer).clone().into_owned(),
+            is_below_anchor: false,
+        });
+        let mut links: Vec<_> = links.collect();
+        links.last_mut().into_iter().for_each(|last| last.is_below_anchor = true);
+        Ok(links)
+    }
+
+    /// Who stands behind a chain that is believed; None for one that is itself trusted.
+    fn issuers(
+        &self,
+        chain: &[CertificateDer<'_>],
+        side: Side,
+        now: UnixTime,
+    ) -> Result<Option<Issuers>, Error> {
         let Some((own, others)) = chain.split_first() else { return Err(Error::NoCertificatesPresented) };
         if chain.len() > CHAIN_MAX {
             return Err(CertificateError::UnknownIssuer.into());
@@ -92,12 +126,12 @@ impl Verifier {
         }
         // The JDK asks nothing more of a certificate that is itself trusted.
         if self.trusted.contains(own) {
-            return Ok(());
+            return Ok(None);
         }
         if read.version == 3 && !says.is_authority {
-            return self.verify_usual(own, others, side, now);
+            return self.verify_usual(own, others, side, now).map(Some);
         }
-        self.verify_unusual(&read, others, now)
+        self.verify_unusual(&read, others, now).map(Some)
     }
 
     /// Judges a chain of a client that this verifier has believed before. Since then only its dates can have passed: while none has,
@@ -118,15 +152,21 @@ impl Verifier {
         others: &[CertificateDer<'_>],
         side: Side,
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<Issuers, Error> {
         let usage = match side {
             Side::Client => KeyUsage::client_auth(),
             Side::Server => KeyUsage::server_auth(),
         };
         let own = EndEntityCert::try_from(own).map_err(|error| refused(&error))?;
-        own.verify_for_usage(self.algorithms.all, &self.anchors, others, now, usage, None, None)
-            .map(drop)
-            .map_err(|error| refused(&error))
+        let path = own
+            .verify_for_usage(self.algorithms.all, &self.anchors, others, now, usage, None, None)
+            .map_err(|error| refused(&error))?;
+        let anchor = self.anchors.iter().position(|anchor| anchor == path.anchor());
+        let places =
+            path.intermediate_certificates().map(|one| others.iter().position(|other| *other == one.der()));
+        let between = places.collect::<Option<_>>();
+        let found = anchor.zip(between).map(|(anchor, between)| Issuers { anchor, between });
+        found.ok_or_else(|| CertificateError::UnknownIssuer.into())
     }
 
     fn verify_unusual(
@@ -134,7 +174,7 @@ impl Verifier {
         client: &Certificate<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<Issuers, Error> {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         if !client.counts_at(now) {
             let error = if now < client.validity.0 {
@@ -147,11 +187,18 @@ impl Verifier {
         if client.extensions.demands_unknown {
             return Err(CertificateError::UnhandledCriticalExtension.into());
         }
+        // What cannot be read is no issuer; places in the lists stay those of the certificates.
+        let read = |der: &CertificateDer<'_>| Certificate::read(der).is_ok();
+        let readable: Vec<usize> = (0..others.len()).filter(|at| others.get(*at).is_some_and(read)).collect();
         let anchors: Vec<_> = self.trusted.iter().filter_map(|der| Certificate::read(der).ok()).collect();
         let intermediates: Vec<_> = others.iter().filter_map(|der| Certificate::read(der).ok()).collect();
         let path =
             Path { anchors: &anchors, intermediates: &intermediates, now, algorithms: self.algorithms };
-        if path.leads_to(client) { Ok(()) } else { Err(CertificateError::UnknownIssuer.into()) }
+        let found = path.issuers(client).and_then(|Issuers { anchor, between }| {
+            let places = between.into_iter().map(|at| readable.get(at).copied());
+            Some(Issuers { anchor, between: places.collect::<Option<_>>()? })
+        });
+        found.ok_or_else(|| CertificateError::UnknownIssuer.into())
     }
 
     /// Whether the usual functions can read the certificate whose signature is to be checked.

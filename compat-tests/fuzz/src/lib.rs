@@ -13,6 +13,7 @@ mod log_file;
 mod login_file;
 mod memory_disk;
 mod quorum_packets;
+mod revocation;
 mod sasl;
 mod script;
 mod server;
@@ -30,6 +31,7 @@ pub use key_stores::key_stores;
 pub use log_file::log_file;
 pub use login_file::login_file;
 pub use quorum_packets::quorum_packets;
+pub use revocation::revocation;
 pub use sasl::sasl;
 pub use snapshot_file::snapshot_file;
 pub use snapshot_stream::snapshot_stream;
@@ -50,6 +52,7 @@ pub const TARGETS: &Targets = &[
     ("log_file", log_file),
     ("login_file", login_file),
     ("quorum_packets", quorum_packets),
+    ("revocation", revocation),
     ("sasl", sasl),
     ("snapshot_file", snapshot_file),
     ("snapshot_stream", snapshot_stream),

@@ -210,10 +210,10 @@ keys! {
     "ssl.quorum.clientHostnameVerification" ["zookeeper.ssl.quorum.clientHostnameVerification"] Flag "true" "bool" Now "X509Util" "Also verify the connecting side's host name";
     "ssl.allowReverseDnsLookup" ["zookeeper.ssl.allowReverseDnsLookup"] Flag "false" "bool" Now "X509Util" "Reverse DNS fallback in host name checks: with clientHostnameVerification it stops the start";
     "ssl.quorum.allowReverseDnsLookup" ["zookeeper.ssl.quorum.allowReverseDnsLookup"] Flag "true" "bool" Now "X509Util" "A connecting member may be named by the host of a server.N line that has its address; nothing is looked up by address";
-    "ssl.crl" ["zookeeper.ssl.crl"] Flag "false" "bool" Now "X509Util" "Certificate revocation lists: true stops the start when a client port speaks TLS";
-    "ssl.quorum.crl" ["zookeeper.ssl.quorum.crl"] Flag "false" "bool" Now "X509Util" "Certificate revocation lists: true stops the start of a member that speaks TLS to others";
-    "ssl.ocsp" ["zookeeper.ssl.ocsp"] Flag "false" "bool" Now "X509Util" "OCSP checks: true stops the start when a client port speaks TLS";
-    "ssl.quorum.ocsp" ["zookeeper.ssl.quorum.ocsp"] Flag "false" "bool" Now "X509Util" "OCSP checks: true stops the start of a member that speaks TLS to others";
+    "ssl.crl" ["zookeeper.ssl.crl"] Flag "false" "bool" Now "X509Util" "Ask the lists that clients' certificates name whether they were revoked; what is not known is refused (`docs/tls.md`)";
+    "ssl.quorum.crl" ["zookeeper.ssl.quorum.crl"] Flag "false" "bool" Now "X509Util" "The same of members' certificates, in both directions";
+    "ssl.ocsp" ["zookeeper.ssl.ocsp"] Flag "false" "bool" Now "X509Util" "Ask the OCSP responders that clients' certificates name, and the lists where these do not decide";
+    "ssl.quorum.ocsp" ["zookeeper.ssl.quorum.ocsp"] Flag "false" "bool" Now "X509Util" "The same of members' certificates, in both directions";
     "ssl.clientAuth" ["zookeeper.ssl.clientAuth"] Text "need" "none/want/need" Now "X509Util" "TLS client certificate policy; want without a trust store asks for none";
     "ssl.quorum.clientAuth" ["zookeeper.ssl.quorum.clientAuth"] Text "need" "none/want/need" Now "X509Util" "TLS client certificate policy";
     "ssl.handshakeDetectionTimeoutMillis" ["zookeeper.ssl.handshakeDetectionTimeoutMillis"] Number "5000" "ms" Java "X509Util" "Time to sniff TLS on unified quorum ports; client ports wait 10 s";

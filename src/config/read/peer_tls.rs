@@ -42,8 +42,16 @@ impl Reading<'_> {
         let checks_client_host =
             checks_server_host && self.source.flag(&name("clientHostnameVerification"), true);
         let detection = self.source.property_int(&name("handshakeDetectionTimeoutMillis"), DETECTION_MS);
-        let options =
-            Options { key_store, trust_store: None, client_auth, protocols, suites, checks_client_host };
+        let asks = self.asks(PREFIX, ClientAuth::Need);
+        let options = Options {
+            key_store,
+            trust_store: None,
+            client_auth,
+            protocols,
+            suites,
+            checks_client_host,
+            asks,
+        };
         Ok(Some(PeerTls {
             options: PeerOptions {
                 options,
@@ -124,8 +132,6 @@ mod tests {
     #[test]
     fn what_would_protect_and_is_not_there_stops_the_start() {
         for (line, part) in [
-            ("ssl.quorum.crl=true", "line 11: ssl.quorum.crl=true: this version does not ask"),
-            ("ssl.quorum.ocsp=true", "OCSP"),
             ("ssl.quorum.context.supplier.class=a.B", "set ssl.quorum.keyStore.location"),
             ("ssl.quorum.clientAuth=maybe", "must be need, want or none"),
             ("ssl.quorum.protocol=SSLv3", "must be TLSv1.2 or TLSv1.3"),

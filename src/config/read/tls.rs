@@ -82,21 +82,13 @@ impl Reading<'_> {
                  certificates, and remove the key",
             ));
         }
-        Ok(Options { key_store, trust_store, client_auth, protocols, suites, checks_client_host })
+        let asks = self.asks(prefix, client_auth);
+        Ok(Options { key_store, trust_store, client_auth, protocols, suites, checks_client_host, asks })
     }
 
     /// What would protect and is not there.
     pub(super) fn refuse_tls(&self, prefix: &str) -> Result<()> {
         let name = |rest: &str| format!("{prefix}{rest}");
-        for (rest, what) in [("crl", "revocation lists"), ("ocsp", "OCSP")] {
-            if self.source.flag(&name(rest), false) {
-                let problem = format!(
-                    "this version does not ask whether a certificate was revoked ({what}); issue certificates for a \
-                     short time, remove those that are lost from the trust store, and remove the key"
-                );
-                return Err(self.source.wrong_property(&name(rest), problem));
-            }
-        }
         let supplier = name("context.supplier.class");
         if self.source.property(&supplier).is_some() {
             let problem =
@@ -252,12 +244,9 @@ mod tests {
     }
 
     /// Passed over, it would leave a port less guarded than somebody believes.
-    /// etcd GHSA-3wh4-j44w-pg92, where a revocation list did not count on one of the ports.
     #[test]
     fn what_would_protect_and_is_not_there_stops_the_start() {
         for (line, part) in [
-            ("ssl.crl=true", "line 5: ssl.crl=true: this version does not ask"),
-            ("ssl.ocsp=true", "OCSP"),
             ("ssl.context.supplier.class=a.B", "runs no Java classes"),
             ("ssl.authProvider=mine", "the scheme mine"),
             ("ssl.clientAuth=maybe", "must be need, want or none"),

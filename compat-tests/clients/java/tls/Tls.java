@@ -48,7 +48,12 @@ public final class Tls {
                 case "hosts" -> hosts();
                 case "resumption" -> resumption();
                 case "subject" -> subject();
-                default -> throw new IllegalArgumentException(args[n]);
+                default -> {
+                    if (!args[n].endsWith(".p12")) {
+                        throw new IllegalArgumentException(args[n]);
+                    }
+                    System.out.println(args[n] + ": " + probe(securePort, args[n], "TLSv1.3"));
+                }
             }
         }
     }
