@@ -7,83 +7,14 @@ use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::compare::on_both;
 use compat_tests::ensemble::{Ensemble, Load, assert_same, mixes};
-use compat_tests::kdc;
 use compat_tests::kdc::{AES, Kdc, REALM};
+use compat_tests::kerberos::{Realm, SERVICE, client, is_possible, options};
 use compat_tests::programs;
 use compat_tests::results::Case;
 use compat_tests::server::{Kind, Options, Server, Started};
 
-const SERVICE: &str = "zookeeper/localhost";
-const PROVIDER: &str = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
-
 fn case(name: &str, what: &str) -> Case {
     Case::new(&format!("kerberos-{name}"), &format!("Apache's Java client {REFERENCE}"), what)
-}
-
-fn is_possible() -> Result<bool> {
-    Ok(artifacts::available(&["java", "javac", "mvn"])? && kdc::available()?)
-}
-
-/// A server whose clients log in by Kerberos, with these further flags of a JVM.
-fn options(kind: Kind, kdc: &Kdc, login: &Path, flags: &[(&str, &str)]) -> Options {
-    let conf = kdc.krb5_conf().display().to_string();
-    let login = login.display().to_string();
-    let base =
-        [("java.security.krb5.conf", conf.as_str()), ("java.security.auth.login.config", login.as_str())];
-    let mut options = Options::default().tick_time_ms(1000).line(PROVIDER);
-    let all = base.iter().chain(flags);
-    if kind == Kind::Oxkeeper {
-        let flags: Vec<_> = all.map(|(key, value)| format!("-D{key}={value}")).collect();
-        options.environment.push(("JVMFLAGS".to_owned(), flags.join(" ")));
-    } else {
-        options.properties.extend(all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    }
-    options
-}
-
-/// What a Java program says that logs in with a section `Client` and asks for this service.
-fn client(kdc: &Kdc, login: &Path, service: &str, main: &str, args: &[&str]) -> Result<String> {
-    let properties = [
-        "-Dzookeeper.sasl.client=true".to_owned(),
-        format!("-Djava.security.krb5.conf={}", kdc.krb5_conf().display()),
-        format!("-Djava.security.auth.login.config={}", login.display()),
-        format!("-Dzookeeper.server.principal={service}"),
-    ];
-    let properties: Vec<_> = properties.iter().map(String::as_str).collect();
-    programs::java(REFERENCE, "kerberos", main, &properties, args)
-}
-
-/// A key distribution centre with the service, and two clients' login configurations.
-struct Realm {
-    kdc: Kdc,
-    server: PathBuf,
-    clients: Vec<(&'static str, PathBuf)>,
-}
-
-impl Realm {
-    fn new() -> Result<Self> {
-        let kdc = Kdc::start()?;
-        let keytab = kdc.with_keytab(SERVICE, "server.keytab")?;
-        let server = kdc.jaas("server.jaas", "Server", &format!("{SERVICE}@{REALM}"), &keytab)?;
-        let mut clients = Vec::new();
-        for (index, principal) in ["alice", "hbase/rs1.example.com"].into_iter().enumerate() {
-            let keytab = kdc.with_keytab(principal, &format!("client{index}.keytab"))?;
-            clients
-                .push((principal, kdc.jaas(&format!("client{index}.jaas"), "Client", principal, &keytab)?));
-        }
-        Ok(Self { kdc, server, clients })
-    }
-
-    /// Each client logs in, and says who it is.
-    fn logins(&self, server: &Server, said: &mut String) -> Result<()> {
-        for (index, (principal, login)) in self.clients.iter().enumerate() {
-            let args = [&*server.connect_string(), &format!("/node{index}")];
-            let shown = client(&self.kdc, login, SERVICE, "KerberosLogin", &args)?;
-            ensure!(shown.contains("state SaslAuthenticated"), "{principal}:\n{shown}");
-            said.push_str(&format!("{principal}\n{shown}"));
-        }
-        Ok(())
-    }
 }
 
 #[test]
