@@ -9,9 +9,9 @@ use compat_tests::compare::on_both;
 use compat_tests::ensemble::{Ensemble, Load, assert_same, mixes};
 use compat_tests::kdc::{AES, Kdc, REALM};
 use compat_tests::kerberos::{Realm, SERVICE, client, is_possible, options};
-use compat_tests::programs;
 use compat_tests::results::Case;
-use compat_tests::server::{Kind, Options, Server, Started};
+use compat_tests::server::{Kind, Server, Started};
+use compat_tests::{c_client, native, programs};
 
 fn case(name: &str, what: &str) -> Case {
     Case::new(&format!("kerberos-{name}"), &format!("Apache's Java client {REFERENCE}"), what)
@@ -234,6 +234,38 @@ fn kazoo_logs_in_with_a_ticket() -> Result<()> {
         script.arg(format!("localhost:{}", server.addr().port()));
         script.env("KRB5_CONFIG", realm.kdc.krb5_conf()).env("KRB5CCNAME", &cache);
         programs::output(&mut script)
+    })
+}
+
+/// By GSSAPI of Cyrus SASL, and so of the MIT library.
+#[test]
+fn the_c_client_logs_in_with_a_ticket() -> Result<()> {
+    if !is_possible()? {
+        return Ok(());
+    }
+    let Some((who, program)) = c_client::secured()? else { return Ok(()) };
+    let realm = Realm::new()?;
+    let (principal, _) = realm.clients[0];
+    let cache = realm.kdc.kinit(principal, &realm.kdc.path().join("client0.keytab"))?;
+    let case = Case::new(
+        "kerberos-c",
+        &who,
+        "by GSSAPI: every operation, session and login through a restart; a client without a ticket",
+    );
+    on_both(&case, |kind| {
+        let options = options(kind, &realm.kdc, &realm.server, &[]);
+        let mut server = Server::start(kind, &options.property("zookeeper.extendedTypesEnabled", "true"))?;
+        let address = format!("localhost:{}", server.addr().port());
+        let client = |cache: &Path| {
+            let mut client = Command::new(&program);
+            client.env("KRB5_CONFIG", realm.kdc.krb5_conf()).env("KRB5CCNAME", cache);
+            client
+        };
+        let how = ["sasl", "GSSAPI", "localhost", "-", "-"];
+        let mut said = native::run_through_a_restart_at(&mut server, client(&cache), &address, &how)?;
+        ensure!(said.contains("sasl:alice@TEST.REALM"), "alice is not known:\n{said}");
+        said += &native::probe(client(Path::new("/nonexistent")), &address, &how)?;
+        Ok(said)
     })
 }
 

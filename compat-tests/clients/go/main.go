@@ -250,7 +250,7 @@ func pinged(cons *zk.ServerClients) bool {
 	return false
 }
 
-func words(c, other *zk.Conn, address string) {
+func words(c, other *zk.Conn, address string, isOwnPort bool) {
 	servers := []string{address}
 	show("ruok", zk.FLWRuok(servers, limit))
 	stats, ok := zk.FLWSrvr(servers, limit)
@@ -270,6 +270,10 @@ func words(c, other *zk.Conn, address string) {
 	s := stats[0]
 	show("srvr with the date of old", ok, s.Error, s.Mode.String(), s.NodeCount, s.Connections, s.Outstanding, s.Epoch, s.Counter > 0,
 		s.Received > 0, s.Sent > 0, s.MaxLatency >= s.MinLatency, s.BuildTime.Year() > 2020, s.Version != "")
+	if !isOwnPort {
+		// The reference tells of clients of the port that was asked.
+		return
+	}
 	cons, ok := zk.FLWCons(servers, limit)
 	for deadline := time.Now().Add(limit); pinged(cons[0]) && time.Now().Before(deadline); {
 		c.Exists("/")
@@ -307,7 +311,7 @@ func main() {
 	show("lock", lock.Lock())
 	show("unlock", lock.Unlock())
 	kept := watches(c, other)
-	words(c, other, plain)
+	words(c, other, plain, plain == address)
 
 	session := c.SessionID()
 	os.WriteFile(os.Args[2], nil, 0o644)
