@@ -1,5 +1,6 @@
 //! A service of Kerberos and its clients, as the tests of logins by it use them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -87,4 +88,22 @@ impl Realm {
         }
         Ok(())
     }
+}
+
+/// Oxkeeper's log tells of each login that was refused in one line, which names its connection; these reasons are among
+/// them.
+pub fn told_once_each(log: &str, refused: usize, reasons: &[&str]) -> Result<()> {
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("SASL authentication failed: ")).collect();
+    ensure!(lines.len() == refused, "{refused} were refused, and {} lines say so:\n{log}", lines.len());
+    let peers: BTreeSet<_> =
+        lines.iter().filter_map(|line| line.split_once("peer=")?.1.split_whitespace().next()).collect();
+    ensure!(peers.len() == refused, "not every line names its peer:\n{}", lines.join("\n"));
+    for reason in reasons {
+        ensure!(
+            lines.iter().any(|line| line.contains(reason)),
+            "no line tells {reason:?}:\n{}",
+            lines.join("\n")
+        );
+    }
+    Ok(())
 }

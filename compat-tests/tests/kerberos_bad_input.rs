@@ -1,14 +1,12 @@
 //! Tickets that prove nothing, beside the reference with the same keytab: clocks that differ, tickets that have ended or
 //! have not begun, tickets for others.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts::REFERENCE;
 use compat_tests::clock;
 use compat_tests::compare::on_both;
 use compat_tests::kdc::{AES, Kdc, REALM};
-use compat_tests::kerberos::{Realm, SERVICE, is_possible, options};
+use compat_tests::kerberos::{Realm, SERVICE, is_possible, options, told_once_each};
 use compat_tests::programs;
 use compat_tests::results::Case;
 use compat_tests::server::{Kind, Server};
@@ -27,23 +25,6 @@ fn client(realm: &Realm, ahead_s: i64, server: &Server, services: &[&str]) -> Re
     let args: Vec<_> = ["localhost", &port].iter().chain(services).copied().collect();
     let mut java = programs::java_command(REFERENCE, "kerberos", "BadTickets", &properties, &args)?;
     programs::output(java.envs(clock::ahead(ahead_s)?))
-}
-
-/// What is refused, and how often Oxkeeper must have said why. Each line names another connection.
-fn told_once_each(log: &str, refused: usize, reasons: &[&str]) -> Result<()> {
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("SASL authentication failed: ")).collect();
-    ensure!(lines.len() == refused, "{refused} were refused, and {} lines say so:\n{log}", lines.len());
-    let peers: BTreeSet<_> =
-        lines.iter().filter_map(|line| line.split_once("peer=")?.1.split_whitespace().next()).collect();
-    ensure!(peers.len() == refused, "not every line names its peer:\n{}", lines.join("\n"));
-    for reason in reasons {
-        ensure!(
-            lines.iter().any(|line| line.contains(reason)),
-            "no line tells {reason:?}:\n{}",
-            lines.join("\n")
-        );
-    }
-    Ok(())
 }
 
 #[test]
