@@ -42,7 +42,7 @@ impl Files {
     fn options(&self, port: u16) -> Options {
         self.certificates
             .client_port(port, "server.p12", "trust.p12")
-            .tick_time_ms(500)
+            .tick_time_ms(1500)
             .property(PROVIDER.0, PROVIDER.1)
             .property("java.security.auth.login.config", &self.certificates.path("jaas.conf"))
             .property("zookeeper.extendedTypesEnabled", "true")

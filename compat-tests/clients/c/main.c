@@ -12,6 +12,8 @@
 
 #define LIMIT_MS 20000
 #define RESTART_MS 60000
+/* A server of Java that speaks TLS takes its time after a start. */
+#define SECURE_TIMEOUT_MS 24000
 
 struct events {
     pthread_mutex_t lock;
@@ -74,7 +76,7 @@ static zhandle_t *begin(const char *address, struct events *events) {
     zhandle_t *zh = NULL;
     if (!how[0]) zh = zookeeper_init(address, watcher, 8000, NULL, events, 0);
 #ifdef HAVE_OPENSSL_H
-    if (how[0] && !strcmp(how[0], "ssl")) zh = zookeeper_init_ssl(address, how[1], watcher, 8000, NULL, events, 0);
+    if (how[0] && !strcmp(how[0], "ssl")) zh = zookeeper_init_ssl(address, how[1], watcher, SECURE_TIMEOUT_MS, NULL, events, 0);
 #endif
 #ifdef HAVE_CYRUS_SASL_H
     if (how[0] && !strcmp(how[0], "sasl")) {
@@ -82,7 +84,7 @@ static zhandle_t *begin(const char *address, struct events *events) {
         if (sasl_client_init(NULL) != SASL_OK) exit(3);
         const char *user = strcmp(how[3], "-") ? how[3] : NULL;
         params.callbacks = zoo_sasl_make_basic_callbacks(user, how[2], how[4]);
-        zh = zookeeper_init_sasl(address, watcher, 8000, NULL, events, 0, NULL, &params);
+        zh = zookeeper_init_sasl(address, watcher, SECURE_TIMEOUT_MS, NULL, events, 0, NULL, &params);
     }
 #endif
     if (!zh) {

@@ -300,8 +300,13 @@ func main() {
 		probe(address)
 		return
 	}
-	c := connect(address, 8*time.Second)
-	other := connect(address, 10*time.Second)
+	own, others := 8*time.Second, 10*time.Second
+	if plain != address {
+		// A server of Java that speaks TLS takes its time after a start.
+		own, others = 3*own, 3*others
+	}
+	c := connect(address, own)
+	other := connect(address, others)
 	path, err := c.Create("/go", nil, 0, zk.WorldACL(zk.PermAll))
 	show("create", path, err)
 	nodes(c)
