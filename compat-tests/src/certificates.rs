@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::artifacts;
+use crate::server::Options;
 
 /// The password of every store.
 pub const PASSWORD: &str = "canary-of-the-stores";
@@ -113,6 +114,19 @@ impl Certificates {
     /// The path of a file in it.
     pub fn path(&self, name: &str) -> String {
         self.home.path().join(name).display().to_string()
+    }
+
+    /// A server with a TLS port of its own beside the plain one, and these stores.
+    pub fn client_port(&self, port: u16, keys: &str, trust: &str) -> Options {
+        let mut options = Options::default()
+            .line("serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory")
+            .line(&format!("secureClientPort={port}"));
+        for (which, name) in [("keyStore", keys), ("trustStore", trust)] {
+            options = options
+                .line(&format!("ssl.{which}.location={}", self.path(name)))
+                .line(&format!("ssl.{which}.password={PASSWORD}"));
+        }
+        options
     }
 
     /// Another key and certificate of the server take the place of those in `server.p12`.

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::artifacts;
 use crate::programs::tail;
 use crate::server::free_port;
 use crate::skip::skip_unless_ci;
 use crate::systems::until;
+use crate::{artifacts, clock};
 
 /// The realm that it serves.
 pub const REALM: &str = "TEST.REALM";
@@ -57,6 +57,12 @@ pub struct Kdc {
 impl Kdc {
     /// Makes a database for [`REALM`] and serves it.
     pub fn start() -> Result<Self> {
+        Self::start_at(0, "1d")
+    }
+
+    /// The same with a clock that is so many seconds ahead, and tickets that end after this time. Both it and whoever
+    /// uses [`Self::lenient_conf`] take clocks that are far from theirs.
+    pub fn start_at(ahead_s: i64, ticket_life: &str) -> Result<Self> {
         let home = tempfile::Builder::new().prefix("oxkeeper-kdc-").tempdir().context("make a directory")?;
         let port = free_port()?;
         let shown = home.path().display();
@@ -64,20 +70,21 @@ impl Kdc {
             let path = home.path().join(name);
             fs::write(&path, text).with_context(|| format!("write {}", path.display()))
         };
-        write(
-            "krb5.conf",
+        let conf = |more: &str| {
             format!(
-                "[libdefaults]\n default_realm = {REALM}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n \
+                "[libdefaults]\n{more} default_realm = {REALM}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n \
                  dns_canonicalize_hostname = false\n rdns = false\n udp_preference_limit = 1\n[realms]\n {REALM} = {{\n  \
                  kdc = 127.0.0.1:{port}\n }}\n[domain_realm]\n localhost = {REALM}\n"
-            ),
-        )?;
+            )
+        };
+        write("krb5.conf", conf(""))?;
+        write("lenient.conf", conf(" clockskew = 864000\n"))?;
         write(
             "kdc.conf",
             format!(
                 "[kdcdefaults]\n kdc_listen = 127.0.0.1:{port}\n kdc_tcp_listen = 127.0.0.1:{port}\n[realms]\n {REALM} = \
                  {{\n  database_name = {shown}/principal\n  key_stash_file = {shown}/stash\n  acl_file = {shown}/acl\n  \
-                 supported_enctypes = {}\n }}\n[logging]\n kdc = FILE:{shown}/log\n admin_server = FILE:{shown}/log\n",
+                 supported_enctypes = {}\n  max_life = {ticket_life}\n }}\n[logging]\n kdc = FILE:{shown}/log\n admin_server = FILE:{shown}/log\n",
                 AES.replace(',', " ")
             ),
         )?;
@@ -86,6 +93,7 @@ impl Kdc {
         )?;
         let log = File::create(home.path().join("out")).context("create a log")?;
         let mut kdc = command("krb5kdc", home.path())?;
+        kdc.env("KRB5_CONFIG", home.path().join("lenient.conf")).envs(clock::ahead(ahead_s)?);
         // In the foreground.
         kdc.arg("-n").stdin(Stdio::null()).stdout(log.try_clone().context("share the log")?).stderr(log);
         let process = kdc.spawn().with_context(|| format!("start {kdc:?}"))?;
@@ -116,6 +124,12 @@ impl Kdc {
     #[must_use]
     pub fn krb5_conf(&self) -> PathBuf {
         self.home.path().join("krb5.conf")
+    }
+
+    /// The same for a client whose clock may be days away.
+    #[must_use]
+    pub fn lenient_conf(&self) -> PathBuf {
+        self.home.path().join("lenient.conf")
     }
 
     /// Adds a principal with a random key of each of these encryption types.

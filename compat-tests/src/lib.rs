@@ -7,6 +7,7 @@
 //! | Variable | Meaning |
 //! |---|---|
 //! | `OXKEEPER_BIN` | the server to judge; without it one is built from the workspace |
+//! | `OXKEEPER_C_CLIENT` | an unpacked release of Apache ZooKeeper whose C client is taken, in place of Debian's sources |
 //! | `OXKEEPER_COMPAT_CACHE` | where fetched jars and compiled programs live |
 //! | `OXKEEPER_COMPAT_SELF` | set: the reference takes both seats (tests the tests) |
 //! | `OXKEEPER_DIFF_OPS` | requests of the differential test |
@@ -33,7 +34,9 @@
 pub mod acknowledged;
 pub mod artifacts;
 pub mod bundles;
+pub mod c_client;
 pub mod certificates;
+pub mod clock;
 pub mod compare;
 pub mod differential;
 pub mod ensemble;
@@ -43,6 +46,7 @@ pub mod host;
 pub mod hostile;
 pub mod kafka;
 pub mod kdc;
+pub mod kerberos;
 pub mod mutants;
 pub mod native;
 mod options;
@@ -57,6 +61,7 @@ pub mod revocation;
 pub mod sasl;
 pub mod seat;
 pub mod server;
+pub mod shell;
 pub mod skip;
 pub mod systems;
 pub mod versions;

@@ -114,14 +114,30 @@ pub fn run(server: &Server, mut program: Command) -> Result<String> {
     programs::output_within(program.arg(server.connect_string()), LIMIT)
 }
 
+/// Whether a program in Go or C gets in, in its own words.
+pub fn probe(mut program: Command, address: &str, how: &[&str]) -> Result<String> {
+    programs::output_within(program.args([address, "probe", "-"]).args(how), LIMIT)
+}
+
 /// Runs a program that asks for a restart of the server half way: it makes the file named by its
 /// second argument, and goes on when the one named by its third appears. It stands still while the
 /// server is away: the reference may lose a connection that is made while it starts, and some
 /// clients wait longer for an answer to their greeting than their session lives.
-pub fn run_through_a_restart(server: &mut Server, mut program: Command) -> Result<String> {
+pub fn run_through_a_restart(server: &mut Server, program: Command) -> Result<String> {
+    let address = server.connect_string();
+    run_through_a_restart_at(server, program, &address, &[])
+}
+
+/// The same at another address of the server, with further arguments.
+pub fn run_through_a_restart_at(
+    server: &mut Server,
+    mut program: Command,
+    address: &str,
+    how: &[&str],
+) -> Result<String> {
     let dir = tempfile::tempdir().context("make a directory")?;
     let (ready, restarted) = (dir.path().join("ready"), dir.path().join("restarted"));
-    let mut program = Running::start(program.arg(server.connect_string()).args([&ready, &restarted]))?;
+    let mut program = Running::start(program.arg(address).args([&ready, &restarted]).args(how))?;
     let deadline = Instant::now() + LIMIT;
     while !ready.exists() && program.alive()? && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));

@@ -2,6 +2,9 @@
 //!
 //! Written from RFC 2831 and not from the server's mechanism, so that the two can disagree.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
 use md5::{Digest, Md5};
 
@@ -9,6 +12,24 @@ use crate::wire::{Body, Client, Reply};
 
 /// The operation that carries tokens.
 pub const SASL: i32 = 102;
+
+/// The property that lets access control lists name who has logged in.
+pub const PROVIDER: (&str, &str) =
+    ("zookeeper.authProvider.1", "org.apache.zookeeper.server.auth.SASLAuthenticationProvider");
+
+/// What a Java client needs to log in by DIGEST-MD5: in its default mode it does not.
+pub const OF_CLIENT: [&str; 2] = ["-Dzookeeper.sasl.client=true", "-Dzookeeper.fips-mode=false"];
+
+/// Writes the login configuration of a Java client; the flag that names it.
+pub fn client_login(directory: &Path, name: &str, user: &str, password: &str) -> Result<String> {
+    let path = directory.join(name);
+    let text = format!(
+        "Client {{ org.apache.zookeeper.server.auth.DigestLoginModule required\n \
+         username=\"{user}\" password=\"{password}\"; }};\n"
+    );
+    fs::write(&path, text).context("write a login configuration")?;
+    Ok(format!("-Djava.security.auth.login.config={}", path.display()))
+}
 
 /// Sends a token, or that there is none, and receives the answer.
 pub fn step(client: &mut Client, xid: i32, token: Option<&[u8]>) -> Result<Reply> {

@@ -1,55 +1,22 @@
 //! Members of both kinds that log in to each other by DIGEST-MD5 (`quorum.auth.*`), and the upgrade to it.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts;
-use compat_tests::ensemble::{Ensemble, Load, Mix, PATIENCE, Plan, assert_same, mixes};
+use compat_tests::ensemble::{
+    Ensemble, Load, Mix, PATIENCE, Plan, SECRET, answer, assert_same, mixes, write_login,
+};
 use compat_tests::systems::until;
 
 /// What `cargo test` tries without being asked for more.
 const SHORT: &str = "AAO+O OOA+A";
 const WRITES: u64 = 100;
-const SECRET: &str = "canary-of-the-quorum";
 
-fn write_jaas(path: &Path, password: &str) -> Result<()> {
-    let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
-    let text = format!(
-        "QuorumServer {{ {module} user_member=\"{SECRET}\"; }};\n\
-         QuorumLearner {{ {module} username=\"member\" password=\"{password}\"; }};\n"
-    );
-    fs::write(path, text).context("write a login configuration")
-}
-
-/// A plan whose members have a login configuration, at the path that is returned too. In its default mode the
-/// reference logs nobody in by DIGEST-MD5.
+/// A plan whose members have a login configuration, at the path that is returned too.
 fn plan(mix: &Mix, home: &Path) -> Result<(Plan, PathBuf)> {
     let path = home.join("jaas.conf");
-    write_jaas(&path, SECRET)?;
-    let plan = mix.plan().line("preAllocSize=1024").property("zookeeper.fips-mode", "false");
-    let plan = plan.property("java.security.auth.login.config", path.to_str().context("a path of text")?);
-    Ok((plan, path))
-}
-
-fn required(plan: Plan) -> Plan {
-    ["enableSasl", "learnerRequireSasl", "serverRequireSasl"]
-        .iter()
-        .fold(plan, |plan, key| plan.line(&format!("quorum.auth.{key}=true")))
-}
-
-/// What a server answers somebody who connects to a port and says this, until it closes.
-fn answer(addr: SocketAddr, said: &[u8]) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).context("set a timeout")?;
-    stream.write_all(said).context("say something")?;
-    let mut heard = Vec::new();
-    // A reset is an end too.
-    let _ended = stream.read_to_end(&mut heard);
-    Ok(heard)
+    Ok((mix.plan().line("preAllocSize=1024").login(&path)?, path))
 }
 
 /// A follower that says who it is, and proves nothing.
@@ -98,7 +65,7 @@ fn kill_each(ensemble: &mut Ensemble, jaas: &Path) -> Result<()> {
     ensure!(answer(election, &unproven)?.is_empty(), "a stranger is answered on the election port");
     let follower = ensemble.voters().into_iter().find(|at| *at != leader).context("a follower")?;
     ensemble.stop(follower)?;
-    write_jaas(jaas, "wrong")?;
+    write_login(jaas, "wrong")?;
     ensemble.launch(follower)?;
     until("a login with a wrong password fails", PATIENCE, || {
         let log = ensemble.members()[leader].log();
@@ -108,7 +75,7 @@ fn kill_each(ensemble: &mut Ensemble, jaas: &Path) -> Result<()> {
     ensure!(ensemble.status(follower).is_err(), "a member with a wrong password serves");
     load.wait_for(WRITES)?;
     ensemble.kill(follower)?;
-    write_jaas(jaas, SECRET)?;
+    write_login(jaas, SECRET)?;
     ensemble.bring_back(follower)?;
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
@@ -131,7 +98,7 @@ fn members_of_both_kinds_log_in_to_each_other_and_nobody_else_gets_in() -> Resul
     for mix in mixes(SHORT)? {
         let home = tempfile::tempdir().context("a directory")?;
         let (plan, jaas) = plan(&mix, home.path())?;
-        let mut ensemble = Ensemble::start(&required(plan))?;
+        let mut ensemble = Ensemble::start(&plan.require_logins())?;
         let result = kill_each(&mut ensemble, &jaas);
         if result.is_err() {
             eprintln!("the logs are in {}", ensemble.keep_logs(&format!("auth-{}", mix.name()))?.display());

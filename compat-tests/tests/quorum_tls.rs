@@ -1,14 +1,12 @@
 //! Members of both kinds that speak TLS to each other (`sslQuorum`), the switch to it, and who does not get in.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts;
 use compat_tests::certificates::{Certificates, PASSWORD};
-use compat_tests::ensemble::{Ensemble, Load, Mix, PATIENCE, Plan, assert_same, mixes};
+use compat_tests::ensemble::{Ensemble, Load, Mix, PATIENCE, Plan, answer, assert_same, mixes};
 use compat_tests::systems::until;
 
 /// What `cargo test` tries without being asked for more.
@@ -19,14 +17,8 @@ fn available() -> Result<bool> {
     artifacts::available(&["java", "mvn", "openssl", "keytool"])
 }
 
-/// Members with stores. Without its default mode the reference looks at host names, as ours does.
 fn plan(mix: &Mix, certificates: &Certificates) -> Plan {
-    let mut plan = mix.plan().line("preAllocSize=1024").property("zookeeper.fips-mode", "false");
-    for (which, name) in [("keyStore", "member.p12"), ("trustStore", "trust.jks")] {
-        plan = plan.line(&format!("ssl.quorum.{which}.location={}", certificates.path(name)));
-        plan = plan.line(&format!("ssl.quorum.{which}.password={PASSWORD}"));
-    }
-    plan.line("sslQuorumReloadCertFiles=true")
+    mix.plan().line("preAllocSize=1024").stores(certificates)
 }
 
 fn single() -> Load {
@@ -49,17 +41,6 @@ fn watched(
         ensure!(member.is_reference() || !member.log().contains(PASSWORD), "{member} shows a password");
     }
     result.with_context(|| format!("mix {mix}: repeat it with OXKEEPER_MIXES={mix}"))
-}
-
-/// What a server answers somebody who connects to a port and says this, until it closes.
-fn answer(addr: SocketAddr, said: &[u8]) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30))).context("set a timeout")?;
-    stream.write_all(said).context("say something")?;
-    let mut heard = Vec::new();
-    // A reset is an end too.
-    let _ended = stream.read_to_end(&mut heard);
-    Ok(heard)
 }
 
 /// How a voter introduces itself on the election port, without TLS.

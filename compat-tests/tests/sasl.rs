@@ -10,7 +10,9 @@ use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::compare::{judged, on_both, side_by_side};
 use compat_tests::programs::{self, JVM};
 use compat_tests::results::Case;
-use compat_tests::sasl::{Response, SASL, challenge, closed, login, shown, step};
+use compat_tests::sasl::{
+    OF_CLIENT, PROVIDER, Response, SASL, challenge, client_login, closed, login, shown, step,
+};
 use compat_tests::seat::Seat;
 use compat_tests::server::{Kind, Options, Server, Started};
 use compat_tests::wire::{Body, Client, op};
@@ -23,8 +25,6 @@ Server {
     "user_josé"="päss" "user_Ωm"="Ωpw" "user_bob@X.COM"="xs" user_quo="a\"b\\c";
 };
 "#;
-const PROVIDER: (&str, &str) =
-    ("zookeeper.authProvider.1", "org.apache.zookeeper.server.auth.SASLAuthenticationProvider");
 /// A canary: nothing that is printed or logged may hold it.
 const SECRETS: [&str; 4] = ["bobsecret", "adminsecret", "päss", "othersecret"];
 
@@ -302,27 +302,14 @@ fn ids_are_passed_on_by_followers() -> Result<()> {
     )
 }
 
-fn client_file(directory: &Path, name: &str, user: &str, password: &str) -> Result<String> {
-    let path = directory.join(name);
-    let text = format!(
-        "Client {{ org.apache.zookeeper.server.auth.DigestLoginModule required\n \
-         username=\"{user}\" password=\"{password}\"; }};\n"
-    );
-    fs::write(&path, text).context("write a login configuration")?;
-    Ok(format!("-Djava.security.auth.login.config={}", path.display()))
-}
-
-/// In its default mode the Java client does not log in by DIGEST-MD5.
-const OF_CLIENT: [&str; 2] = ["-Dzookeeper.sasl.client=true", "-Dzookeeper.fips-mode=false"];
-
 #[test]
 fn the_java_client_and_the_shell_log_in() -> Result<()> {
     if !available()? {
         return Ok(());
     }
     let files = tempfile::tempdir().context("a directory")?;
-    let right = client_file(files.path(), "right", "bob", "bobsecret")?;
-    let wrong = client_file(files.path(), "wrong", "bob", "wrong")?;
+    let right = client_login(files.path(), "right", "bob", "bobsecret")?;
+    let wrong = client_login(files.path(), "wrong", "bob", "wrong")?;
     check(
         "sasl-java",
         "the Java client and the shell",

@@ -1,115 +1,14 @@
 //! The shell (`zkCli.sh`'s class) fed the same long session against both servers, every line of
 //! output compared. Only wall-clock times, session ids and the port are replaced; zxids are not.
 
-use std::io::{BufRead, BufReader, PipeReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::compare::side_by_side;
-use compat_tests::programs::JVM;
 use compat_tests::results::Case;
 use compat_tests::server::{Options, Server};
+use compat_tests::shell::Shell;
 
-const LIMIT: Duration = Duration::from_secs(30);
 const SESSION: &str = include_str!("../clients/zkcli/session.txt");
-
-/// One running shell.
-struct Shell {
-    child: Child,
-    stdin: ChildStdin,
-    lines: Receiver<String>,
-    marks: usize,
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Shell {
-    fn start(server: &Server, arguments: &[&str]) -> Result<Self> {
-        let (reader, writer) = std::io::pipe().context("make a pipe")?;
-        let mut command = Command::new("java");
-        command.args(JVM).args(["-Dfile.encoding=UTF-8", "-Dcompat.log=OFF", "-cp"]);
-        command.arg(artifacts::class_path_without_line_editor(REFERENCE)?);
-        command
-            .args(["org.apache.zookeeper.ZooKeeperMain", "-server", &server.connect_string()])
-            .args(arguments);
-        // One pipe for both streams keeps what is printed to either in order.
-        command.stdout(writer.try_clone().context("share the pipe")?).stderr(writer).stdin(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("start {command:?}"))?;
-        let stdin = child.stdin.take().context("the shell's input")?;
-        Ok(Self { child, stdin, lines: lines_of(reader), marks: 0 })
-    }
-
-    fn write(&mut self, line: &str) -> Result<()> {
-        self.stdin.write_all(format!("{line}\n").as_bytes()).with_context(|| format!("feed {line:?}"))
-    }
-
-    /// Feeds one line and collects its output: first the command's own lines, then the events.
-    /// An unknown word fed behind it marks where the output ends. Some lines end the shell itself
-    /// (a number that is none, for one): the second value is then false.
-    fn run(&mut self, line: &str, events_due: usize) -> Result<(Vec<String>, bool)> {
-        self.write(line)?;
-        self.marks += 1;
-        let mark = format!("mark{}", self.marks);
-        // A shell that has just died cannot read the mark; the end of its output tells.
-        let _ = self.write(&mark);
-        let end = format!("Command not found: Command not found {mark}");
-        let (mut own, mut events) = (Vec::new(), Vec::new());
-        let mut sort = |text: String| {
-            let list = if text.starts_with("WatchedEvent ") { &mut events } else { &mut own };
-            if !text.is_empty() && text != "WATCHER::" {
-                list.push(text);
-            }
-            events.len()
-        };
-        let mut seen = 0;
-        loop {
-            match self.lines.recv_timeout(LIMIT) {
-                Ok(text) if text == end => break,
-                Ok(text) => seen = sort(text),
-                Err(RecvTimeoutError::Timeout) => bail!("the shell is silent after {line:?}"),
-                Err(RecvTimeoutError::Disconnected) => {
-                    own.retain(|text| !text.trim_start().starts_with("at "));
-                    own.push(format!("(the shell ended, {})", wait(&mut self.child)?));
-                    return Ok((own, false));
-                }
-            }
-        }
-        let deadline = Instant::now() + LIMIT;
-        while seen < events_due && Instant::now() < deadline {
-            if let Ok(text) = self.lines.recv_timeout(Duration::from_secs(1)) {
-                seen = sort(text);
-            }
-        }
-        // The usage text before the mark's own error belongs to the mark.
-        let usage = own.iter().rposition(|text| text.starts_with("ZooKeeper -server host:port"));
-        own.truncate(usage.context("the mark brought no usage text")?);
-        own.extend(events);
-        Ok((own, true))
-    }
-}
-
-fn lines_of(reader: PipeReader) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(reader).lines() {
-            // Either end may go away first; both mean that the session is over.
-            let Ok(line) = line else { return };
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
 
 fn options() -> Options {
     Options::default()
@@ -139,7 +38,7 @@ fn normalise(command: &str, line: &str, port: &str) -> String {
 
 fn session(server: &mut Server) -> Result<String> {
     let port = server.addr().port().to_string();
-    let mut shell = Shell::start(server, &["-waitforconnection"])?;
+    let mut shell = Shell::start(&server.connect_string(), &[], &["-waitforconnection"])?;
     let mut transcript = String::new();
     let mut record = |command: &str, lines: Vec<String>| {
         transcript.push_str(&format!("> {command}\n"));
@@ -160,17 +59,14 @@ fn session(server: &mut Server) -> Result<String> {
         };
         if command == "quit" {
             shell.write(command)?;
-            let status = wait(&mut shell.child)?;
-            // Whether the farewell event is still printed is a race inside the shell.
-            let mut rest: Vec<String> = shell.lines.iter().filter(|text| !text.is_empty()).collect();
-            rest.retain(|text| text != "WATCHER::" && !text.starts_with("WatchedEvent "));
+            let (status, rest) = shell.end()?;
             record(&format!("quit ({status})"), rest);
             break;
         }
         let (lines, alive) = shell.run(command, events_due)?;
         record(command, lines);
         if !alive {
-            shell = Shell::start(server, &["-waitforconnection"])?;
+            shell = Shell::start(&server.connect_string(), &[], &["-waitforconnection"])?;
             let (welcome, _) = shell.run("printwatches", 1)?;
             record("(start)", welcome);
         }
@@ -179,17 +75,6 @@ fn session(server: &mut Server) -> Result<String> {
         bail!("the server died during the session");
     }
     Ok(transcript)
-}
-
-fn wait(child: &mut Child) -> Result<String> {
-    let deadline = Instant::now() + LIMIT;
-    while Instant::now() < deadline {
-        if let Some(status) = child.try_wait().context("wait for the shell")? {
-            return Ok(status.to_string());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    bail!("the shell does not end after quit");
 }
 
 fn case(name: &str, what: &str) -> Case {
@@ -217,10 +102,8 @@ fn commands_as_arguments() -> Result<()> {
             ["create /x y", "get -s /x", "get /none", "ls -R /", "nonsense", "delete /x", "version", "quit"]
         {
             let words: Vec<&str> = ["-waitforconnection"].into_iter().chain(command.split(' ')).collect();
-            let mut shell = Shell::start(server, &words)?;
-            let status = wait(&mut shell.child)?;
-            let mut lines: Vec<String> = shell.lines.iter().filter(|text| !text.is_empty()).collect();
-            lines.retain(|text| text != "WATCHER::" && !text.starts_with("WatchedEvent "));
+            let mut shell = Shell::start(&server.connect_string(), &[], &words)?;
+            let (status, lines) = shell.end()?;
             let lines: Vec<String> = lines.iter().map(|line| normalise(command, line, &port)).collect();
             transcript.push_str(&format!("> {command} ({status})\n{}\n", lines.join("\n")));
         }

@@ -82,6 +82,14 @@ impl Provider for Digest {
         proven.push(Identity { scheme: "digest".into(), id });
         Outcome::Proven(proven)
     }
+
+    fn misses_superuser(&self, credentials: &[u8]) -> bool {
+        let Some(expected) = &self.super_digest else { return false };
+        let id = identity(&String::from_utf8_lossy(credentials), self.algorithm);
+        let is_colon = |byte: &u8| *byte == b':';
+        let of_same_name = id.as_bytes().split(is_colon).next() == expected.expose().split(is_colon).next();
+        of_same_name && !expected.is(id.as_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -150,5 +158,10 @@ mod tests {
         assert_eq!(schemes(Some(b"super:test")), ["super", "digest"]);
         assert_eq!(schemes(Some(b"super:tess")), ["digest"]);
         assert!(schemes(None).is_empty());
+        let misses = [&b"super:test"[..], b"super:tess", b"super", b"supertess:x", b"me:test", b""];
+        let misses = misses.map(|credentials| digest.misses_superuser(credentials));
+        assert_eq!(misses, [false, true, true, false, false, false]);
+        let without = Digest { algorithm: Algorithm::default(), super_digest: None };
+        assert!(!without.misses_superuser(b"super:tess"));
     }
 }

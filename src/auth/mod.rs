@@ -101,6 +101,11 @@ trait Provider: Send + Sync {
 
     /// Judges an attempt.
     fn authenticate(&self, attempt: &Attempt<'_>) -> Outcome;
+
+    /// Whether these credentials have the superuser's name, and another password.
+    fn misses_superuser(&self, _credentials: &[u8]) -> bool {
+        false
+    }
 }
 
 /// The schemes of a server.
@@ -152,6 +157,14 @@ impl Auth {
             Some(provider) => provider.authenticate(attempt),
             None => Outcome::UnknownScheme,
         }
+    }
+
+    /// Whether these credentials for `scheme` have the superuser's name, and another password. As in the reference they
+    /// prove an identity all the same, so only the log can tell of a guess.
+    #[must_use]
+    pub fn misses_superuser(&self, scheme: &str, credentials: &[u8]) -> bool {
+        let provider = self.providers.iter().find(|provider| provider.scheme() == scheme);
+        provider.is_some_and(|provider| provider.misses_superuser(credentials))
     }
 
     /// Takes the next token of a client's SASL exchange.

@@ -32,6 +32,15 @@ pub(super) fn authenticate(shared: &Shared, client: &Client, xid: i32, body: &[u
     };
     let failure = match shared.auth.authenticate(&scheme, &attempt) {
         Outcome::Proven(identities) => {
+            if identities.iter().any(|identity| identity.scheme == "super") {
+                tracing::info!(peer = %client.peer, "the client has proven to be the superuser");
+            } else if shared.auth.misses_superuser(&scheme, attempt.credentials.unwrap_or_default()) {
+                tracing::warn!(
+                    peer = %client.peer,
+                    "a wrong password for the superuser of scheme {}: the client goes on as somebody else",
+                    shown(&scheme)
+                );
+            }
             if identities.into_iter().all(|identity| client.add_identity(identity)) {
                 None
             } else {

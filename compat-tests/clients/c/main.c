@@ -1,6 +1,9 @@
 /* What the C client can ask. Arguments: the server's address, a file to make when the server may
- * be restarted, and a file that appears once it has been. */
+ * be restarted, and a file that appears once it has been; then, for a library that has them, `ssl` and a list of files
+ * as the library wants it, or `sasl`, a mechanism, a host, a user (- for none) and a file with the password. With `probe` in place
+ * of the first file it only tells whether it gets in. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +12,8 @@
 
 #define LIMIT_MS 20000
 #define RESTART_MS 60000
+/* A server of Java that speaks TLS takes its time after a start. */
+#define SECURE_TIMEOUT_MS 24000
 
 struct events {
     pthread_mutex_t lock;
@@ -64,15 +69,49 @@ static void show(const char *label, int code, const struct Stat *stat) {
     printf("\n");
 }
 
-static zhandle_t *connect_to(const char *address, struct events *events, const clientid_t *id) {
+static char **how;
+
+static zhandle_t *begin(const char *address, struct events *events) {
     pthread_mutex_init(&events->lock, NULL);
-    zhandle_t *zh = zookeeper_init(address, watcher, 8000, id, events, 0);
+    zhandle_t *zh = NULL;
+    if (!how[0]) zh = zookeeper_init(address, watcher, 8000, NULL, events, 0);
+#ifdef HAVE_OPENSSL_H
+    if (how[0] && !strcmp(how[0], "ssl")) zh = zookeeper_init_ssl(address, how[1], watcher, SECURE_TIMEOUT_MS, NULL, events, 0);
+#endif
+#ifdef HAVE_CYRUS_SASL_H
+    if (how[0] && !strcmp(how[0], "sasl")) {
+        zoo_sasl_params_t params = {"zookeeper", how[2], how[1], NULL};
+        if (sasl_client_init(NULL) != SASL_OK) exit(3);
+        const char *user = strcmp(how[3], "-") ? how[3] : NULL;
+        params.callbacks = zoo_sasl_make_basic_callbacks(user, how[2], how[4]);
+        zh = zookeeper_init_sasl(address, watcher, SECURE_TIMEOUT_MS, NULL, events, 0, NULL, &params);
+    }
+#endif
     if (!zh) {
         printf("no handle\n");
         exit(1);
     }
+    return zh;
+}
+
+static zhandle_t *connect_to(const char *address, struct events *events) {
+    zhandle_t *zh = begin(address, events);
     await(events, &events->connected, 1);
     return zh;
+}
+
+/* Whether it gets in, which it may try for some seconds. */
+static int probe(const char *address, struct events *events) {
+    zhandle_t *zh = begin(address, events);
+    int state = zoo_state(zh);
+    for (int waited = 0; waited < 3000; waited += 10) {
+        state = zoo_state(zh);
+        if (state == ZOO_CONNECTED_STATE || state == ZOO_AUTH_FAILED_STATE) break;
+        usleep(10000);
+    }
+    printf("%s\n", state == ZOO_CONNECTED_STATE ? "gets in" : state == ZOO_AUTH_FAILED_STATE ? "authentication failed" : "does not get in");
+    zookeeper_close(zh);
+    return 0;
 }
 
 static void create(zhandle_t *zh, const char *label, const char *path, int mode, int64_t ttl) {
@@ -134,6 +173,20 @@ static void authenticated(int code, const void *done) {
     *(int *)done = code == ZOK ? 1 : 2;
 }
 
+static int by_text(const void *one, const void *other) {
+    return strcmp(one, other);
+}
+
+/* Sorted: ids of one client come in an order that means nothing. */
+static void print_acl(const struct ACL_vector *acl) {
+    static char lines[8][256];
+    int count = acl->count < 8 ? acl->count : 8;
+    for (int i = 0; i < count; i++)
+        snprintf(lines[i], sizeof lines[i], "%d %s:%s", acl->data[i].perms, acl->data[i].id.scheme, acl->data[i].id.id);
+    qsort(lines, count, sizeof lines[0], by_text);
+    for (int i = 0; i < count; i++) printf("  %s\n", lines[i]);
+}
+
 static void access_rights(zhandle_t *zh, zhandle_t *other) {
     volatile int done = 0;
     struct Stat stat;
@@ -145,8 +198,7 @@ static void access_rights(zhandle_t *zh, zhandle_t *other) {
     printf("auth -> %d\n", done);
     show("closed", zoo_create(zh, "/c/closed", "s", 1, &ZOO_CREATOR_ALL_ACL, 0, NULL, 0), NULL);
     show("its list", zoo_get_acl(zh, "/c/closed", &acl, &stat), &stat);
-    for (int i = 0; i < acl.count; i++)
-        printf("  %d %s:%s\n", acl.data[i].perms, acl.data[i].id.scheme, acl.data[i].id.id);
+    print_acl(&acl);
     deallocate_ACL_vector(&acl);
     show("another reads", zoo_get(other, "/c/closed", 0, data, &length, &stat), &stat);
     show("opened", zoo_set_acl(zh, "/c/closed", 0, &ZOO_READ_ACL_UNSAFE), NULL);
@@ -183,10 +235,13 @@ int main(int argc, char **argv) {
     struct Stat stat;
     char data[16];
     int length = sizeof data;
-    if (argc != 4) return 2;
+    if (argc < 4) return 2;
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL may write to a connection that is closed already */
+    how = argv + 4;
     zoo_set_debug_level(0);
-    zhandle_t *zh = connect_to(argv[1], &mine, NULL);
-    zhandle_t *other = connect_to(argv[1], &others, NULL);
+    if (!strcmp(argv[2], "probe")) return probe(argv[1], &mine);
+    zhandle_t *zh = connect_to(argv[1], &mine);
+    zhandle_t *other = connect_to(argv[1], &others);
     nodes(zh);
     multi(zh);
     access_rights(zh, other);

@@ -1,9 +1,13 @@
 // Everything go-zookeeper can ask, and its strict readers of four-letter words.
 // Arguments: the server's address, a file to make when the server may be restarted,
-// and a file that appears once it has been.
+// and a file that appears once it has been; then, for TLS, the server's authority, a certificate and its key in PEM, and
+// the plain port's address, where the words are asked. With "probe" in place of the first file it only tells whether it
+// gets in.
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -26,14 +30,56 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...interface{}) {}
 
-func connect(address string, timeout time.Duration) *zk.Conn {
-	conn, _, err := zk.Connect([]string{address}, timeout, zk.WithLogger(quiet{}))
+// dial is how a connection is made; over TLS if there are files for it.
+var dial zk.Dialer = net.DialTimeout
+
+// secure makes connections of TLS, with a certificate if it is named.
+func secure(authority, certificate, key string) zk.Dialer {
+	pem, err := os.ReadFile(authority)
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	if err != nil || !config.RootCAs.AppendCertsFromPEM(pem) {
+		fmt.Fprintln(os.Stderr, "the authority cannot be used:", err)
+		os.Exit(1)
+	}
+	if certificate != "" {
+		pair, err := tls.LoadX509KeyPair(certificate, key)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "the certificate cannot be used:", err)
+			os.Exit(1)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return func(network, address string, timeout time.Duration) (net.Conn, error) {
+		return tls.DialWithDialer(&net.Dialer{Timeout: timeout}, network, address, config)
+	}
+}
+
+func begin(address string, timeout time.Duration) *zk.Conn {
+	conn, _, err := zk.Connect([]string{address}, timeout, zk.WithLogger(quiet{}), zk.WithDialer(dial))
 	if err != nil {
 		fmt.Println("connect !", err)
 		os.Exit(1)
 	}
+	return conn
+}
+
+func connect(address string, timeout time.Duration) *zk.Conn {
+	conn := begin(address, timeout)
 	answers(conn)
 	return conn
+}
+
+// probe tells whether this client gets in, which it may try for some seconds.
+func probe(address string) {
+	conn := begin(address, 8*time.Second)
+	defer conn.Close()
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if conn.State() == zk.StateHasSession {
+			fmt.Println("gets in")
+			return
+		}
+	}
+	fmt.Println("does not get in")
 }
 
 // answers waits until the server answers, through lost connections. Events of the connection do
@@ -204,7 +250,7 @@ func pinged(cons *zk.ServerClients) bool {
 	return false
 }
 
-func words(c, other *zk.Conn, address string) {
+func words(c, other *zk.Conn, address string, isOwnPort bool) {
 	servers := []string{address}
 	show("ruok", zk.FLWRuok(servers, limit))
 	stats, ok := zk.FLWSrvr(servers, limit)
@@ -224,6 +270,10 @@ func words(c, other *zk.Conn, address string) {
 	s := stats[0]
 	show("srvr with the date of old", ok, s.Error, s.Mode.String(), s.NodeCount, s.Connections, s.Outstanding, s.Epoch, s.Counter > 0,
 		s.Received > 0, s.Sent > 0, s.MaxLatency >= s.MinLatency, s.BuildTime.Year() > 2020, s.Version != "")
+	if !isOwnPort {
+		// The reference tells of clients of the port that was asked.
+		return
+	}
 	cons, ok := zk.FLWCons(servers, limit)
 	for deadline := time.Now().Add(limit); pinged(cons[0]) && time.Now().Before(deadline); {
 		c.Exists("/")
@@ -242,8 +292,21 @@ func words(c, other *zk.Conn, address string) {
 
 func main() {
 	address := os.Args[1]
-	c := connect(address, 8*time.Second)
-	other := connect(address, 10*time.Second)
+	plain := address
+	if len(os.Args) > 4 {
+		dial, plain = secure(os.Args[4], os.Args[5], os.Args[6]), os.Args[7]
+	}
+	if os.Args[2] == "probe" {
+		probe(address)
+		return
+	}
+	own, others := 8*time.Second, 10*time.Second
+	if plain != address {
+		// A server of Java that speaks TLS takes its time after a start.
+		own, others = 3*own, 3*others
+	}
+	c := connect(address, own)
+	other := connect(address, others)
 	path, err := c.Create("/go", nil, 0, zk.WorldACL(zk.PermAll))
 	show("create", path, err)
 	nodes(c)
@@ -253,7 +316,7 @@ func main() {
 	show("lock", lock.Lock())
 	show("unlock", lock.Unlock())
 	kept := watches(c, other)
-	words(c, other, address)
+	words(c, other, plain, plain == address)
 
 	session := c.SessionID()
 	os.WriteFile(os.Args[2], nil, 0o644)

@@ -22,6 +22,7 @@ mod agree;
 mod load;
 mod member;
 mod mix;
+mod secured;
 mod status;
 mod sync;
 
@@ -29,6 +30,7 @@ pub use agree::{Picture, assert_no_mismatches, assert_same, mismatches, pictures
 pub use load::{Load, Running as RunningLoad, Summary};
 pub use member::Member;
 pub use mix::{Mix, mixes};
+pub use secured::{SECRET, answer, write_login};
 pub use status::{Mode, Status, mntr};
 pub use sync::Sync;
 

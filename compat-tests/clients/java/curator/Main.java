@@ -21,6 +21,7 @@ public final class Main {
         sections.put("nodes", Nodes::run);
         sections.put("discovery", Discovery::run);
         sections.put("lost", Lost::run);
+        sections.put("secured", Secured::run);
         List<String> chosen = Arrays.asList(args).subList(1, args.length);
         for (Map.Entry<String, Section> entry : sections.entrySet()) {
             if (chosen.isEmpty() || chosen.contains(entry.getKey())) {

@@ -1,7 +1,3 @@
-import java.io.DataInputStream;
-import java.io.DataOutputStream;
-import java.io.IOException;
-import java.net.Socket;
 import java.security.PrivilegedExceptionAction;
 import java.util.Arrays;
 import javax.security.auth.Subject;
@@ -16,75 +12,6 @@ import org.ietf.jgss.Oid;
 public class RawTokens {
     static String host;
     static int port;
-
-    /** One connection with a session. */
-    static class Connection implements AutoCloseable {
-        final Socket socket;
-        final DataInputStream in;
-        final DataOutputStream out;
-        int xid = 0;
-
-        Connection() throws IOException {
-            socket = new Socket(host, port);
-            socket.setSoTimeout(20000);
-            in = new DataInputStream(socket.getInputStream());
-            out = new DataOutputStream(socket.getOutputStream());
-            out.writeInt(45);
-            out.writeInt(0);
-            out.writeLong(0);
-            out.writeInt(20000);
-            out.writeLong(0);
-            out.writeInt(16);
-            out.write(new byte[16]);
-            out.writeByte(0);
-            in.readFully(new byte[in.readInt()]);
-        }
-
-        /** The server's token, or null; what it answered is shown. */
-        byte[] send(String label, byte[] token) throws IOException {
-            try {
-                out.writeInt(12 + token.length);
-                out.writeInt(++xid);
-                out.writeInt(102);
-                out.writeInt(token.length);
-                out.write(token);
-                in.readInt();
-                in.readInt();
-                in.readLong();
-                int err = in.readInt();
-                int length = in.readInt();
-                System.out.println("  " + label + " -> err " + err + (length < 0 ? ", no token" : ", token"));
-                if (length < 0) {
-                    return null;
-                }
-                byte[] answer = new byte[length];
-                in.readFully(answer);
-                return answer;
-            } catch (IOException e) {
-                System.out.println("  " + label + " -> closed");
-                return null;
-            }
-        }
-
-        /** Whether the server still answers: a ping. */
-        void ping() {
-            try {
-                out.writeInt(8);
-                out.writeInt(-2);
-                out.writeInt(11);
-                in.readFully(new byte[in.readInt()]);
-                System.out.println("  lives");
-            } catch (IOException e) {
-                System.out.println("  closed");
-            }
-        }
-
-        @Override
-        public void close() throws IOException {
-            ping();
-            socket.close();
-        }
-    }
 
     static GSSContext context(boolean mutual, boolean order) throws Exception {
         GSSManager manager = GSSManager.getInstance();
@@ -112,7 +39,7 @@ public class RawTokens {
 
     static void play(String name, Script script) throws Exception {
         System.out.println(name);
-        try (Connection connection = new Connection()) {
+        try (Connection connection = new Connection(host, port)) {
             script.run(connection);
         }
     }
@@ -184,6 +111,41 @@ public class RawTokens {
         play("cut", connection -> {
             byte[] token = first(context(false, true));
             connection.send("first", Arrays.copyOf(token, token.length - 7));
+        });
+        play("begun twice", connection -> {
+            connection.send("first", first(context(true, true)));
+            connection.send("first again", first(context(true, true)));
+            connection.who();
+        });
+        play("not finished", connection -> {
+            connection.send("first", first(context(false, true)));
+            connection.who();
+        });
+        play("not begun", Connection::who);
+        play("choice first", connection -> {
+            connection.send("choice", new byte[] {1, 0, 0, 0});
+            connection.who();
+        });
+        play("padded", connection -> {
+            byte[] token = first(context(false, true));
+            connection.send("first", Arrays.copyOf(token, token.length + 100_000));
+            connection.who();
+        });
+        play("large", connection -> {
+            connection.send("first", new byte[1_000_000]);
+            connection.who();
+        });
+        play("larger than a request may be", connection -> {
+            connection.send("first", new byte[1_100_000]);
+            connection.who();
+        });
+        play("replayed half way", connection -> {
+            byte[] token = first(context(false, true));
+            connection.send("first", token);
+            try (Connection second = new Connection(host, port)) {
+                second.send("the same, by another", token);
+                second.who();
+            }
         });
         play("empty", connection -> connection.send("first", new byte[0]));
         play("nonsense", connection -> connection.send("first", "hello".getBytes()));

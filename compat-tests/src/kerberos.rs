@@ -1,0 +1,109 @@
+//! A service of Kerberos and its clients, as the tests of logins by it use them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use crate::artifacts::{self, REFERENCE};
+use crate::kdc::{self, Kdc, REALM};
+use crate::programs;
+use crate::server::{Kind, Options, Server};
+
+/// The name of the service that clients log in to.
+pub const SERVICE: &str = "zookeeper/localhost";
+const PROVIDER: &str = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+
+/// Whether Java and a key distribution centre are here. If not, the test says so, and fails under `CI=true`.
+pub fn is_possible() -> Result<bool> {
+    Ok(artifacts::available(&["java", "javac", "mvn"])? && kdc::available()?)
+}
+
+/// A server whose clients log in by Kerberos, with these further flags of a JVM.
+pub fn options(kind: Kind, kdc: &Kdc, login: &Path, flags: &[(&str, &str)]) -> Options {
+    let conf = kdc.krb5_conf().display().to_string();
+    let login = login.display().to_string();
+    let base =
+        [("java.security.krb5.conf", conf.as_str()), ("java.security.auth.login.config", login.as_str())];
+    let mut options = Options::default().tick_time_ms(1000).line(PROVIDER);
+    let all = base.iter().chain(flags);
+    if kind == Kind::Oxkeeper {
+        let flags: Vec<_> = all.map(|(key, value)| format!("-D{key}={value}")).collect();
+        options.environment.push(("JVMFLAGS".to_owned(), flags.join(" ")));
+    } else {
+        options.properties.extend(all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    }
+    options
+}
+
+/// What a Java program says that logs in with a section `Client` and asks for this service.
+pub fn client(kdc: &Kdc, login: &Path, service: &str, main: &str, args: &[&str]) -> Result<String> {
+    let properties = [
+        "-Dzookeeper.sasl.client=true".to_owned(),
+        format!("-Djava.security.krb5.conf={}", kdc.krb5_conf().display()),
+        format!("-Djava.security.auth.login.config={}", login.display()),
+        format!("-Dzookeeper.server.principal={service}"),
+    ];
+    let properties: Vec<_> = properties.iter().map(String::as_str).collect();
+    programs::java(REFERENCE, "kerberos", main, &properties, args)
+}
+
+/// A key distribution centre with the service, and two clients' login configurations.
+#[derive(Debug)]
+pub struct Realm {
+    /// The centre.
+    pub kdc: Kdc,
+    /// The service's login configuration.
+    pub server: PathBuf,
+    /// Each client's principal, and its login configuration.
+    pub clients: Vec<(&'static str, PathBuf)>,
+}
+
+impl Realm {
+    /// A realm that was not there before.
+    pub fn new() -> Result<Self> {
+        Self::of(Kdc::start()?)
+    }
+
+    /// The same at a centre that runs.
+    pub fn of(kdc: Kdc) -> Result<Self> {
+        let keytab = kdc.with_keytab(SERVICE, "server.keytab")?;
+        let server = kdc.jaas("server.jaas", "Server", &format!("{SERVICE}@{REALM}"), &keytab)?;
+        let mut clients = Vec::new();
+        for (index, principal) in ["alice", "hbase/rs1.example.com"].into_iter().enumerate() {
+            let keytab = kdc.with_keytab(principal, &format!("client{index}.keytab"))?;
+            clients
+                .push((principal, kdc.jaas(&format!("client{index}.jaas"), "Client", principal, &keytab)?));
+        }
+        Ok(Self { kdc, server, clients })
+    }
+
+    /// Each client logs in, and says who it is.
+    pub fn logins(&self, server: &Server, said: &mut String) -> Result<()> {
+        for (index, (principal, login)) in self.clients.iter().enumerate() {
+            let args = [&*server.connect_string(), &format!("/node{index}")];
+            let shown = client(&self.kdc, login, SERVICE, "KerberosLogin", &args)?;
+            ensure!(shown.contains("state SaslAuthenticated"), "{principal}:\n{shown}");
+            said.push_str(&format!("{principal}\n{shown}"));
+        }
+        Ok(())
+    }
+}
+
+/// Oxkeeper's log tells of each login that was refused in one line, which names its connection; these reasons are among
+/// them.
+pub fn told_once_each(log: &str, refused: usize, reasons: &[&str]) -> Result<()> {
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("SASL authentication failed: ")).collect();
+    ensure!(lines.len() == refused, "{refused} were refused, and {} lines say so:\n{log}", lines.len());
+    let peers: BTreeSet<_> =
+        lines.iter().filter_map(|line| line.split_once("peer=")?.1.split_whitespace().next()).collect();
+    ensure!(peers.len() == refused, "not every line names its peer:\n{}", lines.join("\n"));
+    for reason in reasons {
+        ensure!(
+            lines.iter().any(|line| line.contains(reason)),
+            "no line tells {reason:?}:\n{}",
+            lines.join("\n")
+        );
+    }
+    Ok(())
+}
