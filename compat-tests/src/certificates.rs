@@ -115,6 +115,15 @@ impl Certificates {
         self.home.path().join(name).display().to_string()
     }
 
+    /// The lines of `zoo.cfg` that name the stores of client ports.
+    pub fn settings(&self, keys: &str, trust: &str) -> Vec<String> {
+        let store = |which: &str, name: &str| {
+            let location = format!("ssl.{which}.location={}", self.path(name));
+            [location, format!("ssl.{which}.password={PASSWORD}")]
+        };
+        [store("keyStore", keys), store("trustStore", trust)].concat()
+    }
+
     /// Another key and certificate of the server take the place of those in `server.p12`.
     pub fn renew_server(&self, subject: &str) -> Result<()> {
         self.issue("server", subject, "subjectAltName=DNS:localhost,IP:127.0.0.1\n", "ca")

@@ -23,18 +23,11 @@ fn available() -> Result<bool> {
 
 /// A server with a TLS port of its own.
 fn options(certificates: &Certificates, port: u16, keys: &str, trust: &str) -> Options {
-    let store = |which: &str, name: &str| {
-        [
-            format!("ssl.{which}.location={}", certificates.path(name)),
-            format!("ssl.{which}.password={PASSWORD}"),
-        ]
-    };
     let mut options = Options::default()
         .line("serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory")
         .line(&format!("secureClientPort={port}"))
         .line(SUPER);
-    options.lines.extend(store("keyStore", keys));
-    options.lines.extend(store("trustStore", trust));
+    options.lines.extend(certificates.settings(keys, trust));
     options
 }
 
