@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::certificates::PASSWORD;
 use crate::security::Security;
 use crate::server::free_port;
-use crate::systems::{Look, Node, Process, lists, until};
+use crate::systems::{Look, Node, Process, lists, must_guard, until};
 use crate::{bundles, programs};
 
 /// For what brokers come to by themselves.
@@ -229,6 +229,11 @@ impl Cluster {
     pub fn lists(&self) -> Result<String> {
         let server = self.servers.first().context("Kafka has no server")?;
         lists(&self.security, *server, "/kafka", &PASSING)
+    }
+
+    /// Fails unless these lists guard the nodes of Kafka; those of consumers before 0.9 are everybody's.
+    pub fn must_guard(&self, lists: &str) -> Result<()> {
+        must_guard(&self.security, lists, "/kafka/brokers/topics", &["/kafka/consumers"])
     }
 
     /// The node that tells that a broker is alive, if it is there.

@@ -4,12 +4,12 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::certificates::Certificates;
+use crate::certificates::{self, Certificates};
 use crate::kdc::{Kdc, REALM};
-use crate::server::{Options, Server};
+use crate::server::{Kind, Options, Server};
 use crate::systems::Look;
 
 /// The user of a system that logs in with a password.
@@ -17,8 +17,11 @@ pub const USER: &str = "system";
 /// The password of that user.
 pub const PASSWORD: &str = "canary-of-the-system";
 
-/// Reads everything, and so shows every list.
-const SUPER: &str = "super:super-of-the-tests";
+/// The password of another user, who may read.
+pub const READER_PASSWORD: &str = "canary-of-the-reader";
+
+/// The super user reads everything, and so shows every list.
+const SUPER_PASSWORD: &str = "super-of-the-tests";
 const SUPER_DIGEST: &str = "super:qhS2la7Mh9DXTU6V597T9nu9msk=";
 
 const SASL_CLASS: &str = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
@@ -142,6 +145,17 @@ impl Security {
         }
     }
 
+    /// The scheme of the system's identity in lists.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self {
+            Self::Open => "world",
+            Self::Digest => "digest",
+            Self::DigestMd5(_) | Self::Kerberos(_) => "sasl",
+            Self::Tls(_) => "x509",
+        }
+    }
+
     /// Where the system connects.
     pub fn address(&self, server: &Server) -> Result<SocketAddr> {
         match self {
@@ -150,12 +164,21 @@ impl Security {
         }
     }
 
+    /// Fails if Oxkeeper has logged a password.
+    pub fn must_be_secret(server: &Server) -> Result<()> {
+        let log = server.log();
+        let secrets = [PASSWORD, READER_PASSWORD, SUPER_PASSWORD, certificates::PASSWORD];
+        let is_shown = secrets.iter().any(|secret| log.contains(secret));
+        ensure!(server.kind() != Kind::Oxkeeper || !is_shown, "a password is in the log:\n{log}");
+        Ok(())
+    }
+
     /// A look at everything, as the super user where there are lists.
     pub fn look(&self, server: SocketAddr) -> Result<Look> {
         let look = Look::at(server)?;
         match self {
             Self::Open => Ok(look),
-            _ => look.authenticated("digest", SUPER),
+            _ => look.authenticated("digest", &format!("super:{SUPER_PASSWORD}")),
         }
     }
 }

@@ -26,7 +26,7 @@ const NO_AUTH: i32 = -102;
 const BAD_VERSION: i32 = -103;
 
 /// What [`lists`] says behind the list of a node that everybody may write.
-pub const OPEN: &str = ", everybody may write";
+const OPEN: &str = ", everybody may write";
 
 /// How much of the systems is to run, from `OXKEEPER_SYSTEMS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -326,6 +326,17 @@ pub fn lists(security: &Security, server: SocketAddr, root: &str, passing: &[&st
         lines.insert(format!("{}: {list}{open}", lasting(&path)));
     }
     Ok(lines.into_iter().collect::<Vec<_>>().join("\n"))
+}
+
+/// Fails unless `node` belongs to the system and only nodes that `open` names may be written by everybody.
+pub fn must_guard(security: &Security, lists: &str, node: &str, open: &[&str]) -> Result<()> {
+    let own = format!("{node}: rwcda {}:", security.scheme());
+    ensure!(lists.lines().any(|line| line.starts_with(&own)), "no line begins with {own:?}:\n{lists}");
+    for line in lists.lines().filter(|line| line.ends_with(OPEN)) {
+        let is_meant = open.iter().any(|path| line.starts_with(&format!("{path}: ")));
+        ensure!(is_meant, "everybody may write what should be guarded: {line}");
+    }
+    Ok(())
 }
 
 /// Ports, times, sessions, sequence numbers, and the number at the end of a word, become `#`: they differ from run to run.

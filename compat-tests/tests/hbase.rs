@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use compat_tests::results::Case;
 use compat_tests::security::Security;
 use compat_tests::server::{Kind, Server, free_port};
-use compat_tests::systems::{Form, Look, OPEN, Process, lists, logs, on_the_servers, server_of, until};
+use compat_tests::systems::{Form, Look, Process, lists, logs, must_guard, on_the_servers, server_of, until};
 use compat_tests::{artifacts, bundles, kdc, programs, versions};
 use tempfile::TempDir;
 
@@ -199,6 +199,7 @@ fn run(kind: Kind, form: Form, security: Security) -> Result<String> {
     let result = live_through(&mut cluster, form);
     eprintln!("{kind}: HBase took {:?}", began.elapsed());
     result.with_context(|| logs(&cluster.server, cluster.master.iter().chain(&cluster.regions)))?;
+    Security::must_be_secret(&cluster.server)?;
     Ok(cluster.transcript)
 }
 
@@ -229,7 +230,7 @@ fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
     if !matches!(cluster.security, Security::Open) {
         let lists = lists(&cluster.security, cluster.server.addr(), "/hbase", &[])?;
         cluster.say(&lists);
-        ensure!(!lists.contains(OPEN), "nodes are open");
+        must_guard(&cluster.security, &lists, "/hbase/rs", &[])?;
     }
     cluster.regions[0].kill()?;
     cluster.regions.remove(0);

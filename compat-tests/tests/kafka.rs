@@ -12,7 +12,7 @@ use compat_tests::kafka::{Cluster, LIMIT, PASSING};
 use compat_tests::results::Case;
 use compat_tests::security::Security;
 use compat_tests::server::{Kind, Server};
-use compat_tests::systems::{Form, Node, OPEN, logs, on_the_servers, server_of, until};
+use compat_tests::systems::{Form, Node, logs, on_the_servers, server_of, until};
 use compat_tests::{artifacts, programs, versions};
 
 const SESSION_MS: u32 = 6000;
@@ -101,6 +101,7 @@ fn run(kind: Kind, form: Form, security: &Arc<Security>) -> Result<String> {
     let result = live_through(&mut trial, &scale);
     eprintln!("{kind}: Kafka with {} brokers took {:?}", scale.brokers, began.elapsed());
     result.with_context(|| logs(&trial.server, trial.cluster.processes()))?;
+    Security::must_be_secret(&trial.server)?;
     Ok(trial.cluster.transcript().to_owned())
 }
 
@@ -143,13 +144,14 @@ fn live_through(trial: &mut Trial, scale: &Scale) -> Result<()> {
 fn lists_are_kept(cluster: &mut Cluster) -> Result<()> {
     let guarded = cluster.lists()?;
     cluster.say(&guarded);
-    ensure!(!guarded.contains(OPEN), "nodes are open:\n{guarded}");
+    cluster.must_guard(&guarded)?;
     for acl in ["unsecure", "secure"] {
         let mut java = cluster.tool("kafka.admin.ZkSecurityMigrator");
         java.args(["--zookeeper.acl", acl, "--zookeeper.connect", &cluster.zookeeper()]);
         programs::output(&mut java)?;
         let now = cluster.lists()?;
         cluster.say(&format!("ZkSecurityMigrator: {acl}\n{now}"));
+        ensure!(cluster.must_guard(&now).is_ok() == (acl == "secure"), "the lists are not {acl}");
     }
     Ok(())
 }

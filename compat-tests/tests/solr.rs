@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::results::Case;
-use compat_tests::security::{PASSWORD, Security, USER};
+use compat_tests::security::{PASSWORD, READER_PASSWORD, Security, USER};
 use compat_tests::server::{Kind, Server, free_port};
-use compat_tests::systems::{Form, Look, Node, OPEN, Process, lists, logs, on_the_servers, server_of, until};
+use compat_tests::systems::{
+    Form, Look, Node, Process, lists, logs, must_guard, on_the_servers, server_of, until,
+};
 use compat_tests::{artifacts, bundles, programs, versions};
 use tempfile::TempDir;
 
@@ -175,7 +177,7 @@ fn credentials() -> Vec<String> {
         ("zkDigestUsername", USER.to_owned()),
         ("zkDigestPassword", PASSWORD.to_owned()),
         ("zkDigestReadonlyUsername", "reader".to_owned()),
-        ("zkDigestReadonlyPassword", "canary-of-the-reader".to_owned()),
+        ("zkDigestReadonlyPassword", READER_PASSWORD.to_owned()),
     ];
     settings.map(|(key, value)| format!("-D{key}={value}")).to_vec()
 }
@@ -190,6 +192,7 @@ fn run(kind: Kind, form: Form, security: Security) -> Result<String> {
     let result = live_through(&mut cluster, form);
     eprintln!("{kind}: Solr took {:?}", began.elapsed());
     result.with_context(|| logs(&cluster.server, cluster.nodes.iter().flatten()))?;
+    Security::must_be_secret(&cluster.server)?;
     Ok(cluster.transcript)
 }
 
@@ -220,7 +223,7 @@ fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
     if !matches!(cluster.security, Security::Open) {
         let lists = lists(&cluster.security, cluster.server.addr(), "/solr", &PASSING)?;
         cluster.say(&lists);
-        ensure!(!lists.contains(OPEN), "nodes are open");
+        must_guard(&cluster.security, &lists, "/solr/collections", &[])?;
     }
     cluster.task(&["delete"])?;
     let left = cluster.look()?.children("/solr/collections")?;
