@@ -27,6 +27,8 @@ const SUPER_DIGEST: &str = "super:qhS2la7Mh9DXTU6V597T9nu9msk=";
 const SASL_CLASS: &str = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
 const X509_CLASS: &str = "org.apache.zookeeper.server.auth.X509AuthenticationProvider";
 const NETTY: &str = "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory";
+/// The client in Kafka 3.9 offers TLS 1.2 alone, and a server of 3.9 takes TLS 1.3 alone unless it is told.
+const PROTOCOLS: &str = "ssl.enabledProtocols=TLSv1.2,TLSv1.3";
 
 /// How a system and its server know each other.
 #[derive(Debug)]
@@ -114,7 +116,7 @@ impl Security {
             }
             Self::Tls(certificates) => {
                 let line = format!("authProvider.x509={X509_CLASS}");
-                let mut options = guarded.line(NETTY).line(&line).secure_port();
+                let mut options = guarded.line(NETTY).line(&line).line(PROTOCOLS).secure_port();
                 options.lines.extend(certificates.settings("server.jks", "trust.jks"));
                 options
             }

@@ -84,7 +84,7 @@ impl Scale {
             (Form::Both, _) | (_, Security::Open) => {
                 Self { brokers: 2, records: 4000, per_second: 80, restarts: 1, controllers: 1 }
             }
-            _ => Self { brokers: 1, records: 1500, per_second: 80, restarts: 1, controllers: 0 },
+            _ => Self { brokers: 1, records: 2400, per_second: 80, restarts: 1, controllers: 0 },
         }
     }
 }

@@ -16,7 +16,7 @@ use super::Shared;
 use super::tls_stream::TlsStream;
 use super::transport::Transport;
 use crate::auth::Identity;
-use crate::tls::{Context, Current};
+use crate::tls::{Context, Current, reason};
 
 /// How long a handshake may take (reference: the default of Netty's `SslHandler`).
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -216,10 +216,7 @@ async fn handshake(
     if let Err(error) = done {
         // What says why is on its way, and would be lost if the client's unread bytes reset the connection.
         let _it_may_be_gone = stream.hang_up();
-        return Err(match error.kind() {
-            io::ErrorKind::UnexpectedEof => Failure::Handshake("the client closed the connection".into()),
-            _ => Failure::Handshake(error.to_string()),
-        });
+        return Err(Failure::Handshake(reason(&error, "ssl")));
     }
     let proven = context.proven(stream.connection(), peer.ip(), shared.clock.wall_ms());
     let identities = match proven {
