@@ -260,7 +260,7 @@ fn check(name: &str, least: Form, means: &str, security: impl Fn() -> Result<Sec
 
 #[test]
 fn hbase_keeps_its_rows_and_moves_its_regions() -> Result<()> {
-    check("hbase", Form::Short, "", || Ok(Security::Open))
+    check("hbase", Form::Brief, "", || Ok(Security::Open))
 }
 
 #[test]
@@ -269,5 +269,5 @@ fn hbase_logs_in_by_kerberos_and_guards_its_nodes() -> Result<()> {
         return Ok(());
     }
     let means = "Kerberos between all processes and to the server, lists of the sasl scheme: ";
-    check("hbase-kerberos", Form::Both, means, || Security::kerberos("hbase"))
+    check("hbase-kerberos", Form::Short, means, || Security::kerberos("hbase"))
 }

@@ -193,17 +193,17 @@ fn check(name: &str, least: Form, means: &str, security: impl Fn() -> Result<Sec
 
 #[test]
 fn kafka_loses_nothing_and_keeps_its_sessions() -> Result<()> {
-    check("kafka", Form::Short, "", || Ok(Security::Open))
+    check("kafka", Form::Brief, "", || Ok(Security::Open))
 }
 
 #[test]
 fn kafka_logs_in_by_digest_md5_and_guards_its_nodes() -> Result<()> {
     let means = "a login by SASL with DIGEST-MD5, `zookeeper.set.acl`, the migration of lists: ";
-    check("kafka-sasl", Form::Short, means, Security::digest_md5)
+    check("kafka-sasl", Form::Brief, means, Security::digest_md5)
 }
 
 #[test]
 fn kafka_speaks_tls_with_a_certificate_and_guards_its_nodes() -> Result<()> {
     let means = "TLS with a client certificate, `zookeeper.set.acl`, the migration of lists: ";
-    check("kafka-tls", Form::Both, means, Security::tls)
+    check("kafka-tls", Form::Short, means, Security::tls)
 }

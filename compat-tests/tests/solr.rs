@@ -245,10 +245,10 @@ fn check(name: &str, least: Form, means: &str, security: impl Fn() -> Security) 
 
 #[test]
 fn solr_loses_nothing_and_finds_new_leaders() -> Result<()> {
-    check("solr", Form::Short, "", || Security::Open)
+    check("solr", Form::Brief, "", || Security::Open)
 }
 
 #[test]
 fn solr_guards_its_nodes_with_digests_of_passwords() -> Result<()> {
-    check("solr-digest", Form::Both, "lists of the digest scheme: ", || Security::Digest)
+    check("solr-digest", Form::Short, "lists of the digest scheme: ", || Security::Digest)
 }
