@@ -121,12 +121,17 @@ impl Certificates {
         let mut options = Options::default()
             .line("serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory")
             .line(&format!("secureClientPort={port}"));
-        for (which, name) in [("keyStore", keys), ("trustStore", trust)] {
-            options = options
-                .line(&format!("ssl.{which}.location={}", self.path(name)))
-                .line(&format!("ssl.{which}.password={PASSWORD}"));
-        }
+        options.lines.extend(self.settings(keys, trust));
         options
+    }
+
+    /// The lines of `zoo.cfg` that name the stores of client ports.
+    pub fn settings(&self, keys: &str, trust: &str) -> Vec<String> {
+        let store = |which: &str, name: &str| {
+            let location = format!("ssl.{which}.location={}", self.path(name));
+            [location, format!("ssl.{which}.password={PASSWORD}")]
+        };
+        [store("keyStore", keys), store("trustStore", trust)].concat()
     }
 
     /// Another key and certificate of the server take the place of those in `server.p12`.

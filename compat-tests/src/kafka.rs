@@ -2,25 +2,40 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::certificates::PASSWORD;
+use crate::security::Security;
 use crate::server::free_port;
-use crate::systems::{Look, Node, Process, until};
+use crate::systems::{Look, Node, Process, lists, must_guard, until};
 use crate::{bundles, programs};
 
 /// For what brokers come to by themselves.
 pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// Parts of the paths of nodes that come and go.
+pub const PASSING: [&str; 5] = [
+    "isr_change_notification/",
+    "log_dir_event_notification/",
+    "/topics/__",
+    "/config/changes/",
+    "/kafka-acl-changes/",
+];
 
 /// A cluster of brokers, numbered from 1, and what it has said so far.
 #[derive(Debug)]
 pub struct Cluster {
     servers: Vec<SocketAddr>,
     session_ms: u32,
+    security: Arc<Security>,
+    /// Where the brokers connect.
+    connect: Vec<SocketAddr>,
     dir: TempDir,
     class_path: String,
     ports: Vec<u16>,
@@ -36,12 +51,59 @@ impl Cluster {
         Ok(Self {
             servers: servers.to_vec(),
             session_ms,
+            security: Arc::new(Security::Open),
+            connect: servers.to_vec(),
             dir,
             class_path: bundles::class_path("kafka")?,
             ports,
             brokers: (0..size).map(|_| None).collect(),
             transcript: String::new(),
         })
+    }
+
+    /// The same, whose brokers prove to the servers who they are, at these addresses, and guard their nodes.
+    pub fn secured(mut self, security: &Arc<Security>, connect: &[SocketAddr]) -> Result<Self> {
+        self.security = Arc::clone(security);
+        self.connect = connect.to_vec();
+        let path = self.tls_config();
+        fs::write(&path, self.security_settings()).with_context(|| format!("write {}", path.display()))?;
+        Ok(self)
+    }
+
+    /// What brokers are told besides, which Kafka's tools are told in a file.
+    fn security_settings(&self) -> String {
+        match &*self.security {
+            Security::Open => String::new(),
+            Security::Tls(certificates) => format!(
+                "zookeeper.set.acl=true\nzookeeper.ssl.client.enable=true\n\
+                 zookeeper.clientCnxnSocket=org.apache.zookeeper.ClientCnxnSocketNetty\n\
+                 zookeeper.ssl.keystore.location={}\nzookeeper.ssl.keystore.password={PASSWORD}\n\
+                 zookeeper.ssl.truststore.location={}\nzookeeper.ssl.truststore.password={PASSWORD}\n",
+                certificates.path("client.jks"),
+                certificates.path("trust.jks"),
+            ),
+            _ => "zookeeper.set.acl=true\n".to_owned(),
+        }
+    }
+
+    /// Whether the brokers give their nodes lists of their own.
+    #[must_use]
+    pub fn guards_nodes(&self) -> bool {
+        !matches!(*self.security, Security::Open)
+    }
+
+    /// The file that tools of Kafka are given with `--zk-tls-config-file`.
+    fn tls_config(&self) -> PathBuf {
+        self.dir.path().join("zookeeper-tls.properties")
+    }
+
+    /// A command that runs a tool of Kafka which writes to the servers past the brokers; arguments may be added.
+    pub fn tool(&self, main: &str) -> Command {
+        let mut java = self.java("-Xmx128m", main);
+        if matches!(*self.security, Security::Tls(_)) {
+            java.arg("--zk-tls-config-file").arg(self.tls_config());
+        }
+        java
     }
 
     /// Starts all brokers and waits until each is registered.
@@ -88,7 +150,7 @@ impl Cluster {
     /// The connect string of the brokers.
     #[must_use]
     pub fn zookeeper(&self) -> String {
-        let servers: Vec<String> = self.servers.iter().map(SocketAddr::to_string).collect();
+        let servers: Vec<String> = self.connect.iter().map(SocketAddr::to_string).collect();
         format!("{}/kafka", servers.join(","))
     }
 
@@ -96,7 +158,8 @@ impl Cluster {
     #[must_use]
     pub fn java(&self, heap: &str, main: &str) -> Command {
         let mut java = Command::new("java");
-        java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &self.class_path, main]);
+        java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]).args(self.security.flags());
+        java.args(["-cp", &self.class_path, main]);
         java
     }
 
@@ -111,11 +174,12 @@ impl Cluster {
              transaction.state.log.replication.factor={replicas}\ngroup.initial.rebalance.delay.ms=0\n\
              num.network.threads=2\nnum.io.threads=2\nlog.cleaner.dedupe.buffer.size=4194304\n\
              replica.lag.time.max.ms=5000\nunclean.leader.election.enable=false\nauto.create.topics.enable=false\n\
-             authorizer.class.name=kafka.security.authorizer.AclAuthorizer\nsuper.users=User:ANONYMOUS\n",
+             authorizer.class.name=kafka.security.authorizer.AclAuthorizer\nsuper.users=User:ANONYMOUS\n{}",
             self.ports[id - 1],
             home.display(),
             self.zookeeper(),
             self.session_ms,
+            self.security_settings(),
         );
         let path = self.dir.path().join(format!("broker{id}.properties"));
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
@@ -153,12 +217,23 @@ impl Cluster {
     pub fn look(&self) -> Result<Look> {
         let mut last = None;
         for server in &self.servers {
-            match Look::at(*server) {
+            match self.security.look(*server) {
                 Ok(look) => return Ok(look),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.context("Kafka has no server")?)
+    }
+
+    /// The lists of all lasting nodes, as the first server has them.
+    pub fn lists(&self) -> Result<String> {
+        let server = self.servers.first().context("Kafka has no server")?;
+        lists(&self.security, *server, "/kafka", &PASSING)
+    }
+
+    /// Fails unless these lists guard the nodes of Kafka; those of consumers before 0.9 are everybody's.
+    pub fn must_guard(&self, lists: &str) -> Result<()> {
+        must_guard(&self.security, lists, "/kafka/brokers/topics", &["/kafka/consumers"])
     }
 
     /// The node that tells that a broker is alive, if it is there.

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use crate::artifacts::{self, REFERENCE};
 use crate::kdc::{self, Kdc, REALM};
 use crate::programs;
-use crate::server::{Kind, Options, Server};
+use crate::server::{Options, Server};
 
 /// The name of the service that clients log in to.
 pub const SERVICE: &str = "zookeeper/localhost";
@@ -20,20 +20,13 @@ pub fn is_possible() -> Result<bool> {
 }
 
 /// A server whose clients log in by Kerberos, with these further flags of a JVM.
-pub fn options(kind: Kind, kdc: &Kdc, login: &Path, flags: &[(&str, &str)]) -> Options {
-    let conf = kdc.krb5_conf().display().to_string();
-    let login = login.display().to_string();
-    let base =
-        [("java.security.krb5.conf", conf.as_str()), ("java.security.auth.login.config", login.as_str())];
-    let mut options = Options::default().tick_time_ms(1000).line(PROVIDER);
-    let all = base.iter().chain(flags);
-    if kind == Kind::Oxkeeper {
-        let flags: Vec<_> = all.map(|(key, value)| format!("-D{key}={value}")).collect();
-        options.environment.push(("JVMFLAGS".to_owned(), flags.join(" ")));
-    } else {
-        options.properties.extend(all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    }
-    options
+pub fn options(kdc: &Kdc, login: &Path, flags: &[(&str, &str)]) -> Options {
+    let base = Options::default()
+        .tick_time_ms(1000)
+        .line(PROVIDER)
+        .flag("java.security.krb5.conf", &kdc.krb5_conf().display().to_string())
+        .flag("java.security.auth.login.config", &login.display().to_string());
+    flags.iter().fold(base, |options, (key, value)| options.flag(key, value))
 }
 
 /// What a Java program says that logs in with a section `Client` and asks for this service.

@@ -23,7 +23,7 @@
 //! | `OXKEEPER_SEED` | the seed of the durability test and of the power cuts; without it, one from the clock |
 //! | `OXKEEPER_SILENT_SECONDS` | how long a follower reads nothing in the test of the leader's memory |
 //! | `OXKEEPER_SYSTEM_CALLS_FULL` | set: every n of the injected faults |
-//! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper (what happens without it); `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all |
+//! | `OXKEEPER_SYSTEMS` | Kafka, HBase and Solr: `short` on Oxkeeper; `both`: on the reference too, compared; `long`: and with more nodes, records and rounds; `off`: not at all. Without it as `short`, but of the secured ones only Kafka with DIGEST-MD5 |
 //! | `OXKEEPER_QUORUM_SEEDS` | conversations of the differential run on the quorum ports |
 //! | `OXKEEPER_ROLLING_SESSIONS` | sessions of the rolling replacement |
 //! | `OXKEEPER_ROLLING_ROUNDS` | how often the rolling replacement is timed beside a rolling restart of the reference |
@@ -60,6 +60,7 @@ pub mod results;
 pub mod revocation;
 pub mod sasl;
 pub mod seat;
+pub mod security;
 pub mod server;
 pub mod shell;
 pub mod skip;

@@ -14,6 +14,10 @@ pub struct Options {
     /// Java system properties by full name. The reference gets them as `-D`, Oxkeeper in
     /// `zoo.cfg` without the `zookeeper.` prefix.
     pub properties: Vec<(String, String)>,
+    /// Java system properties by full name, which both get as `-D`: the reference as arguments, Oxkeeper in `JVMFLAGS`.
+    pub flags: Vec<(String, String)>,
+    /// Whether it has a port for TLS as well.
+    pub has_secure_port: bool,
     /// An existing data directory; a fresh one that vanishes with the server if none.
     pub data_dir: Option<PathBuf>,
     /// Length of a tick. Session timeouts lie between 2 and 20 ticks.
@@ -35,6 +39,8 @@ impl Default for Options {
         Self {
             lines: Vec::new(),
             properties: Vec::new(),
+            flags: Vec::new(),
+            has_secure_port: false,
             data_dir: None,
             tick_time_ms: 2000,
             client_port_address: Ipv4Addr::LOCALHOST.to_string(),
@@ -65,6 +71,20 @@ impl Options {
     #[must_use]
     pub fn property(mut self, key: &str, value: &str) -> Self {
         self.properties.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a Java system property that the server gets as `-D`, as in `JVMFLAGS`.
+    #[must_use]
+    pub fn flag(mut self, key: &str, value: &str) -> Self {
+        self.flags.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Listens on a port for TLS as well, whose stores other lines tell.
+    #[must_use]
+    pub fn secure_port(mut self) -> Self {
+        self.has_secure_port = true;
         self
     }
 

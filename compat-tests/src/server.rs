@@ -68,6 +68,7 @@ pub struct Server {
     data_dir: PathBuf,
     options: Options,
     addr: SocketAddr,
+    secure_addr: Option<SocketAddr>,
     process: Process,
     wrapper: Vec<String>,
     /// The other servers of its ensemble.
@@ -124,6 +125,15 @@ impl Server {
             addr.port(),
             options.tick_time_ms
         );
+        let mut secure_addr = None;
+        if options.has_secure_port {
+            let secure = SocketAddr::from((host, free_port()?));
+            config.push_str(&format!(
+                "secureClientPort={}\nsecureClientPortAddress={address}\n",
+                secure.port()
+            ));
+            secure_addr = Some(secure);
+        }
         for line in &options.lines {
             config.push_str(line);
             config.push('\n');
@@ -142,6 +152,7 @@ impl Server {
             data_dir,
             options: options.clone(),
             addr,
+            secure_addr,
             process: Process::Stopped,
             wrapper: Vec::new(),
             companions: Vec::new(),
@@ -163,6 +174,11 @@ impl Server {
     /// Where clients connect.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where clients connect that speak TLS, if the options ask for such a port.
+    pub fn secure_addr(&self) -> Result<SocketAddr> {
+        self.secure_addr.context("the server has no port for TLS")
     }
 
     /// The address as a client's connect string.
@@ -311,13 +327,19 @@ impl Server {
             Kind::Oxkeeper => {
                 let program = self.options.program.clone().map_or_else(artifacts::oxkeeper, Ok)?;
                 let mut command = self.wrapped(&program);
+                let flags: Vec<_> =
+                    self.options.flags.iter().map(|(key, value)| format!("-D{key}={value}")).collect();
+                if !flags.is_empty() {
+                    command.env("JVMFLAGS", flags.join(" "));
+                }
                 command.envs(self.options.environment.iter().cloned());
                 command
             }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
                 java.args(JVM).args(["-Xmx512m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
-                java.args(self.options.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
+                let properties = self.options.properties.iter().chain(&self.options.flags);
+                java.args(properties.map(|(key, value)| format!("-D{key}={value}")));
                 java.args([
                     "-cp",
                     &artifacts::class_path(version)?,

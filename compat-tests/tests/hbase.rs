@@ -5,29 +5,33 @@
 //! server is killed and its region must move. No row may be lost.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::results::Case;
+use compat_tests::security::Security;
 use compat_tests::server::{Kind, Server, free_port};
-use compat_tests::systems::{Form, Look, Process, logs, on_the_servers, server_of, until};
-use compat_tests::{artifacts, bundles, programs, versions};
+use compat_tests::systems::{Form, Look, Process, lists, logs, must_guard, on_the_servers, server_of, until};
+use compat_tests::{artifacts, bundles, kdc, programs, versions};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const SESSION_MS: u32 = 8000;
 
 /// What lets Hadoop of today run on a current Java.
-const OPEN: [&str; 4] = [
+const OPENED: [&str; 5] = [
     "--add-opens=java.base/java.nio=ALL-UNNAMED",
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
     "--add-opens=java.base/jdk.internal.ref=ALL-UNNAMED",
+    "--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
 ];
 
 struct Cluster {
     server: Server,
+    security: Security,
     dir: TempDir,
     class_path: String,
     master: Option<Process>,
@@ -36,11 +40,16 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(kind: Kind) -> Result<Self> {
-        let server = server_of(kind)?;
+    fn new(kind: Kind, security: Security) -> Result<Self> {
+        let server = server_of(kind, &security)?;
         let dir = tempfile::Builder::new().prefix("oxkeeper-hbase-").tempdir().context("make a directory")?;
         let class_path = bundles::class_path("hbase")?;
-        Ok(Self { server, dir, class_path, master: None, regions: Vec::new(), transcript: String::new() })
+        let (regions, transcript) = (Vec::new(), String::new());
+        Ok(Self { server, security, dir, class_path, master: None, regions, transcript })
+    }
+
+    fn look(&self) -> Result<Look> {
+        self.security.look(self.server.addr())
     }
 
     fn start_processes(&mut self, size: usize) -> Result<()> {
@@ -50,7 +59,7 @@ impl Cluster {
             let region = self.process(&format!("region{id}"), main)?;
             self.regions.push(region);
         }
-        let mut look = Look::at(self.server.addr())?;
+        let mut look = self.look()?;
         until("the servers' nodes", LIMIT, || {
             self.must_run()?;
             Ok(look.children("/hbase/rs")?.filter(|names| names.len() == size))
@@ -89,16 +98,30 @@ impl Cluster {
             ("hbase.master.wait.on.regionservers.mintostart", "1".to_owned()),
             ("hbase.procedure.store.region.enforce.hsync", "false".to_owned()),
         ];
-        let mut text = String::from("<configuration>\n");
-        for (key, value) in settings {
-            text.push_str(&format!("<property><name>{key}</name><value>{value}</value></property>\n"));
-        }
-        text.push_str("</configuration>\n");
         let dir = home.join(name);
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+        let secured = self.security_settings();
+        // Hadoop reads a file of its own.
+        write_settings(&dir.join("core-site.xml"), &secured)?;
         let path = dir.join("hbase-site.xml");
-        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        write_settings(&path, &[settings.to_vec(), secured].concat())?;
         Ok(path)
+    }
+
+    /// What makes master, region servers and clients log in, to the server and to each other.
+    fn security_settings(&self) -> Vec<(&'static str, String)> {
+        let Security::Kerberos(realm) = &self.security else { return Vec::new() };
+        let (principal, keytab) = (realm.principal().to_owned(), realm.keytab().display().to_string());
+        vec![
+            ("hadoop.security.authentication", "kerberos".to_owned()),
+            ("hbase.security.authentication", "kerberos".to_owned()),
+            ("hbase.master.kerberos.principal", principal.clone()),
+            ("hbase.master.keytab.file", keytab.clone()),
+            ("hbase.regionserver.kerberos.principal", principal.clone()),
+            ("hbase.regionserver.keytab.file", keytab.clone()),
+            ("hbase.client.keytab.principal", principal),
+            ("hbase.client.keytab.file", keytab),
+        ]
     }
 
     fn java(&self, name: &str, heap: &str, main: &str) -> Result<Command> {
@@ -106,7 +129,8 @@ impl Cluster {
         let dir = configuration.parent().context("a file without a directory")?;
         let class_path = format!("{}:{}", dir.display(), self.class_path);
         let mut java = Command::new("java");
-        java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]).args(OPEN);
+        java.args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]).args(OPENED);
+        java.args(self.security.flags());
         java.args(["-cp", &class_path, main]);
         Ok(java)
     }
@@ -137,7 +161,7 @@ impl Cluster {
     /// The server goes away and comes back; master and region servers keep their sessions.
     fn server_returns(&mut self, kill: bool) -> Result<()> {
         let registered = |cluster: &Self| -> Result<_> {
-            let mut look = Look::at(cluster.server.addr())?;
+            let mut look = cluster.look()?;
             let names = look.children("/hbase/rs")?.context("/hbase/rs")?;
             let mut nodes = vec![look.node("/hbase/master")?.context("/hbase/master")?];
             for name in names {
@@ -160,12 +184,22 @@ impl Cluster {
     }
 }
 
-fn run(kind: Kind, form: Form) -> Result<String> {
+fn write_settings(path: &Path, settings: &[(&str, String)]) -> Result<()> {
+    let mut text = String::from("<configuration>\n");
+    for (key, value) in settings {
+        text.push_str(&format!("<property><name>{key}</name><value>{value}</value></property>\n"));
+    }
+    text.push_str("</configuration>\n");
+    fs::write(path, text).with_context(|| format!("write {}", path.display()))
+}
+
+fn run(kind: Kind, form: Form, security: Security) -> Result<String> {
     let began = Instant::now();
-    let mut cluster = Cluster::new(kind)?;
+    let mut cluster = Cluster::new(kind, security)?;
     let result = live_through(&mut cluster, form);
     eprintln!("{kind}: HBase took {:?}", began.elapsed());
     result.with_context(|| logs(&cluster.server, cluster.master.iter().chain(&cluster.regions)))?;
+    Security::must_be_secret(&cluster.server)?;
     Ok(cluster.transcript)
 }
 
@@ -193,9 +227,14 @@ fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
     ensure!(dump.contains(&mode), "no {mode} in the dump:\n{dump}");
     cluster.say("zk_dump reads the server's statistics");
 
+    if !matches!(cluster.security, Security::Open) {
+        let lists = lists(&cluster.security, cluster.server.addr(), "/hbase", &[])?;
+        cluster.say(&lists);
+        must_guard(&cluster.security, &lists, "/hbase/rs", &[])?;
+    }
     cluster.regions[0].kill()?;
     cluster.regions.remove(0);
-    let mut look = Look::at(cluster.server.addr())?;
+    let mut look = cluster.look()?;
     until("the dead region server's node to go", LIMIT, || {
         Ok(look.children("/hbase/rs")?.filter(|names| names.len() == 1))
     })?;
@@ -207,13 +246,28 @@ fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
     cluster.must_run()
 }
 
-#[test]
-fn hbase_keeps_its_rows_and_moves_its_regions() -> Result<()> {
+fn check(name: &str, least: Form, means: &str, security: impl Fn() -> Result<Security>) -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
     let who = format!("HBase {}", versions::maven("hbase", "hbase-server")?);
-    let what = "put, split, spread, scan while the server is stopped and killed, a region server killed, \
-                zk_dump: no row lost, sessions kept, regions moved";
-    on_the_servers(&Case::new("hbase", &who, what), run)
+    let what = format!(
+        "{means}put, split, spread, scan while the server is stopped and killed, a region server killed, \
+         zk_dump: no row lost, sessions kept, regions moved"
+    );
+    on_the_servers(&Case::new(name, &who, &what), least, |kind, form| run(kind, form, security()?))
+}
+
+#[test]
+fn hbase_keeps_its_rows_and_moves_its_regions() -> Result<()> {
+    check("hbase", Form::Brief, "", || Ok(Security::Open))
+}
+
+#[test]
+fn hbase_logs_in_by_kerberos_and_guards_its_nodes() -> Result<()> {
+    if !kdc::available()? {
+        return Ok(());
+    }
+    let means = "Kerberos between all processes and to the server, lists of the sasl scheme: ";
+    check("hbase-kerberos", Form::Short, means, || Security::kerberos("hbase"))
 }

@@ -40,7 +40,7 @@ fn identities_are_those_of_the_reference() -> Result<()> {
     on_both(&case("identities", "who clients are by Kerberos, with and without rules"), |kind| {
         let mut said = String::new();
         for flags in variants {
-            let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, flags))?;
+            let server = Server::start(kind, &options(&realm.kdc, &realm.server, flags))?;
             said.push_str(&format!("{flags:?}\n"));
             realm.logins(&server, &mut said)?;
         }
@@ -55,7 +55,7 @@ fn tokens_of_every_kind_are_answered_alike() -> Result<()> {
     }
     let realm = Realm::new()?;
     on_both(&case("tokens", "tokens in and out of order, changed, cut, replayed"), |kind| {
-        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let server = Server::start(kind, &options(&realm.kdc, &realm.server, &[]))?;
         let port = server.addr().port().to_string();
         let said = client(&realm.kdc, &realm.clients[0].1, SERVICE, "RawTokens", &["localhost", &port])?;
         ensure!(said.contains("whole\n  first -> err 0, token"), "{said}");
@@ -80,7 +80,7 @@ fn a_ticket_for_another_service_is_refused() -> Result<()> {
     let realm = Realm::new()?;
     realm.kdc.with_keytab("other/localhost", "other.keytab")?;
     on_both(&case("other-service", "a ticket for another service"), |kind| {
-        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let server = Server::start(kind, &options(&realm.kdc, &realm.server, &[]))?;
         let args = [&*server.connect_string(), "/node"];
         let said = client(&realm.kdc, &realm.clients[0].1, "other/localhost", "KerberosLogin", &args)?;
         if kind == Kind::Oxkeeper {
@@ -101,7 +101,7 @@ fn new_keys_count_as_soon_as_they_are_in_the_keytab() -> Result<()> {
     on_both(&case("new-keys", "the service's keys change while it runs"), |kind| {
         // The keys change, so each side has a key distribution centre of its own.
         let realm = Realm::new()?;
-        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let server = Server::start(kind, &options(&realm.kdc, &realm.server, &[]))?;
         let mut said = String::new();
         realm.logins(&server, &mut said)?;
         // A keytab elsewhere gets the new keys, so the server's lacks them.
@@ -132,7 +132,7 @@ fn keys_of_each_encryption_type_are_taken() -> Result<()> {
             let realm = Realm::new()?;
             // The only key of the newest version: its tickets are of this type.
             realm.kdc.new_keys(SERVICE, encryption, "server.keytab")?;
-            let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+            let server = Server::start(kind, &options(&realm.kdc, &realm.server, &[]))?;
             said.push_str(&format!("{encryption}\n"));
             realm.logins(&server, &mut said)?;
         }
@@ -153,7 +153,7 @@ fn without_keys_of_its_own_no_server_starts() -> Result<()> {
     on_both(&case("no-keys", "a start without a key of its own"), |kind| {
         let mut said = String::new();
         for (login, why) in [(&missing, "cannot read the keytab"), (&others, "has no key of the principal")] {
-            match Server::try_start(kind, &options(kind, &realm.kdc, login, &[]))? {
+            match Server::try_start(kind, &options(&realm.kdc, login, &[]))? {
                 Started::Serves(_) => said.push_str("serves\n"),
                 Started::Ended(code, log) => {
                     said.push_str(&format!("ended with {code:?}\n"));
@@ -237,7 +237,7 @@ fn kazoo_logs_in_with_a_ticket() -> Result<()> {
     let cache = realm.kdc.kinit(principal, &realm.kdc.path().join("client1.keytab"))?;
     let case = Case::new("kerberos-kazoo", "kazoo 2.11.0", "a login by GSSAPI");
     on_both(&case, |kind| {
-        let server = Server::start(kind, &options(kind, &realm.kdc, &realm.server, &[]))?;
+        let server = Server::start(kind, &options(&realm.kdc, &realm.server, &[]))?;
         let mut script = Command::new(&python);
         script.arg("-u").arg(artifacts::package_dir().join("clients/python/gssapi_login.py"));
         script.arg(format!("localhost:{}", server.addr().port()));
@@ -262,7 +262,7 @@ fn the_c_client_logs_in_with_a_ticket() -> Result<()> {
         "by GSSAPI: every operation, session and login through a restart; a client without a ticket",
     );
     on_both(&case, |kind| {
-        let options = options(kind, &realm.kdc, &realm.server, &[]);
+        let options = options(&realm.kdc, &realm.server, &[]);
         let mut server = Server::start(kind, &options.property("zookeeper.extendedTypesEnabled", "true"))?;
         let address = format!("localhost:{}", server.addr().port());
         let client = |cache: &Path| {

@@ -55,7 +55,7 @@ fn tickets_out_of_time_or_for_others_are_refused_with_the_reason() -> Result<()>
         "clocks too far apart, tickets that ended or have not begun, tickets for another host",
     );
     on_both(&case, |kind| {
-        let server = Server::start(kind, &options(kind, &now.kdc, &now.server, &[]))?;
+        let server = Server::start(kind, &options(&now.kdc, &now.server, &[]))?;
         let mut said = String::new();
         for (title, realm, ahead, services) in [
             ("in time", &now, 0, &[own.as_str(), &elsewhere][..]),

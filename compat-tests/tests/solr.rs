@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::results::Case;
+use compat_tests::security::{PASSWORD, READER_PASSWORD, Security, USER};
 use compat_tests::server::{Kind, Server, free_port};
-use compat_tests::systems::{Form, Look, Node, Process, logs, on_the_servers, server_of, until};
+use compat_tests::systems::{
+    Form, Look, Node, Process, lists, logs, must_guard, on_the_servers, server_of, until,
+};
 use compat_tests::{artifacts, bundles, programs, versions};
 use tempfile::TempDir;
 
@@ -25,6 +28,7 @@ const JVM: [&str; 2] = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 struct Cluster {
     server: Server,
+    security: Security,
     dir: TempDir,
     class_path: String,
     ports: Vec<u16>,
@@ -33,12 +37,12 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(kind: Kind, size: usize) -> Result<Self> {
-        let server = server_of(kind)?;
+    fn new(kind: Kind, size: usize, security: Security) -> Result<Self> {
+        let server = server_of(kind, &security)?;
         let dir = tempfile::Builder::new().prefix("oxkeeper-solr-").tempdir().context("make a directory")?;
         let class_path = bundles::class_path("solr")?;
         let ports = (0..size).map(|_| free_port()).collect::<Result<Vec<u16>>>()?;
-        Ok(Self { server, dir, class_path, ports, nodes: Vec::new(), transcript: String::new() })
+        Ok(Self { server, security, dir, class_path, ports, nodes: Vec::new(), transcript: String::new() })
     }
 
     fn start_nodes(&mut self) -> Result<()> {
@@ -57,6 +61,10 @@ impl Cluster {
         self.transcript.push('\n');
     }
 
+    fn look(&self) -> Result<Look> {
+        self.security.look(self.server.addr())
+    }
+
     fn zookeeper(&self) -> String {
         format!("{}/solr", self.server.connect_string())
     }
@@ -65,6 +73,10 @@ impl Cluster {
     fn java(&self, heap: &str, level: &str) -> Command {
         let mut java = Command::new("java");
         java.arg(heap).args(JVM).arg(format!("-Dlog4j2.level={level}"));
+        java.args(self.security.flags());
+        if matches!(self.security, Security::Digest) {
+            java.args(credentials());
+        }
         java.args(["-DcreateZkChroot=true", "-cp", &self.class_path]);
         java
     }
@@ -93,7 +105,7 @@ impl Cluster {
         loop {
             let process = self.nodes[index].as_mut().context("the node is not running")?;
             process.must_run()?;
-            if let Some(node) = Look::at(self.server.addr())?.node(&path)? {
+            if let Some(node) = self.security.look(self.server.addr())?.node(&path)? {
                 ensure!(node.owner != 0, "{path} belongs to no session");
                 return Ok(node);
             }
@@ -132,9 +144,9 @@ impl Cluster {
 
     /// The node that runs the overseer dies: the other takes over its work and its shards.
     fn overseer_dies(&mut self) -> Result<()> {
-        let server = self.server.addr();
+        let (security, server) = (&self.security, self.server.addr());
         let overseer = || -> Result<Option<String>> {
-            let leader = Look::at(server)?.node("/solr/overseer_elect/leader")?;
+            let leader = security.look(server)?.node("/solr/overseer_elect/leader")?;
             Ok(leader.map(|node| String::from_utf8_lossy(&node.data).into_owned()))
         };
         let told = until("an overseer", LIMIT, overseer)?;
@@ -155,12 +167,32 @@ fn source(name: &str) -> PathBuf {
     artifacts::package_dir().join("clients/java/solr").join(name)
 }
 
-fn run(kind: Kind, form: Form) -> Result<String> {
+/// What Solr's manual says of guarding its nodes: a user who may do everything, and one who may read what holds no secrets.
+fn credentials() -> Vec<String> {
+    let class = |name: &str| format!("org.apache.solr.common.cloud.{name}");
+    let settings = [
+        ("zkCredentialsInjector", class("VMParamsZkCredentialsInjector")),
+        ("zkCredentialsProvider", class("DigestZkCredentialsProvider")),
+        ("zkACLProvider", class("DigestZkACLProvider")),
+        ("zkDigestUsername", USER.to_owned()),
+        ("zkDigestPassword", PASSWORD.to_owned()),
+        ("zkDigestReadonlyUsername", "reader".to_owned()),
+        ("zkDigestReadonlyPassword", READER_PASSWORD.to_owned()),
+    ];
+    settings.map(|(key, value)| format!("-D{key}={value}")).to_vec()
+}
+
+/// Parts of the paths of nodes that come and go: work to be done, and states that are part of a name.
+const PASSING: [&str; 5] =
+    ["queue/", "/collection-queue-work/", "/collection-map-", "/async_ids/", "/state.json/"];
+
+fn run(kind: Kind, form: Form, security: Security) -> Result<String> {
     let began = Instant::now();
-    let mut cluster = Cluster::new(kind, 2)?;
+    let mut cluster = Cluster::new(kind, 2, security)?;
     let result = live_through(&mut cluster, form);
     eprintln!("{kind}: Solr took {:?}", began.elapsed());
     result.with_context(|| logs(&cluster.server, cluster.nodes.iter().flatten()))?;
+    Security::must_be_secret(&cluster.server)?;
     Ok(cluster.transcript)
 }
 
@@ -188,19 +220,35 @@ fn live_through(cluster: &mut Cluster, form: Form) -> Result<()> {
     cluster.task(&["manage"])?;
     cluster.task(&["check", &acknowledged])?;
     cluster.task(&["status"])?;
+    if !matches!(cluster.security, Security::Open) {
+        let lists = lists(&cluster.security, cluster.server.addr(), "/solr", &PASSING)?;
+        cluster.say(&lists);
+        must_guard(&cluster.security, &lists, "/solr/collections", &[])?;
+    }
     cluster.task(&["delete"])?;
-    let left = Look::at(cluster.server.addr())?.children("/solr/collections")?;
+    let left = cluster.look()?.children("/solr/collections")?;
     ensure!(left.as_ref().is_some_and(Vec::is_empty), "the collection is still there: {left:?}");
     cluster.must_run()
 }
 
-#[test]
-fn solr_loses_nothing_and_finds_new_leaders() -> Result<()> {
+fn check(name: &str, least: Form, means: &str, security: impl Fn() -> Security) -> Result<()> {
     if !artifacts::available(&["java", "javac", "mvn"])? {
         return Ok(());
     }
     let who = format!("Solr {}", versions::maven("solr", "solr-test-framework")?);
-    let what = "documents added while the server is stopped and killed and the overseer killed, collection \
-                operations, ZooKeeper status page: none lost, sessions kept, leaders elected";
-    on_the_servers(&Case::new("solr", &who, what), run)
+    let what = format!(
+        "{means}documents added while the server is stopped and killed and the overseer killed, collection \
+         operations, ZooKeeper status page: none lost, sessions kept, leaders elected"
+    );
+    on_the_servers(&Case::new(name, &who, &what), least, |kind, form| run(kind, form, security()))
+}
+
+#[test]
+fn solr_loses_nothing_and_finds_new_leaders() -> Result<()> {
+    check("solr", Form::Brief, "", || Security::Open)
+}
+
+#[test]
+fn solr_guards_its_nodes_with_digests_of_passwords() -> Result<()> {
+    check("solr-digest", Form::Short, "lists of the digest scheme: ", || Security::Digest)
 }

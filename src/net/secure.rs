@@ -18,7 +18,7 @@ use super::transport::Transport;
 use crate::auth::Identity;
 use crate::revocation::Revocation;
 use crate::tls::revocation::{Asks, Link};
-use crate::tls::{Context, Current, ServerConnection};
+use crate::tls::{Context, Current, ServerConnection, reason};
 
 /// How long a handshake may take (reference: the default of Netty's `SslHandler`).
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -226,10 +226,7 @@ async fn handshake(
     if let Err(error) = done {
         // What says why is on its way, and would be lost if the client's unread bytes reset the connection.
         let _it_may_be_gone = stream.hang_up();
-        return Err(match error.kind() {
-            io::ErrorKind::UnexpectedEof => Failure::Handshake("the client closed the connection".into()),
-            _ => Failure::Handshake(error.to_string()),
-        });
+        return Err(Failure::Handshake(reason(&error, "ssl")));
     }
     let counts = match shown(shared, &context, stream.connection(), peer) {
         // The reference asks within the handshake, and so counts what comes of it as one that failed.

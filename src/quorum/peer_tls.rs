@@ -14,10 +14,13 @@ use super::stream::PeerStream;
 use crate::clock::Clock;
 use crate::revocation::Revocation;
 use crate::tls::verifier::Side;
-use crate::tls::{Current, PeerContext, not_named};
+use crate::tls::{Current, PeerContext, not_named, reason};
 
 /// The type of the record that every handshake begins with. No plain connection begins with this byte.
 const HANDSHAKE_RECORD: u8 = 0x16;
+
+/// What the keys of members' TLS begin with.
+const PREFIX: &str = "ssl.quorum";
 
 /// TLS of the quorum and election ports.
 #[derive(Debug)]
@@ -85,7 +88,8 @@ impl PeerTls {
     async fn shake(&self, options: &Options, stream: TcpStream, from: IpAddr) -> Result<PeerStream, String> {
         let context = self.contexts.get();
         let shaken = TlsAcceptor::from(context.server.clone()).accept(stream).await;
-        let stream = shaken.map_err(|error| format!("its TLS handshake failed: {}", reason(&error)))?;
+        let stream =
+            shaken.map_err(|error| format!("its TLS handshake failed: {}", reason(&error, PREFIX)))?;
         let members =
             options.members.values().flat_map(|member| member.quorum.iter().chain(&member.election));
         let chain = stream.get_ref().1.peer_certificates();
@@ -102,20 +106,13 @@ impl PeerTls {
         let address = stream.peer_addr().map_err(|error| error.to_string())?.ip();
         let context = self.contexts.get();
         let greeted = TlsConnector::from(context.client.clone()).connect(address.into(), stream).await;
-        let stream = greeted.map_err(|error| format!("the TLS handshake failed: {}", reason(&error)))?;
+        let stream =
+            greeted.map_err(|error| format!("the TLS handshake failed: {}", reason(&error, PREFIX)))?;
         let chain = stream.get_ref().1.peer_certificates();
         context.names_server(chain, host, address)?;
         let (asks, links) = context.asks(chain, Side::Server, self.clock.wall_ms())?;
         self.revocation.check(asks, &links).await?;
         Ok(PeerStream::Tls(Box::new(TlsStream::Client(stream))))
-    }
-}
-
-/// Why a handshake failed.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the other side closed the connection".to_owned(),
-        _ => error.to_string(),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! - [`stores`]: JKS, PKCS#12 and PEM; [`der`]: the encoding they share.
 //! - [`certificate`], [`names`], [`host`]: what a certificate says, its subject as Java prints it, its hosts.
+//! - [`reason`]: why a handshake failed.
 //! - [`verifier`]: whom to believe; `path`: the old certificates that the usual verifier does not read.
 //! - [`revocation`]: whom to ask whether a certificate was revoked, and what answers mean.
 //!
@@ -19,6 +20,7 @@
 pub mod certificate;
 mod context;
 pub mod der;
+mod failure;
 pub mod host;
 pub mod names;
 mod path;
@@ -36,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::context::{Context, TlsError};
+pub use self::failure::reason;
 pub use self::peers::{PeerContext, PeerOptions, not_named};
 pub use self::suites::{Protocol, SuiteSet};
 pub use rustls::ServerConnection;
