@@ -43,6 +43,7 @@ pub mod host;
 pub mod hostile;
 pub mod kafka;
 pub mod kdc;
+pub mod log_files;
 pub mod mutants;
 pub mod native;
 mod options;
