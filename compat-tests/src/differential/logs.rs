@@ -21,6 +21,10 @@ const TIME_AT: usize = 20;
 /// The digest, and its version before it.
 const DIGEST_BYTES: usize = 12;
 const ERROR: i32 = -1;
+/// Characters of a record that are shown.
+const SHOWN_MAX: usize = 2000;
+/// So many records at most are under way at a time: a burst is shorter.
+const UNDER_WAY_MAX: usize = 100;
 
 /// One record, normalised.
 #[derive(Clone)]
@@ -34,6 +38,8 @@ struct Logged {
     right: i64,
     /// Whether what it bears is the digest of a tree in which nodes have the owners that flags of creates ask for.
     is_by_flags: bool,
+    /// See [`Replay::root_changed`].
+    root: [bool; 2],
 }
 
 impl Logged {
@@ -49,10 +55,9 @@ impl Logged {
     fn show(&self) -> String {
         let Self { zxid, kind, payload, digest, right, .. } = self;
         let digest = digest.map_or_else(|| "none".to_owned(), |digest| format!("{digest:#x}"));
-        format!(
-            "zxid {zxid} type {kind} digest {digest}, the tree's is {right:#x}; {}",
-            payload.escape_ascii()
-        )
+        let mut body = payload.escape_ascii().to_string();
+        body.truncate(SHOWN_MAX);
+        format!("zxid {zxid} type {kind} digest {digest}, the tree's is {right:#x}; {body}")
     }
 }
 
@@ -108,11 +113,27 @@ fn excuse(log: &mut Vec<Logged>, exceptions: &mut Exceptions) {
             logged.digest = None;
         }
     }
-    // A digest is predicted from the one before it, which may have been wrong.
+    excuse_digests(log, exceptions);
+}
+
+/// Makes digests right that the reference is known to predict wrongly. A digest is predicted from the one before it, so
+/// what follows a wrong one may be wrong too.
+fn excuse_digests(log: &mut [Logged], exceptions: &mut Exceptions) {
     let mut last_was_wrong = false;
-    for logged in log.iter_mut().filter(|logged| logged.digest.is_some()) {
-        let is_known = !logged.has_right_digest() && (logged.is_by_flags || last_was_wrong);
-        last_was_wrong = is_known && exceptions.excuse("owner-predicted-by-flags");
+    let mut root_changed = [None; 2];
+    for (at, logged) in log.iter_mut().enumerate() {
+        for (last, changed) in root_changed.iter_mut().zip(logged.root) {
+            *last = if changed { Some(at) } else { *last };
+        }
+        if logged.digest.is_none() {
+            continue;
+        }
+        let was_recent = |last: &Option<usize>| last.is_some_and(|last| at - last < UNDER_WAY_MAX);
+        let is_of_root = logged.root != [false; 2] && root_changed.iter().all(was_recent);
+        last_was_wrong = !logged.has_right_digest()
+            && ((logged.is_by_flags && exceptions.excuse("owner-predicted-by-flags"))
+                || (is_of_root && exceptions.excuse("two-names-of-the-root"))
+                || last_was_wrong);
         if last_was_wrong {
             logged.digest = Some(logged.right);
         }
@@ -159,7 +180,15 @@ fn logged(record: Record, normal: &mut Normal, replay: &mut Replay) -> Result<Lo
     normal.sort_identities(&mut payload);
     normal.session_at(&mut payload, 0);
     normal.time(&mut payload, Some(zxid), TIME_AT);
-    Ok(Logged { zxid, kind, payload, digest, right: replay.digest(), is_by_flags })
+    Ok(Logged {
+        zxid,
+        kind,
+        payload,
+        digest,
+        right: replay.digest(),
+        is_by_flags,
+        root: replay.root_changed(),
+    })
 }
 
 #[cfg(test)]

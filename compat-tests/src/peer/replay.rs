@@ -27,6 +27,8 @@ pub struct Replay {
     made: Vec<String>,
     /// Whose that record was.
     session: i64,
+    /// Whether that record changed the root as the parent of its children, and by its path.
+    root: [bool; 2],
 }
 
 impl Default for Replay {
@@ -35,7 +37,7 @@ impl Default for Replay {
         let tree = Tree::default();
         let counted = tree.nodes.iter().filter(|(path, _)| is_counted(path));
         let parts = counted.map(|(path, node)| (path.clone(), node.digest(path))).collect();
-        Self { digest: tree.digest(), tree, parts, made: Vec::new(), session: 0 }
+        Self { digest: tree.digest(), tree, parts, made: Vec::new(), session: 0, root: [false; 2] }
     }
 }
 
@@ -78,6 +80,12 @@ impl Replay {
         digests.split_off(1)
     }
 
+    /// Whether the last record changed the root as the parent of its children, and by its path.
+    #[must_use]
+    pub fn root_changed(&self) -> [bool; 2] {
+        self.root
+    }
+
     /// Carries out a record of a log, and gives the digest that stands in it, if one does.
     pub fn apply(&mut self, payload: &[u8]) -> Result<Option<i64>> {
         let mut cursor = Cursor::new(payload);
@@ -95,6 +103,7 @@ impl Replay {
         cursor.int()?;
         self.session = session;
         self.made.clear();
+        self.root = [false; 2];
         let header = Header { session, zxid: cursor.long()?, time: cursor.long()?, kind: cursor.int()? };
         if header.kind == op::MULTI {
             self.multi(header, cursor)?;
@@ -194,6 +203,11 @@ impl Replay {
 
     /// Changes a node, if there is one.
     fn change(&mut self, path: &str, change: impl FnOnce(&mut Node)) {
+        match path {
+            "" => self.root[0] = true,
+            "/" => self.root[1] = true,
+            _ => {}
+        }
         let path = if path == "/" { "" } else { path };
         if let Some(node) = self.tree.nodes.get_mut(path) {
             change(node);
