@@ -47,6 +47,7 @@ pub mod hostile;
 pub mod kafka;
 pub mod kdc;
 pub mod kerberos;
+pub mod log_files;
 pub mod mutants;
 pub mod native;
 mod options;

@@ -107,7 +107,8 @@ pub fn known_differences() -> Result<String> {
     let list = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let mut text = "\n## Known differences\n\n\
          From `compat-tests/exceptions.toml`. A *difference* is met by the differential run, which fails when it no longer\n\
-         occurs; what is *excluded* would stop the reference or depends on its timing, and is never sent.\n\n\
+         occurs; one of *timing* by a run of a million requests. What is *excluded* would stop the reference or depends on\n\
+         its timing; no generator sends it, and `tests/exclusions` sends each once to see that it is still so.\n\n\
          | Name | Kind | In the reference | Why |\n|---|---|---|---|\n"
         .to_owned();
     for table in list.split("[[exception]]").skip(1) {

@@ -17,10 +17,13 @@ pub mod op {
     pub const GET_DATA: i32 = 4;
     pub const SET_DATA: i32 = 5;
     pub const GET_ACL: i32 = 6;
+    pub const SET_ACL: i32 = 7;
     pub const GET_CHILDREN: i32 = 8;
     pub const SYNC: i32 = 9;
     pub const PING: i32 = 11;
     pub const GET_CHILDREN2: i32 = 12;
+    pub const CHECK: i32 = 13;
+    pub const RECONFIG: i32 = 16;
     pub const CREATE_CONTAINER: i32 = 19;
     pub const DELETE_CONTAINER: i32 = 20;
     pub const MULTI: i32 = 14;
@@ -32,6 +35,8 @@ pub mod op {
     pub const ADD_WATCH: i32 = 106;
     pub const WHO_AM_I: i32 = 107;
     pub const SET_WATCHES: i32 = 101;
+    pub const ERROR: i32 = -1;
+    pub const CREATE_SESSION: i32 = -10;
     pub const CLOSE_SESSION: i32 = -11;
 }
 

@@ -1,6 +1,6 @@
 //! Known differences, from `exceptions.toml`: each with the reason, and a count of how often it occurred.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +12,14 @@ use crate::artifacts;
 pub struct Exceptions {
     /// Entries that a run can meet, with the number of times it did.
     met: BTreeMap<String, u64>,
+    /// Those of them that only timing brings about.
+    of_timing: BTreeSet<String>,
     in_ensemble: bool,
+}
+
+/// Names of the entries that no generator sends; `tests/exclusions` has a case for each.
+pub fn excluded() -> Result<Vec<String>> {
+    Ok(Exceptions::load_kind("excluded")?.met.into_keys().collect())
 }
 
 impl Exceptions {
@@ -38,7 +45,7 @@ impl Exceptions {
     }
 
     /// Tables `[[exception]]` of `key = "value"` lines. An entry is `kind = "difference"` (a run meets
-    /// it), `kind = "directory"` (damaged files show it), `kind = "quorum"` (a peer sees it) or
+    /// it; `kind = "timing"` if only a long run is sure to), `kind = "directory"` (damaged files show it), `kind = "quorum"` (a peer sees it) or
     /// `kind = "excluded"` (it would stop the reference, so it is never sent).
     fn parse(text: &str, wanted: &str) -> Result<Self> {
         let mut exceptions = Self::default();
@@ -59,7 +66,11 @@ impl Exceptions {
             value("reference")?;
             match value("kind")? {
                 kind if kind == wanted => drop(exceptions.met.insert(name.to_owned(), 0)),
-                "difference" | "directory" | "quorum" | "excluded" => {}
+                "timing" if wanted == "difference" => {
+                    exceptions.met.insert(name.to_owned(), 0);
+                    exceptions.of_timing.insert(name.to_owned());
+                }
+                "timing" | "difference" | "directory" | "quorum" | "excluded" => {}
                 other => bail!("exception {name} is of unknown kind {other}"),
             }
         }
@@ -91,10 +102,11 @@ impl Exceptions {
         }
     }
 
-    /// Entries that never occurred.
+    /// Entries that never occurred; those of timing count in a very long run only.
     #[must_use]
-    pub fn unmet(&self) -> Vec<&str> {
-        self.met.iter().filter(|(_, count)| **count == 0).map(|(name, _)| name.as_str()).collect()
+    pub fn unmet(&self, is_very_long: bool) -> Vec<&str> {
+        let unmet = self.met.iter().filter(|(_, count)| **count == 0).map(|(name, _)| name.as_str());
+        unmet.filter(|name| is_very_long || !self.of_timing.contains(*name)).collect()
     }
 
     /// Entries and how often they occurred.
@@ -114,9 +126,13 @@ mod tests {
         assert!(Exceptions::parse(entry, "difference").is_err());
         let mut whole = Exceptions::parse(&format!("{entry}reason = \"because\"\n"), "difference")
             .expect("a whole entry");
-        assert_eq!(whole.unmet(), ["x"]);
+        assert_eq!(whole.unmet(false), ["x"]);
         assert!(whole.excuse("x") && !whole.excuse("y"));
-        assert!(whole.unmet().is_empty());
+        assert!(whole.unmet(true).is_empty());
+        let of_timing = format!("{}reason = \"r\"\n", entry.replace("difference", "timing"));
+        let whole = Exceptions::parse(&of_timing, "difference").expect("a whole entry");
+        assert!(whole.unmet(false).is_empty());
+        assert_eq!(whole.unmet(true), ["x"]);
     }
 
     #[test]

@@ -53,8 +53,9 @@ pub fn script_for(seed: u64, ops: usize, in_ensemble: bool) -> Vec<Step> {
     };
     let restart =
         if generator.random.chance(30) { ops / 4 + generator.random.below(ops / 2 + 1) } else { usize::MAX };
-    let [failing_multi, undecodable] = requests::known_differences();
+    let [failing_multi, container, undecodable] = requests::known_differences();
     generator.send(0, false, failing_multi);
+    generator.send(0, false, container);
     if !in_ensemble {
         generator.send(0, false, undecodable);
     }

@@ -5,10 +5,15 @@
 //! - Times become a mark, after a check: they are of this run, to within seconds, all nodes that one zxid touched bear one
 //!   time, and the time of a later zxid is never an earlier one.
 //! - Children, ephemerals and identities have no order in the reference (it keeps them in hash
-//!   tables), so they are sorted.
+//!   tables), so they are sorted. An entry `auth` of an access control list becomes the identities of a connection:
+//!   they are sorted among themselves. What else is in a list stays in the order in which the client wrote it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
 
 use super::script::op_name;
 
@@ -39,6 +44,8 @@ pub struct Normal {
     since: i64,
     /// The time of each zxid.
     times: BTreeMap<i64, i64>,
+    /// What connections proved to be in the scheme `digest`, as it is written and as it is shown to others.
+    identities: BTreeSet<String>,
 }
 
 impl Normal {
@@ -49,7 +56,16 @@ impl Normal {
             first_sessions: vec![first_session],
             since: now_ms().saturating_sub(START_MS),
             times: BTreeMap::new(),
+            identities: BTreeSet::new(),
         }
+    }
+
+    /// A client sends these credentials in the scheme `digest` (reference:
+    /// `DigestAuthenticationProvider.generateDigest`).
+    pub fn proves(&mut self, credentials: &str) {
+        let user = credentials.split(':').next().unwrap_or_default();
+        self.identities.insert(format!("{user}:{}", STANDARD.encode(Sha1::digest(credentials))));
+        self.identities.insert(format!("{user}:x"));
     }
 
     /// The server was started again; this is the first session since.
@@ -74,7 +90,7 @@ impl Normal {
         };
         body = sorted.unwrap_or(body);
         if name == "getACL" {
-            sort_digests(&mut body);
+            self.sort_identities(&mut body);
         }
         match name.as_str() {
             "multi" | "multiRead" => {
@@ -159,6 +175,36 @@ impl Normal {
     pub fn sort_paths(&self, bytes: &mut Vec<u8>, at: usize) {
         if let Some(sorted) = sort_vector(bytes, at, 1) {
             *bytes = sorted;
+        }
+    }
+
+    /// Sorts what an entry `auth` became in access control lists, wherever they are: neighbours with the same
+    /// permissions, each an identity of the scheme `digest` that somebody proved.
+    pub fn sort_identities(&self, bytes: &mut [u8]) {
+        const SCHEME: &[u8] = b"\0\0\0\x06digest";
+        let starts = bytes.windows(SCHEME.len()).enumerate().filter(|(_, window)| *window == SCHEME);
+        let mut runs: Vec<(usize, Vec<Vec<u8>>)> = Vec::new();
+        let mut last_end = 0;
+        for (at, _) in starts {
+            let id_at = at + SCHEME.len();
+            let (Some(start), Some(end)) = (at.checked_sub(4), after_string(bytes, id_at)) else { continue };
+            let id = bytes.get(id_at + 4..end).and_then(|id| std::str::from_utf8(id).ok());
+            if !id.is_some_and(|id| self.identities.contains(id)) {
+                continue;
+            }
+            let entry = bytes[start..end].to_vec();
+            match runs.last_mut() {
+                Some((_, entries)) if start == last_end && entries[0][..4] == entry[..4] => {
+                    entries.push(entry)
+                }
+                _ => runs.push((start, vec![entry])),
+            }
+            last_end = end;
+        }
+        for (start, mut entries) in runs {
+            entries.sort_unstable();
+            let sorted = entries.concat();
+            bytes[start..start + sorted.len()].copy_from_slice(&sorted);
         }
     }
 
@@ -250,31 +296,6 @@ fn sort_vector(bytes: &[u8], at: usize, strings: usize) -> Option<Vec<u8>> {
     Some([bytes.get(..at + 4)?, &elements.concat(), bytes.get(here..)?].concat())
 }
 
-/// Sorts neighbouring entries of the scheme `digest` in access control lists, wherever they are: the
-/// scheme `auth` stands for all of a connection's identities, which have no order.
-pub fn sort_digests(bytes: &mut [u8]) {
-    const SCHEME: &[u8] = b"\0\0\0\x06digest";
-    let starts = bytes.windows(SCHEME.len()).enumerate().filter(|(_, window)| *window == SCHEME);
-    let mut runs: Vec<(usize, Vec<Vec<u8>>)> = Vec::new();
-    let mut last_end = 0;
-    for (at, _) in starts {
-        let (Some(start), Some(end)) = (at.checked_sub(4), after_string(bytes, at + SCHEME.len())) else {
-            continue;
-        };
-        let entry = bytes[start..end].to_vec();
-        match runs.last_mut() {
-            Some((_, entries)) if start == last_end => entries.push(entry),
-            _ => runs.push((start, vec![entry])),
-        }
-        last_end = end;
-    }
-    for (start, mut entries) in runs {
-        entries.sort_unstable();
-        let sorted = entries.concat();
-        bytes[start..start + sorted.len()].copy_from_slice(&sorted);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::script::op;
@@ -330,6 +351,33 @@ mod tests {
         let of_java =
             [0x6E, 0xD4, 0x7E, 0x88, 0x63, 0x78, 0xD8, 0x16, 0xFC, 0xFF, 0x98, 0xB3, 0xE4, 0xAE, 0x13, 0x08];
         assert_eq!(password_of(0x0100_0000_1234_0000), of_java);
+    }
+
+    /// The ids are what `DigestAuthenticationProvider` gives for `ann:secret` and `bob:x`.
+    #[test]
+    fn only_identities_that_were_proven_are_sorted_and_only_within_one_entry() {
+        const ANN: &str = "ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM=";
+        let mut normal = Normal::new(1 << 56);
+        normal.proves("ann:secret");
+        normal.proves("bob:x");
+        let bob = format!("bob:{}", STANDARD.encode(Sha1::digest("bob:x")));
+        let sorted = |list: &[(i32, &str)]| {
+            let entries = list.iter().map(|(perms, id)| {
+                let length = |text: &str| (text.len() as i32).to_be_bytes();
+                [&perms.to_be_bytes()[..], &length("digest"), b"digest", &length(id), id.as_bytes()].concat()
+            });
+            let mut body = entries.collect::<Vec<_>>().concat();
+            normal.sort_identities(&mut body);
+            body
+        };
+        assert_eq!(sorted(&[(1, ANN), (1, &bob)]), sorted(&[(1, &bob), (1, ANN)]));
+        assert_eq!(sorted(&[(1, "ann:x"), (1, "bob:x")]), sorted(&[(1, "bob:x"), (1, "ann:x")]));
+        assert_ne!(sorted(&[(1, ANN), (2, &bob)]), sorted(&[(2, &bob), (1, ANN)]));
+        assert_ne!(sorted(&[(1, ANN), (1, "eve:other")]), sorted(&[(1, "eve:other"), (1, ANN)]));
+        assert_ne!(
+            sorted(&[(1, ANN), (1, "eve:other"), (1, &bob)]),
+            sorted(&[(1, &bob), (1, "eve:other"), (1, ANN)])
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::host::Host;
 use crate::mutants::copy::SWITCH;
 use crate::seat::Seat;
 use crate::server::{Kind, Options, Server};
+use crate::wire::op::AUTH;
 
 /// Requests between two looks at all connections for events.
 const SWEEP_EVERY: usize = 40;
@@ -236,6 +237,11 @@ impl Pair {
         let mut kinds = Vec::with_capacity(batch.len());
         for step in batch {
             let Step::Send { xid, op, body, .. } = step else { continue };
+            if let (AUTH, [_, Field::Text(scheme), Field::Text(credentials), ..]) = (*op, &body[..])
+                && scheme == "digest"
+            {
+                self.sides.iter_mut().for_each(|side| side.normal.proves(credentials));
+            }
             request(*xid, *op, body, self.base, &mut bytes);
             kinds.push(*op);
         }

@@ -152,9 +152,16 @@ pub(super) fn acl(random: &mut Random, odd_percent: usize) -> Vec<Field> {
     if !random.chance(odd_percent) {
         return list(vec![entry(31, "world", "anyone")]);
     }
-    match random.weighted(&[4, 4, 80]) {
+    match random.weighted(&[4, 4, 8, 80]) {
         0 => vec![Field::Null],
         1 => vec![Field::Int(0)],
+        // Neighbours that stay in this order, unlike those that an entry `auth` becomes.
+        2 => {
+            let first = random.below(DIGESTS.len());
+            let second = (first + 1) % DIGESTS.len();
+            let [first, second] = [first, second].map(|at| entry(31, "digest", DIGESTS[at]));
+            list(vec![first, second, entry(31, "world", "anyone")])
+        }
         _ => {
             let count = 1 + random.weighted(&[60, 25, 10, 5]);
             let mut entries: Vec<_> = (0..count).map(|_| acl_entry(random)).collect();

@@ -173,7 +173,7 @@ pub(super) fn is_ordinary(kind: i32) -> bool {
 
 /// One of each difference that `exceptions.toml` knows, so that an entry that does not occur is one that
 /// no longer does.
-pub(super) fn known_differences() -> [Asked; 2] {
+pub(super) fn known_differences() -> [Asked; 3] {
     let create = |path: &str, id: Field| {
         let mut part = vec![Field::Text(path.into()), Field::Null, Field::Int(1), Field::Int(31)];
         part.extend([Field::Text("world".into()), id, Field::Int(0)]);
@@ -183,7 +183,9 @@ pub(super) fn known_differences() -> [Asked; 2] {
     let good = create("/never-there", Field::Text("anyone".into()));
     let multi = [header(), good.clone(), header(), create("/nor-this", Field::Null), end_of_multi()].concat();
     let undecodable = [good, vec![Field::Cut(3)]].concat();
-    [(op("multi"), multi), (op("create"), undecodable)]
+    let mut container = create("/with-other-flags", Field::Text("anyone".into()));
+    container.extend([Field::Cut(4), Field::Int(4)]);
+    [(op("multi"), multi), (op("create"), container), (op("create"), undecodable)]
 }
 
 /// What a client sends after a reconnect.

@@ -8,6 +8,7 @@ pub mod leader;
 pub mod learner;
 pub mod notification;
 pub mod packet;
+pub mod replay;
 pub mod tree;
 pub mod wire;
 
@@ -16,5 +17,6 @@ pub use leader::Leader;
 pub use learner::Learner;
 pub use notification::{Form, Notification, State};
 pub use packet::Packet;
+pub use replay::Replay;
 pub use tree::Tree;
 pub use wire::{Heard, Wire};

@@ -56,14 +56,29 @@ pub struct Txn {
 
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Node {
-    data: Vec<u8>,
+pub(super) struct Node {
+    pub(super) data: Vec<u8>,
     acl: i64,
-    stat: Stat,
+    pub(super) stat: Stat,
 }
 
 impl Node {
-    fn digest(&self, path: &str) -> u32 {
+    /// One that a transaction makes, open to everybody.
+    pub(super) fn new(data: &[u8], zxid: i64, time: i64, owner: i64) -> Self {
+        let stat = Stat {
+            czxid: zxid,
+            mzxid: zxid,
+            ctime: time,
+            mtime: time,
+            owner,
+            pzxid: zxid,
+            ..Stat::default()
+        };
+        Self { data: data.to_vec(), acl: OPEN, stat }
+    }
+
+    /// Its part of the tree's digest (reference: `DigestCalculator`, version 2).
+    pub(super) fn digest(&self, path: &str) -> u32 {
         let stat = &self.stat;
         let body = Body::new().long(stat.czxid).long(stat.mzxid).long(stat.pzxid).long(stat.ctime);
         let body = body.long(stat.mtime).int(stat.version).int(stat.cversion).int(stat.aversion);
@@ -72,16 +87,16 @@ impl Node {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stat {
+pub(super) struct Stat {
     czxid: i64,
-    mzxid: i64,
+    pub(super) mzxid: i64,
     ctime: i64,
-    mtime: i64,
-    version: i32,
-    cversion: i32,
-    aversion: i32,
-    owner: i64,
-    pzxid: i64,
+    pub(super) mtime: i64,
+    pub(super) version: i32,
+    pub(super) cversion: i32,
+    pub(super) aversion: i32,
+    pub(super) owner: i64,
+    pub(super) pzxid: i64,
 }
 
 /// A tree and its sessions.
@@ -91,16 +106,14 @@ pub struct Tree {
     pub sessions: BTreeMap<i64, i32>,
     acls: BTreeMap<i64, Vec<(i32, String, String)>>,
     /// By path; the root's is empty.
-    nodes: BTreeMap<String, Node>,
+    pub(super) nodes: BTreeMap<String, Node>,
 }
 
 impl Default for Tree {
     /// As every server begins.
     fn default() -> Self {
         let mut nodes = BTreeMap::new();
-        let root = Stat { cversion: -1, ..Stat::default() };
-        nodes.insert(String::new(), Node { data: Vec::new(), acl: BUILT_IN, stat: root });
-        for path in ["/zookeeper", "/zookeeper/quota", CONFIG] {
+        for path in ["", "/zookeeper", "/zookeeper/quota", CONFIG] {
             nodes.insert(path.to_owned(), Node { data: Vec::new(), acl: BUILT_IN, stat: Stat::default() });
         }
         Self { sessions: BTreeMap::new(), acls: BTreeMap::new(), nodes }
@@ -168,16 +181,7 @@ impl Tree {
                     cversion = parent.stat.cversion;
                 }
                 let owner = if *is_ephemeral { session } else { 0 };
-                let stat = Stat {
-                    czxid: zxid,
-                    mzxid: zxid,
-                    ctime: time,
-                    mtime: time,
-                    owner,
-                    pzxid: zxid,
-                    ..Stat::default()
-                };
-                self.nodes.insert(path.clone(), Node { data: data.clone(), acl: OPEN, stat });
+                self.nodes.insert(path.clone(), Node::new(data, zxid, time, owner));
                 (1, Body::new().string(path).buffer(data).open_acl().bool(*is_ephemeral).int(cversion))
             }
             Change::Set { path, data } => {
@@ -242,8 +246,8 @@ impl Tree {
     }
 
     /// The sum of the digests of its nodes.
-    fn digest(&self) -> i64 {
-        let counted = self.nodes.iter().filter(|(path, _)| !path.starts_with("/zookeeper/"));
+    pub(super) fn digest(&self) -> i64 {
+        let counted = self.nodes.iter().filter(|(path, _)| is_counted(path));
         counted.fold(0_i64, |sum, (path, node)| sum.wrapping_add(i64::from(node.digest(path))))
     }
 
@@ -307,7 +311,12 @@ impl Tree {
     }
 }
 
-fn parent_of(path: &str) -> &str {
+/// Whether digests cover the node of this path.
+pub(super) fn is_counted(path: &str) -> bool {
+    !path.starts_with("/zookeeper/")
+}
+
+pub(super) fn parent_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
@@ -319,8 +328,24 @@ fn seal(bytes: &mut Vec<u8>) {
 
 /// The checksum that digests of nodes are made of.
 fn crc32(bytes: &[u8]) -> u32 {
-    let next = |sum: u32| if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 };
-    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| next(sum)))
+    static OF_BYTES: [u32; 256] = crc32_of_bytes();
+    !bytes.iter().fold(!0, |sum: u32, byte| (sum >> 8) ^ OF_BYTES[usize::from(sum as u8 ^ byte)])
+}
+
+const fn crc32_of_bytes() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let mut sum = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            sum = if sum & 1 == 1 { (sum >> 1) ^ 0xEDB8_8320 } else { sum >> 1 };
+            bit += 1;
+        }
+        table[byte] = sum;
+        byte += 1;
+    }
+    table
 }
 
 /// The checksum of logs and snapshots.

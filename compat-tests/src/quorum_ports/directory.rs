@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 
 use super::history::History;
+use crate::log_files::{Ending, Record, records};
 use crate::peer::tree::adler32;
 use crate::wire::Body;
 
 const LOG_MAGIC: i32 = 0x5A4B_4C47;
-const FILE_HEADER: usize = 16;
 /// A log file ends in zeros, as space is allocated ahead.
 const PADDING: usize = 4096;
 
@@ -48,7 +48,7 @@ pub fn lines(data_dir: &Path) -> Result<String> {
         let epoch = fs::read_to_string(dir.join(name)).with_context(|| format!("read {name}"))?;
         let _ = writeln!(text, "  {name} {}", epoch.trim());
     }
-    for (zxid, payload) in records(&dir, Ending::Whole)? {
+    for Record { zxid, payload } in records(data_dir, Ending::Whole)? {
         let _ = writeln!(text, "  {zxid:#x} {}", show(&payload));
     }
     Ok(text)
@@ -78,52 +78,7 @@ pub fn show(payload: &[u8]) -> String {
 /// The last transaction in the logs of a data directory, 0 if there is none. The server may have been killed: the reference then
 /// leaves a part of the record that it was writing.
 pub fn last_logged(data_dir: &Path) -> Result<i64> {
-    let records = records(&data_dir.join("version-2"), Ending::MayBeTorn)?;
-    Ok(records.last().map_or(0, |(zxid, _)| *zxid))
-}
-
-/// What may stand at the end of a log.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// A whole record, then zeros.
-    Whole,
-    /// A part of a record as well.
-    MayBeTorn,
-}
-
-/// Zxid and payload of every record, in the order of the files.
-fn records(dir: &Path, ending: Ending) -> Result<Vec<(i64, Vec<u8>)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
-        let path = entry.context("read a directory entry")?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(zxid) = name.strip_prefix("log.") {
-            files.push((i64::from_str_radix(zxid, 16).with_context(|| name.to_owned())?, path));
-        }
-    }
-    files.sort();
-    let mut all = Vec::new();
-    for (_, path) in files {
-        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        ensure!(bytes.is_empty() || bytes.starts_with(b"ZKLG"), "{} is not a log", path.display());
-        let mut rest = bytes.get(FILE_HEADER..).unwrap_or_default();
-        while let Some(([.., a, b, c, d], after)) = rest.split_first_chunk::<12>() {
-            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-            if length == 0 {
-                break;
-            }
-            let (Some(payload), Some(0x42)) = (after.get(..length), after.get(length)) else {
-                if ending == Ending::MayBeTorn {
-                    break;
-                }
-                bail!("{} holds a record that does not end", path.display());
-            };
-            let zxid = payload.get(12..20).context("a record shorter than its header")?;
-            all.push((i64::from_be_bytes(zxid.try_into()?), payload.to_vec()));
-            rest = &after[length + 1..];
-        }
-    }
-    Ok(all)
+    Ok(records(data_dir, Ending::MayBeTorn)?.last().map_or(0, |record| record.zxid))
 }
 
 #[cfg(test)]
@@ -137,32 +92,14 @@ mod tests {
             let history = History::generate(&mut Random::new(seed, 0));
             let home = tempfile::tempdir()?;
             write(&history, home.path())?;
-            let read = records(&home.path().join("version-2"), Ending::Whole)?;
-            let expected: Vec<(i64, Vec<u8>)> =
-                history.logged().iter().map(|txn| (txn.zxid, txn.payload.clone())).collect();
+            let read = records(home.path(), Ending::Whole)?;
+            let expected: Vec<Record> = history
+                .logged()
+                .iter()
+                .map(|txn| Record { zxid: txn.zxid, payload: txn.payload.clone() })
+                .collect();
             assert_eq!(read, expected, "seed {seed}");
         }
-        Ok(())
-    }
-
-    #[test]
-    fn a_record_that_a_kill_cut_short_is_none() -> Result<()> {
-        let home = tempfile::tempdir()?;
-        let dir = home.path().join("version-2");
-        fs::create_dir(&dir)?;
-        let mut log = vec![0; FILE_HEADER];
-        log[..4].copy_from_slice(b"ZKLG");
-        for zxid in [7_i64, 8] {
-            log.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20]);
-            log.extend([0; 12]);
-            log.extend(zxid.to_be_bytes());
-            log.push(0x42);
-        }
-        log.truncate(log.len() - 3);
-        log.resize(log.len() + 100, 0);
-        fs::write(dir.join("log.7"), log)?;
-        assert_eq!(last_logged(home.path())?, 7);
-        assert!(records(&dir, Ending::Whole).is_err());
         Ok(())
     }
 }
