@@ -13,6 +13,7 @@ mod providers;
 mod replies;
 mod sasl;
 mod tls;
+mod tuning;
 
 pub use self::replies::ReplyCacheSizes;
 
