@@ -42,7 +42,7 @@ fn a_leader_with_a_full_disk_makes_place_for_another() {
 }
 
 #[test]
-fn a_leader_with_a_failing_disk_ends_and_another_one_leads() {
+fn a_leader_with_a_failing_disk_ends_and_somebody_leads_again() {
     seeds::each(1..9, "sim::ensemble", |seed| {
         World::new(seed).run_with_spoilt_leader(SimDisk::fail, |node| node.process.is_none());
     });

@@ -109,11 +109,13 @@ impl World {
             world.nodes.values().all(|node| node.process.as_ref().is_some_and(Process::is_serving))
         });
         let leader = self.leader().expect("somebody leads");
+        let life = self.nodes[&leader].life;
         spoil(&self.node(leader).disk);
         // There may be space ahead in its log.
         self.settle(120_000, "the leader comes to the fault", |world| is_noticed(&world.nodes[&leader]));
+        // A process that ended may be back at once, and lead again.
         self.settle(10_000, "another one leads", |world| {
-            world.leader().is_some_and(|another| another != leader)
+            world.leader().is_some_and(|sid| sid != leader || world.nodes[&leader].life != life)
         });
         let before = self.history.acknowledged.len();
         self.settle(10_000, "writes succeed", |world| world.history.acknowledged.len() > before);
