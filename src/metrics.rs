@@ -258,6 +258,8 @@ macro_rules! gauges {
             pub leader: Option<LeaderGauges>,
             /// Observers that learn from this server and are in sync; what a leader and its followers have.
             pub synced_observers: Option<i64>,
+            /// Members with a vote; of members only.
+            pub quorum_size: Option<i64>,
         }
 
         impl Gauges {
@@ -268,6 +270,7 @@ macro_rules! gauges {
                     entries.extend(leader.entries());
                 }
                 entries.extend(self.synced_observers.map(|count| ("synced_observers", Value::Whole(count))));
+                entries.extend(self.quorum_size.map(|count| ("quorum_size", Value::Whole(count))));
                 entries
             }
         }

@@ -22,6 +22,7 @@ const CASES: [(&str, [bool; 3]); 4] = [
     ("OOA", [true, false, false]),
 ];
 
+/// Trap 28 of the quorum protocols.
 #[test]
 fn servers_that_list_ephemerals_and_servers_that_do_not_hold_the_same() -> Result<()> {
     if !artifacts::available(&["java", "mvn"])? {

@@ -1,16 +1,23 @@
 //! Directories that a server refuses, and disks that end it: the exit code is the reference's, and the
-//! message names the file and the remedy.
+//! message names the file and the remedy. And a disk that a start waits for.
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use compat_tests::artifacts::{self, REFERENCE};
 use compat_tests::compare::judged;
-use compat_tests::server::{Kind, Options, Server, Started};
+use compat_tests::owner;
+use compat_tests::server::{Kind, Options, Server, Started, free_port};
+use compat_tests::systems::until;
 use compat_tests::volume::Volume;
 use compat_tests::wire::{Body, Client, op};
+
+/// For what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A directory as one server left it: a snapshot of nothing, and a log.
 fn healthy() -> Result<tempfile::TempDir> {
@@ -298,6 +305,35 @@ fn a_disk_that_turns_read_only_ends_the_server_as_it_does_the_reference() -> Res
             }
             server.stop()?;
         }
+    }
+    Ok(())
+}
+
+/// A snapshot of which nothing comes, as on a disk that hangs: without a handler of its own the first process of a container
+/// would not hear the signal.
+#[test]
+fn a_start_that_waits_for_its_disk_ends_with_a_signal() -> Result<()> {
+    let home = tempfile::tempdir().context("a directory")?;
+    fs::create_dir(home.path().join("version-2")).context("create a directory")?;
+    artifacts::run(Command::new("mkfifo").arg(home.path().join("version-2/snapshot.0")))?;
+    let (port, file) = (free_port()?, home.path().join("zoo.cfg"));
+    fs::write(&file, format!("dataDir={}\nclientPort={port}\n", home.path().display())).context("write")?;
+    for signal in ["TERM", "INT"] {
+        let log = home.path().join(signal);
+        let output = fs::File::create(&log).context("a log")?;
+        let mut server =
+            Command::new(artifacts::oxkeeper()?).arg(&file).stdout(output).spawn().context("start it")?;
+        let pid = server.id();
+        let ended = until("its port is open", PATIENCE, || Ok(owner::listens(pid, port)?.then_some(())))
+            .and_then(|()| artifacts::run(Command::new("kill").args(["-s", signal, &pid.to_string()])))
+            .and_then(|_| until("it ends", PATIENCE, || Ok(server.try_wait().context("wait")?)));
+        if ended.is_err() {
+            server.kill().context("end it")?;
+        }
+        let said = fs::read_to_string(&log).context("read the log")?;
+        let status = ended.with_context(|| said.clone())?;
+        ensure!(status.code() == Some(0), "SIG{signal}: {status}\n{said}");
+        ensure!(said.contains(&format!("SIG{signal}: stopping before the database is loaded")), "{said}");
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub struct Ensemble {
     /// How large the log files from a learner's last transaction on may be, in parts of the newest snapshot, for it to
     /// be sent transactions from them and not a snapshot; 0 for any size, below 0 never.
     pub log_share: f64,
+    /// What is seldom changed.
+    pub tuning: super::tuning::Tuning,
     /// How members prove to each other who they are; None where they do not.
     pub peers: Option<crate::config::sasl::Peers>,
     /// Why the login configuration of `peers` cannot be used: then a member does not start.

@@ -25,6 +25,7 @@ pub mod sasl;
 mod source;
 #[cfg(test)]
 mod tests;
+pub mod tuning;
 
 use std::path::PathBuf;
 

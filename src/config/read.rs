@@ -14,6 +14,7 @@ mod replies;
 mod revocation;
 mod sasl;
 mod tls;
+mod tuning;
 
 pub use self::replies::ReplyCacheSizes;
 

@@ -147,19 +147,19 @@ fn unknown_and_ineffective_keys_are_listed() {
 fn flags_without_effect_are_named_too() {
     let environment = Environment {
         jvmflags:
-            "-Dzookeeper.leader.maxConcurrentSnapSyncs=4 -Dzookeeper.watchManagerName=X -Dzookeeper.skipAcl=yes \
-                   -Djava.io.tmpdir=/x -Dzookeeper.skipACL=no -Dzookeeper.commitLogCount=700"
+            "-Dzookeeper.request_throttle_stall_time=4 -Dzookeeper.watchManagerName=X -Dzookeeper.skipAcl=yes \
+                   -Djava.io.tmpdir=/x -Dzookeeper.skipACL=no -Dzookeeper.flushDelay=700"
                 .into(),
         ..Environment::default()
     };
-    let text = format!("{SMALLEST}commitLogCount=600\n");
+    let text = format!("{SMALLEST}flushDelay=600\n");
     let config = Config::parse("zoo.cfg", text.as_bytes(), &environment).unwrap();
     assert_eq!(
         config.remarks(),
         [
             "-Dzookeeper.skipAcl is not a known property",
-            "commitLogCount is read but has no effect in this version",
-            "-Dzookeeper.leader.maxConcurrentSnapSyncs is read but has no effect in this version",
+            "flushDelay is read but has no effect in this version",
+            "-Dzookeeper.request_throttle_stall_time is read but has no effect in this version",
             "-Dzookeeper.watchManagerName tunes the Java server and has nothing to act on here",
         ]
     );

@@ -83,10 +83,7 @@ pub(super) async fn connect(
         let addresses: Vec<_> = addresses.iter().map(Address::to_string).collect();
         return Err(format!("{} did not answer within {patience:?}", addresses.join(", ")));
     };
-    let (stream, host) = connected?;
-    // It only makes packets later.
-    let _slow = stream.set_nodelay(true);
-    Ok((stream, host))
+    connected
 }
 
 /// Listens at an address, or at its port on all addresses of this machine.

@@ -200,6 +200,9 @@ impl ElectionPort {
 
     /// Talks over this connection from now on, in place of an earlier one.
     fn keep(self: &Arc<Self>, sid: Sid, stream: PeerStream, ahead: Vec<u8>, from: SocketAddr) {
+        let options = &self.shared.options;
+        let addresses = options.members.get(&sid).map_or(0, |member| member.election.len());
+        options.sockets.set_up_election(stream.tcp(), addresses);
         let (end, wake) = (CancellationToken::new(), Arc::new(Notify::new()));
         let number = {
             let mut peers = self.peers();
@@ -346,6 +349,8 @@ impl ElectionPort {
     ) -> Result<(), String> {
         let options = &self.shared.options;
         let (stream, host) = dial::connect(addresses, options.dial).await?;
+        // If it fails, it only makes packets later.
+        let _slow = stream.set_nodelay(true);
         let from = stream.peer_addr().map_err(|error| error.to_string())?;
         let mut stream = peer_tls::connect(options, stream, &host, options.dial).await?;
         let handshake = handshake::encode(options.me, &options.mine().election, options.several_addresses);

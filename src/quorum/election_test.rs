@@ -37,6 +37,7 @@ async fn all_connected(nodes: &[Node]) {
     eventually(|| nodes.iter().all(|node| connected(node).1.len() == nodes.len() - 1).then_some(())).await;
 }
 
+/// Trap 2 of the quorum protocols.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_dials_there_is_one_connection_and_it_stays() {
     for dialer in 0..2 {
@@ -109,6 +110,7 @@ async fn the_newest_message_is_sent_and_the_last_one_again_after_a_reconnect() {
     assert_eq!(again.take(frame(5).len()).await, frame(5));
 }
 
+/// Trap 1 of the quorum protocols.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_smaller_one_says_who_it_is_at_once_and_hangs_up() {
     let members = members(2);
@@ -201,6 +203,7 @@ async fn a_crowd_that_says_nothing_keeps_nobody_out() {
     assert_eq!(crowd[0].rest().await, b"");
 }
 
+/// Trap 30 of the quorum protocols.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_floods_is_read_no_faster_than_the_writer_takes() {
     let members = members(2);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc::Receiver;
 
 use super::Shared;
+use super::ack_latency::AckLatency;
 use super::outgoing::{self, Outgoing};
 use super::stream::Writing;
 use crate::metrics::Summary;
@@ -56,6 +57,8 @@ impl outgoing::Order for Order {
 pub(super) struct Line {
     pub(super) link: Link,
     pub(super) outgoing: Outgoing<Order>,
+    /// How long it takes to acknowledge.
+    pub(super) acks: AckLatency,
     shared: Arc<Shared>,
     /// How many packets wait for it.
     queue: Option<Arc<Summary>>,
@@ -65,8 +68,10 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(shared: Arc<Shared>, link: Link, learner: Option<Sid>, stream: Writing) -> Self {
-        let queue = shared.metrics.learner_handler_qp_size.of(&learner.unwrap_or(-1).to_string());
-        Self { link, outgoing: Outgoing::new(stream), shared, queue, untold: AtomicUsize::new(0) }
+        let key = learner.unwrap_or(-1).to_string();
+        let queue = shared.metrics.learner_handler_qp_size.of(&key);
+        let acks = AckLatency::new(shared.options.ack_logging_every, shared.metrics.ack_latency.of(&key));
+        Self { link, outgoing: Outgoing::new(stream), acks, shared, queue, untold: AtomicUsize::new(0) }
     }
 
     /// Has everything sent that was ordered.

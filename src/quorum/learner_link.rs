@@ -18,7 +18,7 @@ use super::packets::Packets;
 use super::peer_tls;
 use super::stream::PeerStream;
 use crate::runtime::peers::FromPeers;
-use crate::zab::{Hello, Input, Link};
+use crate::zab::{FromLearner, Hello, Input};
 
 /// Bytes that are written at once, about.
 const WRITE_BYTES: usize = 256 << 10;
@@ -44,7 +44,7 @@ pub(super) async fn run(port: &LearnerPort, stream: TcpStream, from: SocketAddr,
     };
     let Some(line) = port.admit(hello, from, writing, end) else { return };
     let why = tokio::select! {
-        ended = hear(port, line.link, &mut packets) => ended,
+        ended = hear(port, &line, &mut packets) => ended,
         ended = say(port, &line) => ended,
         () = end.cancelled() => return,
     };
@@ -88,7 +88,7 @@ async fn introduction(
     packet.into_hello().map_err(|bad| bad.to_string())
 }
 
-async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRead + Unpin>) -> String {
+async fn hear(port: &LearnerPort, line: &Line, packets: &mut Packets<impl AsyncRead + Unpin>) -> String {
     let mut ahead = Ahead::default();
     let mut heard = Vec::new();
     loop {
@@ -104,12 +104,17 @@ async fn hear(port: &LearnerPort, link: Link, packets: &mut Packets<impl AsyncRe
             Ok(said) => said,
             Err(bad) => return bad.to_string(),
         };
+        match said {
+            FromLearner::Ack(zxid) => line.acks.hears(zxid, || port.shared.clock.now_ms()),
+            FromLearner::Revalidate { .. } => port.shared.metrics.revalidate_count.increment(),
+            _ => {}
+        }
         if !ahead.has_room(bytes) {
             port.shared.inbox.put_all(&mut heard);
             port.shared.inbox.attend();
         }
         ahead.admit(&*port.shared.inbox, bytes).await;
-        heard.push(FromPeers::Happened { input: Input::LearnerSaid { link, said }, bytes: 0 });
+        heard.push(FromPeers::Happened { input: Input::LearnerSaid { link: line.link, said }, bytes: 0 });
     }
 }
 

@@ -83,7 +83,7 @@ impl LearnerPort {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let _slow = stream.set_nodelay(true);
+                    let _slow = stream.set_nodelay(self.shared.options.sockets.leader_nodelay);
                     let (port, end) = (Arc::clone(self), open.child_token());
                     self.shared.tasks.spawn(async move {
                         tokio::select! {
@@ -164,6 +164,9 @@ impl LearnerPort {
     /// Puts something behind all that was ordered before.
     pub(super) fn order(&self, link: Link, order: Order) {
         if let Some(learner) = self.learners().by_link.get(&link) {
+            if let Order::Packet(packet) = &order {
+                learner.line.acks.sends(packet, || self.shared.clock.now_ms());
+            }
             // A connection that ends drops what was ordered, and says that it has left.
             learner.line.outgoing.push(order);
         }

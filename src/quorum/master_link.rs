@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jute::Zxid;
 use tokio::io::AsyncRead;
@@ -22,8 +21,6 @@ use crate::zab::{FromMaster, Input, Sid, ToMaster};
 
 /// How often a leader is tried: it may have heard of its election later than this server.
 const TRIES: u32 = 5;
-/// Between two tries.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of unsent packets above which a buffer is not kept.
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -178,7 +175,7 @@ impl MasterLink {
                     Err(_) if tried < TRIES => tried += 1,
                     ended => return ended,
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(options.dial_master_pause).await;
             }
         };
         let connected = tokio::time::timeout(options.dial_master, tries).await;
@@ -194,6 +191,7 @@ impl MasterLink {
     async fn attempt(&self, addresses: &[Address]) -> Result<PeerStream, String> {
         let options = &self.shared.options;
         let (stream, host) = dial::connect(addresses, options.dial_master).await?;
+        let _slow = stream.set_nodelay(options.sockets.learner_nodelay);
         peer_tls::connect(options, stream, &host, options.dial_master).await
     }
 

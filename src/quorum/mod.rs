@@ -3,6 +3,7 @@
 //! - `election_port`: one connection to each other server, over which votes go (reference: `QuorumCnxManager`).
 //! - `learner_port`: where learners connect while this server leads (reference: `LearnerHandler`).
 //! - `master_link`: the connection to the leader while this server learns (reference: `Learner`).
+//! - `sockets`: what is asked of the system for connections; `ack_latency`: what learners' answers take.
 //! - `stream`, `peer_tls`: a connection to another server, plain or TLS; the handshake, and whom it proves.
 //! - `peer_auth`: the login that comes before anything else on either port, where it is configured, inside TLS.
 //! - `outgoing`: what a connection of either kind is to send; the writer thread sends it itself where it can.
@@ -34,6 +35,7 @@
     )
 )]
 
+mod ack_latency;
 mod dial;
 mod election_link;
 mod election_port;
@@ -50,6 +52,7 @@ mod peer_tls;
 mod pending;
 mod snapshot_in;
 mod snapshot_out;
+mod sockets;
 mod stream;
 mod tasks;
 
@@ -92,6 +95,7 @@ use crate::zab::{Input, Link, Notification, Sid, ToLearner, ToMaster};
 pub use self::dial::Address;
 pub use self::peer_auth::PeerAuth;
 pub use self::peer_tls::PeerTls;
+pub use self::sockets::Sockets;
 
 /// Bytes that one learner or voter has said and the writer has not taken, above which it is not read; at most twice
 /// as many wait. Taking them does not depend on what it says next, so that no acknowledgement waits behind requests
@@ -135,6 +139,12 @@ pub struct Options {
     /// How long a learner may take for its first packet, and a leader for the next bytes of a snapshot
     /// (`tickTime` times `initLimit`).
     pub init: Duration,
+    /// Between two attempts to connect to the leader (`leaderConnectDelayDuringRetryMs`).
+    pub dial_master_pause: Duration,
+    /// The acknowledgements of one proposal in so many are timed (`leader.ackLoggingFrequency`); 0 of none.
+    pub ack_logging_every: i64,
+    /// What is asked of the system for connections.
+    pub sockets: Sockets,
     /// How long the leader is tried (`tickTime` times `connectToLearnerMasterLimit`, or `initLimit`).
     pub dial_master: Duration,
     /// How often binding the election port is tried, a second apart; 0 for ever (`electionPortBindRetry`).

@@ -29,6 +29,14 @@ impl fmt::Display for PeerStream {
 }
 
 impl PeerStream {
+    /// The connection below.
+    pub(super) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
     /// What is read, and what is written.
     pub(super) fn into_split(self) -> (Reading, Writing) {
         match self {

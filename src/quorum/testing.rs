@@ -141,6 +141,9 @@ pub(super) fn options(me: Sid, members: &BTreeMap<Sid, Member>, directory: &Temp
         compression: Compression::None,
         logs: directory.path().into(),
         log_share: 0.0,
+        dial_master_pause: Duration::from_millis(100),
+        sockets: Sockets::default(),
+        ack_logging_every: 1000,
         auth: None,
         tls: None,
     }

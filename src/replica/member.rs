@@ -14,7 +14,7 @@ use super::sweep::Sweep;
 use super::{Data, Now, Options, Replica};
 use crate::request::{Head, Request};
 use crate::session::Sessions;
-use crate::zab::{Input, Output, Proposal, Serving, Standing, Zab};
+use crate::zab::{Input, Output, Progress, Proposal, Serving, Standing, Zab};
 
 impl Replica {
     /// A member of an ensemble that starts, after recovery up to `recovered`. Nobody is served until it has found
@@ -171,6 +171,12 @@ impl Replica {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.zab.standing()
+    }
+
+    /// How far this member has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.zab.progress()
     }
 
     /// When [`Input::Tick`] is due if nothing happens before, in milliseconds of the monotonic clock.

@@ -212,7 +212,7 @@ proptest! {
     }
 }
 
-/// A leader answered a sync behind the commit of a write that its client had sent after it, so the client's server
+/// Trap 21: a leader answered a sync behind the commit of a write that its client had sent after it, so the client's server
 /// did not know that commit for its own.
 #[test]
 fn a_sync_is_answered_before_the_write_behind_it() {

@@ -138,6 +138,7 @@ fn sessions_begin_and_end_everywhere() {
     }
 }
 
+/// Traps 23 and 24 of the quorum protocols.
 #[test]
 fn a_client_comes_back_at_any_server_and_leaves_its_old_connection_behind() {
     let mut ensemble = Ensemble::serving();
@@ -192,6 +193,7 @@ fn a_client_that_saw_the_begin_of_the_epoch_is_taken_and_one_that_saw_more_is_no
     }
 }
 
+/// Trap 25 of the quorum protocols.
 #[test]
 fn a_session_that_is_heard_from_at_a_follower_lives_and_one_that_is_not_is_ended_by_the_leader() {
     let mut ensemble = Ensemble::serving();

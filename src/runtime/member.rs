@@ -4,6 +4,7 @@
 //! [`Turns`] takes turns for as long as the server lives; the simulator takes the same turns by itself. Nothing in a
 //! turn waits: the log has a thread of its own, and peers' connections have theirs.
 
+mod figures;
 #[cfg(test)]
 mod member_test;
 mod outputs;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jute::Zxid;
 
+use self::figures::Figures;
 use self::peers::FromMaster;
 use super::driver::Driver;
 use super::inbox::{Inbox, Taken};
@@ -80,6 +82,7 @@ pub struct MemberWriter {
     /// How clients are to be served as soon as the tree has caught up.
     begins: Option<Serving>,
     outputs: Vec<Output>,
+    figures: Figures,
     /// What is appended was made here.
     leads: bool,
     /// Appended since it was last asked whether a snapshot is due.
@@ -97,6 +100,7 @@ impl MemberWriter {
         let MemberParts { state, inbox, clock, metrics, log, snapshots, peers, options, zab, .. } = parts;
         let replica = Replica::member(options, zab, state.tree().last_zxid(), clock.now_ms());
         state.standing.set(Serving::No);
+        let figures = Figures::new(clock.now_ms());
         let writer = Self {
             driver: Driver { state, clock, metrics, replica },
             inbox,
@@ -110,6 +114,7 @@ impl MemberWriter {
             staged: None,
             begins: None,
             outputs: Vec::new(),
+            figures,
             leads: false,
             appended: 0,
             is_replacing: false,
@@ -188,8 +193,14 @@ impl MemberWriter {
             self.driver.add_internal();
         }
         while self.step(&mut releases) {}
+        self.count();
         self.take_snapshot();
         if self.has_failed { Turn::Stop } else { Turn::Continue }
+    }
+
+    fn count(&mut self) {
+        let Driver { state, clock, metrics, replica } = &self.driver;
+        self.figures.count(metrics, &state.standing, clock.now_ms(), replica.progress());
     }
 
     /// Does what there is to do, once. Whether there may be more to do in this turn.

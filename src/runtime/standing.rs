@@ -1,6 +1,6 @@
 //! How this server serves, for whoever must not ask the writer: connections, operators, metrics.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::zab::{self, Serving};
@@ -23,6 +23,8 @@ pub struct Published {
     told: RwLock<Option<Arc<zab::Standing>>>,
     /// Leading: bytes of the last, smallest and largest proposal, and since when, on the monotonic clock.
     proposals: RwLock<Proposals>,
+    /// Leading: transactions that learners wait for with a sync.
+    pending_syncs: AtomicI64,
 }
 
 /// What a leader counts of its proposals.
@@ -58,6 +60,7 @@ impl Default for Published {
             whole: RwLock::new(Standing::Alone),
             told: RwLock::new(None),
             proposals: RwLock::new(Proposals::since(0)),
+            pending_syncs: AtomicI64::new(0),
         }
     }
 }
@@ -109,6 +112,17 @@ impl Published {
     #[must_use]
     pub fn proposals(&self) -> Proposals {
         *self.proposals.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many transactions learners wait for with a sync.
+    pub(super) fn set_pending_syncs(&self, count: i64) {
+        self.pending_syncs.store(count, Ordering::Relaxed);
+    }
+
+    /// Leading: how many transactions learners wait for with a sync.
+    #[must_use]
+    pub fn pending_syncs(&self) -> i64 {
+        self.pending_syncs.load(Ordering::Relaxed)
     }
 
     /// Forgets the sizes of proposals.

@@ -27,6 +27,7 @@ pub fn store_options(config: &Config) -> store::Options {
             emulate_353: config.emulate_353_ttl_nodes,
         },
         check_digest: config.digest_enabled,
+        tail_txns: config.ensemble.tuning.commit_log_count,
     }
 }
 

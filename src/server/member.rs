@@ -120,6 +120,28 @@ fn zab_options(config: &Config, me: Sid) -> zab::Options {
         sync_limit: config.sync_limit_ticks.into(),
         notification_ms: config.ensemble.notification_ms,
         force_snapshot: config.ensemble.forces_snapshots,
+        tuning: tuning(config),
+    }
+}
+
+fn sockets(config: &Config) -> quorum::Sockets {
+    let tuning = &config.ensemble.tuning;
+    quorum::Sockets {
+        keepalive: tuning.election_keepalive,
+        leader_nodelay: tuning.leader_nodelay,
+        learner_nodelay: tuning.learner_nodelay,
+        reachable_ms: tuning.reachable_ms.filter(|_| config.ensemble.has_several_addresses),
+    }
+}
+
+const fn tuning(config: &Config) -> zab::Tuning {
+    let set = &config.ensemble.tuning;
+    zab::Tuning {
+        kept_txns: set.commit_log_count,
+        syncs_max: zab::Syncs { snap: set.snap_syncs_max, diff: set.diff_syncs_max },
+        epoch_wait_ms: set.epoch_wait_ms,
+        observer_connects_ms: set.observer_connects_ms,
+        observer_looks_ms: set.observer_looks_ms,
     }
 }
 
@@ -138,6 +160,9 @@ fn peer_options(config: &Config, me: Sid, directories: &Directories) -> Result<q
         dial: Duration::from_millis(ensemble.election_connect_ms),
         init: ticks(config.init_limit_ticks),
         dial_master: ticks(ensemble.connect_limit_ticks),
+        dial_master_pause: Duration::from_millis(ensemble.tuning.master_retry_ms),
+        sockets: sockets(config),
+        ack_logging_every: ensemble.tuning.ack_logging_every,
         bind_retries: ensemble.election_bind_retries,
         data_bytes_max: config.read_bytes_max(),
         field_bytes_max: config.read_bytes_max(),

@@ -142,6 +142,7 @@ mod tests {
         membership
     }
 
+    /// Trap 36 of the quorum protocols.
     #[test]
     fn the_text_is_that_of_the_reference_in_its_order() {
         let lines = [

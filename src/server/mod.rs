@@ -14,6 +14,7 @@ mod members;
 mod options;
 mod report;
 mod sasl;
+mod signals;
 mod tickets;
 mod tls;
 mod walks;
@@ -34,6 +35,7 @@ pub use self::loading::store_options;
 use self::address::resolve;
 use self::audited::Audited;
 use self::report::{Reporter, Words};
+use self::signals::Signals;
 use crate::admin::metrics_http;
 use crate::auth::{self, Auth};
 use crate::clock::{Clock, RealClock};
@@ -78,6 +80,14 @@ impl Server {
     /// Why it could not start, or had to end. What was acknowledged is on disk either way.
     pub fn run(self) -> Result<(), ServerError> {
         let Self { config, auth } = self;
+        // Sockets are looked at after so many tasks. With the default of 61, a few connections that each take their
+        // whole millisecond keep everybody else waiting for 60 ms.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("net")
+            .event_interval(16)
+            .enable_all()
+            .build()?;
+        let signals = Signals::listen(runtime.handle())?;
         let audited = Audited::new(&config)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
@@ -86,13 +96,6 @@ impl Server {
         let tls = tls::open(&config, &clock)?;
         let peer_tls = tls::open_peers(&config, &clock)?;
         // Ports first: a busy one must not cost a recovery.
-        // Sockets are looked at after so many tasks. With the default of 61, a few connections that each take their
-        // whole millisecond keep everybody else waiting for 60 ms.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("net")
-            .event_interval(16)
-            .enable_all()
-            .build()?;
         let listeners = runtime.block_on(listen(&config))?;
 
         let ground = Ground { config: &config, disk, clock, metrics, directories };
@@ -153,7 +156,9 @@ impl Server {
             }
         })?;
         audited.started();
-        runtime.block_on(serve(&config, shared, listeners, tls, reporter, clock, stop.clone()))?;
+        let asked = signals.started();
+        let ends = Ends { asked, stop };
+        runtime.block_on(serve(&config, shared, listeners, tls, reporter, clock, ends))?;
         audited.stops();
         inbox.stop();
         if writing.join().is_err() {
@@ -297,6 +302,14 @@ async fn listen(config: &Config) -> Result<Listeners, ServerError> {
     Ok(listeners)
 }
 
+/// What ends serving.
+struct Ends {
+    /// Cancelled by a signal.
+    asked: CancellationToken,
+    /// Cancelled when everybody is to stop.
+    stop: CancellationToken,
+}
+
 /// Serves until told to stop.
 async fn serve(
     config: &Config,
@@ -305,7 +318,7 @@ async fn serve(
     tls: Option<tls::Served>,
     reporter: Arc<Reporter>,
     clock: Arc<dyn Clock>,
-    stop: CancellationToken,
+    Ends { asked, stop }: Ends,
 ) -> Result<(), ServerError> {
     let accept_limits = AcceptLimits {
         per_address: usize::try_from(config.max_client_cnxns).unwrap_or(0),
@@ -313,8 +326,6 @@ async fn serve(
         keepalive: config.client_tcp_keepalive,
         descriptors: Descriptors::raise(),
     };
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let metrics = shared.metrics.clone();
     let state = shared.state.clone();
     let ticking = clock.clone();
@@ -346,8 +357,7 @@ async fn serve(
         tokio::spawn(metrics_http::serve(listener, exporter, move || clock.now_ms().cast_unsigned()));
     }
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        () = asked.cancelled() => {}
         () = stop.cancelled() => {}
     }
     stop.cancel();

@@ -94,6 +94,7 @@ impl Reporter {
             quotas: quota_gauges(&tree),
             leader: self.leader_gauges(),
             synced_observers: self.synced_observers(),
+            quorum_size: self.quorum_size(),
             ..Gauges::default()
         }
     }
@@ -111,7 +112,7 @@ impl Reporter {
             learners: whole(told.learners.len()),
             synced_followers: whole(synced.clone().count()),
             synced_non_voting_followers: whole(synced.filter(|(sid, ..)| !is_voter(sid)).count()),
-            pending_syncs: 0,
+            pending_syncs: state.standing.pending_syncs(),
             leader_uptime: clock.now_ms() - proposals.since_ms,
             last_proposal_size: proposals.last_bytes,
             max_proposal_size: proposals.max_bytes,
@@ -130,6 +131,12 @@ impl Reporter {
             PeerState::Following => Some(0),
             PeerState::Looking | PeerState::Observing => None,
         }
+    }
+
+    /// Voters, where there are others (reference: `QuorumZooKeeperServer.registerMetrics`).
+    fn quorum_size(&self) -> Option<i64> {
+        self.facts.state.standing.told()?;
+        Some(i64::try_from(self.facts.config.membership.voters().count()).unwrap_or(i64::MAX))
     }
 
     /// What this server is to the others.
@@ -194,6 +201,17 @@ fn quota_gauges(tree: &Tree) -> std::collections::BTreeMap<String, QuotaGauges> 
         }
     }
     gauges
+}
+
+/// What `mntr` says of a member that serves, which is all it answers for (reference:
+/// `QuorumPeer.getDetailedPeerState`).
+const fn peer_state(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Leading => "leading - broadcast",
+        PeerState::Following => "following - broadcast",
+        PeerState::Observing => "observing - broadcast",
+        PeerState::Looking => "looking",
+    }
 }
 
 impl Source for Reporter {
@@ -328,7 +346,8 @@ impl Source for Reporter {
 
     fn monitor(&self) -> Vec<(String, String)> {
         let gauges = self.gauges();
-        match self.facts.config.metrics {
+        let peer_state = self.facts.state.standing.told().map(|told| peer_state(told.state));
+        let mut entries = match self.facts.config.metrics {
             MetricsProvider::Default => self.facts.metrics.mntr_entries(&gauges),
             MetricsProvider::Null => Vec::new(),
             MetricsProvider::Prometheus => {
@@ -336,7 +355,11 @@ impl Source for Reporter {
                 let exporter = Exporter::new(self.facts.metrics.clone(), move || gauges.clone(), process);
                 exporter.mntr_entries(self.facts.clock.now_ms().cast_unsigned())
             }
+        };
+        if let Some(state) = peer_state {
+            entries.insert(0, ("peer_state".to_owned(), state.to_owned()));
         }
+        entries
     }
 
     fn digests(&self) -> Vec<DigestReport> {

@@ -266,6 +266,22 @@ impl SimDisk {
         self.inner().plan = plan;
     }
 
+    /// No allocation succeeds from here on.
+    pub(super) fn fill(&self) {
+        self.inner().plan.full = 0..u64::MAX;
+    }
+
+    /// The next sync fails.
+    pub(super) fn fail(&self) {
+        let mut inner = self.inner();
+        inner.plan.sync_fails = Some(inner.syncs);
+    }
+
+    /// Whether a sync fails, or has failed.
+    pub(super) fn is_to_fail(&self) -> bool {
+        self.inner().plan.sync_fails.is_some()
+    }
+
     pub(super) fn effects(&self) -> u64 {
         self.inner().effects
     }

@@ -189,6 +189,7 @@ fn receiving(snapshots: &[i64], zxid: i64) -> (SimDisk, Log) {
     (disk, log)
 }
 
+/// Trap 15 of the quorum protocols.
 #[test]
 fn a_leaders_snapshot_takes_the_place_of_an_older_history_whole_or_not_at_all() {
     let zxid = 2 * E + 3;

@@ -126,6 +126,7 @@ pub(super) fn tail(
     directories: &Directories,
     after: Zxid,
     last: Zxid,
+    txns_max: usize,
 ) -> Result<Vec<(Zxid, Vec<u8>)>, LogError> {
     let mut tail = std::collections::VecDeque::new();
     let mut bytes = 0;
@@ -134,7 +135,7 @@ pub(super) fn tail(
     files.sort();
     // Two files are enough for a start, or that part of the epoch.
     let begin = files.iter().rev().nth(1).map_or(Zxid::ZERO, |first| Zxid(first.0.saturating_sub(1)));
-    let near = match u32::try_from(TAIL_TXNS) {
+    let near = match u32::try_from(txns_max) {
         Ok(txns) if last.counter() > txns => Zxid(last.0 - i64::from(txns)),
         _ => Zxid::ZERO,
     };
@@ -148,7 +149,7 @@ pub(super) fn tail(
         previous = Some(frame.zxid);
         bytes += frame.payload.len();
         tail.push_back((frame.zxid, frame.payload.to_vec()));
-        while tail.len() > TAIL_TXNS || bytes > TAIL_BYTES {
+        while tail.len() > txns_max || bytes > TAIL_BYTES {
             let Some((_, payload)) = tail.pop_front() else { break };
             bytes -= payload.len();
         }
@@ -158,7 +159,5 @@ pub(super) fn tail(
     Ok(if is_whole { tail.into() } else { Vec::new() })
 }
 
-/// Transactions that a member keeps for learners from its start (reference: `commitLogCount`).
-const TAIL_TXNS: usize = 500;
-/// Bytes of them.
+/// Bytes of transactions that a member keeps for learners from its start.
 const TAIL_BYTES: usize = 32 << 20;

@@ -52,7 +52,7 @@ pub fn recover_member(
         None => true,
     };
     let after = if is_continued { Zxid::ZERO } else { found.snapshot.unwrap_or_default() };
-    let tail = effects::tail(disk, directories, after, last)?;
+    let tail = effects::tail(disk, directories, after, last, options.tail_txns)?;
     let is_trusted = found.health == Health::Whole && !lost_everything(disk, directories, &found)?;
     let epochs = Epochs::recover(disk.as_ref(), &directories.snapshots, last)?;
     Ok(Member { found, epochs, is_trusted, tail, damage })

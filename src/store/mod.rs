@@ -61,6 +61,8 @@ pub struct Options {
     pub rules: OwnerRules,
     /// Whether the tree is compared with the digests of the log (`zookeeper.digest.enabled`).
     pub check_digest: bool,
+    /// Transactions that a member keeps for learners from its start (`commitLogCount`).
+    pub tail_txns: usize,
 }
 
 impl Options {
@@ -76,6 +78,7 @@ impl Options {
             read_bytes_max: FIELD_BYTES_MAX,
             rules: OwnerRules { extended_types: false, emulate_353: false },
             check_digest: true,
+            tail_txns: 500,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod exposure;
 mod imports;
+mod traps;
 
 use std::collections::BTreeSet;
 use std::fs;

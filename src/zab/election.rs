@@ -65,6 +65,12 @@ impl Election {
         self.proposal
     }
 
+    /// Who voted for this server.
+    pub(super) fn supporters(&self, of: Sid) -> BTreeSet<Sid> {
+        let votes = self.received.iter().filter(|(_, heard)| heard.vote.leader == of);
+        votes.map(|(sid, _)| *sid).collect()
+    }
+
     pub(super) fn deadline(&self) -> Ms {
         self.ends_at.map_or(self.ask_at, |ends_at| ends_at.min(self.ask_at))
     }

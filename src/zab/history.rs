@@ -7,7 +7,7 @@ use jute::Zxid;
 
 use super::message::Proposal;
 
-/// Transactions kept at least (reference: `commitLogCount`).
+/// Transactions kept at least (reference: `ZKDatabase.DEFAULT_COMMIT_LOG_COUNT`).
 const KEPT_MIN: usize = 500;
 /// Bytes of transactions beyond which none is kept for a learner's sake.
 const KEPT_BYTES: usize = 32 << 20;
@@ -19,12 +19,14 @@ pub(super) struct History {
     base: Zxid,
     proposals: VecDeque<Proposal>,
     bytes: usize,
+    /// So many are kept.
+    kept: usize,
 }
 
 impl History {
     /// Ends with `tail`; `last` is the last transaction, also where the tail is empty.
     pub(super) fn new(tail: Vec<Proposal>, last: Zxid) -> Self {
-        let mut history = Self { base: last, proposals: VecDeque::new(), bytes: 0 };
+        let mut history = Self { base: last, proposals: VecDeque::new(), bytes: 0, kept: KEPT_MIN };
         if let Some(first) = tail.first() {
             // Nobody can have asked for what comes before, but nobody is right who says that he has it.
             history.base = Zxid(first.zxid.0 - 1);
@@ -32,6 +34,11 @@ impl History {
         tail.into_iter().for_each(|proposal| history.push(proposal));
         debug_assert_eq!(history.last(), last);
         history
+    }
+
+    /// Keeps more (`commitLogCount`); less than the default is not accepted.
+    pub(super) fn keeping(self, txns: usize) -> Self {
+        Self { kept: txns.max(KEPT_MIN), ..self }
     }
 
     /// The last transaction.
@@ -108,8 +115,8 @@ impl History {
 
     /// Forgets old ones: what is applied and nobody needs, and, where they take too much, what is applied.
     pub(super) fn trim(&mut self, needed: Zxid, applied: Zxid) {
-        while let Some(first) = self.proposals.front().filter(|_| self.proposals.len() > KEPT_MIN) {
-            let is_idle = self.proposals.len() > 2 * KEPT_MIN && first.zxid <= needed;
+        while let Some(first) = self.proposals.front().filter(|_| self.proposals.len() > self.kept) {
+            let is_idle = self.proposals.len() > self.kept.saturating_mul(2) && first.zxid <= needed;
             let is_too_much = self.bytes > KEPT_BYTES && first.zxid <= applied;
             if !is_idle && !is_too_much {
                 break;
@@ -132,7 +139,7 @@ impl History {
 
     /// Goes on from a snapshot.
     pub(super) fn restart(&mut self, zxid: Zxid) {
-        *self = Self::new(Vec::new(), zxid);
+        *self = Self::new(Vec::new(), zxid).keeping(self.kept);
     }
 }
 
@@ -183,5 +190,17 @@ mod tests {
         assert!(!history.reaches_back_to(Zxid(99)));
         history.trim(Zxid(2000), Zxid(2000));
         assert_eq!(history.first(), Some(Zxid(1001)));
+    }
+
+    #[test]
+    fn as_many_are_kept_as_are_asked_for() {
+        let mut history = history(&(1..=2000).collect::<Vec<_>>()).keeping(700);
+        history.trim(Zxid(2000), Zxid(2000));
+        assert_eq!(history.first(), Some(Zxid(601)));
+        history.restart(Zxid(2000));
+        (2001..=4000)
+            .for_each(|zxid| history.push(Proposal { zxid: Zxid(zxid), payload: bytes::Bytes::new() }));
+        history.trim(Zxid(4000), Zxid(4000));
+        assert_eq!(history.first(), Some(Zxid(2601)), "also behind a snapshot");
     }
 }

@@ -109,6 +109,7 @@ fn nothing_a_peer_says_stops_the_server() {
             sync_limit: 3,
             notification_ms: (20, 100),
             force_snapshot: random.once_in(8),
+            tuning: Tuning::default(),
         };
         let logged = Zxid(1 << 32 | 3);
         let tail = (1..=3).map(|n| Proposal { zxid: Zxid(1 << 32 | n), payload: Bytes::new() }).collect();

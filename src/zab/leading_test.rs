@@ -195,6 +195,53 @@ fn nothing_is_said_into_a_snapshot() {
     );
 }
 
+/// A learner of before 3.9.3 forgets with NEWLEADER what was proposed before and not committed, and falls over its
+/// commit when that comes before UPTODATE (ZOOKEEPER-4394).
+#[test]
+fn what_is_proposed_and_not_committed_follows_new_leader() {
+    let mut member = Member::leading();
+    member.hear(Input::Prepared(vec![proposal(2 * E + 1), proposal(2 * E + 2)]));
+    member.said(1, FromLearner::Ack(Zxid(2 * E + 1)));
+    member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
+    member.said(1, FromLearner::Ack(Zxid(2 * E + 2)));
+    member.said(3, FromLearner::Ack(Zxid(2 * E)));
+    let told: Vec<_> = member
+        .packets(3)
+        .into_iter()
+        .filter_map(|packet| match packet {
+            ToLearner::Proposal(proposal) => Some(("proposal", proposal.zxid.counter())),
+            ToLearner::Commit(zxid) => Some(("commit", zxid.counter())),
+            ToLearner::NewLeader { .. } => Some(("new leader", 0)),
+            ToLearner::UpToDate => Some(("up to date", 0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("proposal", 1),
+            ("commit", 1),
+            ("new leader", 0),
+            ("proposal", 2),
+            ("commit", 2),
+            ("up to date", 0)
+        ]
+    );
+}
+
+/// A follower that writes a snapshot before it acknowledges NEWLEADER is not late with what was proposed meanwhile.
+#[test]
+fn what_was_proposed_before_a_follower_was_up_to_date_is_not_waited_for() {
+    let mut member = Member::leading();
+    member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
+    member.hear(Input::Prepared(vec![proposal(2 * E + 1)]));
+    for _ in 0..7 {
+        member.said(1, FromLearner::Ack(Zxid(2 * E + 1))).pass(TICK);
+    }
+    member.said(3, FromLearner::Ack(Zxid(2 * E))).pass(TICK);
+    assert_eq!(member.is_closed(3), None);
+}
+
 /// A learner's sync is answered behind the commit of what was proposed before it, and before later ones.
 #[test]
 fn a_sync_is_answered_behind_what_was_proposed_before_it() {

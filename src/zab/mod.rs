@@ -4,7 +4,7 @@
 //! clocks, threads or randomness. It knows neither disk nor tree: it asks for the log to be made durable with a
 //! [`Ticket`] and is handed the ticket back when that is done.
 //!
-//! - [`mod@input`], [`mod@output`]: the seam. [`durable`]: what may be said of this server's disk.
+//! - [`mod@input`], [`mod@output`]: the seam; [`options`]: settings. [`durable`]: what may be said of this server's disk.
 //! - [`message`], [`packet`], [`notification`]: what is said on the two ports, and its bytes.
 //! - [`election`] and [`vote`]; [`leading`]; [`learning`]: the roles. [`common`]: what outlives them.
 //! - [`members`]: who votes, and what a quorum is. [`history`]: recent transactions. [`sync`]: DIFF, TRUNC or SNAP.
@@ -20,8 +20,10 @@ mod learning;
 mod members;
 mod message;
 mod notification;
+mod options;
 mod output;
 mod packet;
+mod roles;
 mod standing;
 mod sync;
 mod vote;
@@ -36,9 +38,10 @@ pub use self::input::Input;
 pub use self::members::{Members, Quorum};
 pub use self::message::{Forwarded, FromLearner, FromMaster, Hello, Proposal, ToLearner, ToMaster};
 pub use self::notification::{Notification, PeerState};
+pub use self::options::{Options, Syncs, Tuning};
 pub use self::output::{Output, Serving};
 pub use self::packet::{BadPacket, PROTOCOL, Packet, SNAPSHOT_END};
-pub use self::standing::Standing;
+pub use self::standing::{Progress, Standing};
 
 use self::common::Common;
 use self::durable::Durables;
@@ -46,27 +49,6 @@ use self::election::Election;
 use self::history::History;
 use self::leading::Leading;
 use self::learning::Learning;
-use self::vote::Vote;
-
-/// What decides how this server takes part.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// This server.
-    pub me: Sid,
-    /// `peerType=observer`, or its line says so: it never votes.
-    pub is_observer: bool,
-    /// The unit of time (`tickTime`).
-    pub tick_ms: Ms,
-    /// Ticks a learner has to connect and be brought up to date, and a leader to gather a quorum (`initLimit`).
-    pub init_limit: i64,
-    /// Ticks after which a silent peer is given up (`syncLimit`).
-    pub sync_limit: i64,
-    /// The wait before an election is asked about again, at first and at most
-    /// (`zookeeper.fastleader.minNotificationInterval`, `maxNotificationInterval`).
-    pub notification_ms: (Ms, Ms),
-    /// `forceSnapshotSync`: learners are sent the whole tree, for tests.
-    pub force_snapshot: bool,
-}
 
 /// What is on disk when a member starts.
 #[derive(Debug)]
@@ -90,6 +72,8 @@ pub struct Zab {
     role: Role,
     /// What was said to this server between two roles, the last word of each: it is heard at the next election.
     held: BTreeMap<Sid, Notification>,
+    /// An observer that has lost its leader looks for none before.
+    rests_until: Ms,
     now: Ms,
 }
 
@@ -120,6 +104,7 @@ impl Zab {
             sync_limit: 1,
             notification_ms: (1, 1),
             force_snapshot: false,
+            tuning: Tuning::default(),
         };
         let members = Members {
             voters: [0].into(),
@@ -134,6 +119,7 @@ impl Zab {
             common: Common::new(options, members, durables, history),
             role: Role::Alone { proposed: recovered },
             held: BTreeMap::new(),
+            rests_until: 0,
             now: 0,
         }
     }
@@ -146,12 +132,13 @@ impl Zab {
     pub fn member(options: Options, members: Members, recovered: Recovered, now: Ms) -> Self {
         let Recovered { logged, accepted, current, is_trusted, tail } = recovered;
         let durables = Durables::recovered(logged, accepted, current, is_trusted);
-        let history = History::new(tail, logged);
+        let history = History::new(tail, logged).keeping(options.tuning.kept_txns);
         assert_eq!(history.last(), logged, "the tail of the log ends where the log does");
         let mut zab = Self {
             common: Common::new(options, members, durables, history),
             role: Role::Settling,
             held: BTreeMap::new(),
+            rests_until: now,
             now,
         };
         zab.settle(now);
@@ -228,7 +215,7 @@ impl Zab {
         let Self { common, role: Role::Leading(leading), .. } = self else { return };
         let outcome = match input {
             Input::LearnerSaid { link, said } => leading.said(common, now, link, said),
-            Input::Prepared(proposals) => leading.prepared(common, proposals),
+            Input::Prepared(proposals) => leading.prepared(common, now, proposals),
             Input::LearnerLeft { link } => {
                 leading.learner_left(common, link);
                 Ok(())
@@ -283,7 +270,11 @@ impl Zab {
     #[must_use]
     pub fn deadline(&self) -> Option<Ms> {
         match &self.role {
-            Role::Alone { .. } | Role::Settling => None,
+            Role::Alone { .. } => None,
+            Role::Settling => {
+                let rests = self.rests_until > self.now && self.common.durables.is_settled();
+                rests.then_some(self.rests_until)
+            }
             Role::Looking(election) => Some(election.deadline()),
             Role::Leading(leading) => Some(leading.deadline()),
             Role::Learning(learning) => Some(learning.deadline(&self.common)),
@@ -326,6 +317,32 @@ impl Zab {
                 ..of(leading.is_serving(), Some(self.common.options.me), leading.epoch())
             },
             Role::Learning(learning) => of(learning.is_serving(), Some(learning.leader()), learning.epoch()),
+        }
+    }
+
+    /// How far it has come. Cheap enough for every turn.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let of = |is_serving| Progress {
+            state: self.state(),
+            is_serving,
+            proposed: Zxid::ZERO,
+            committed: Zxid::ZERO,
+            pending_syncs: 0,
+        };
+        match &self.role {
+            Role::Alone { .. } => of(true),
+            Role::Settling | Role::Looking(_) => of(false),
+            Role::Leading(leading) => {
+                let begin = leading.begin_of_epoch();
+                Progress {
+                    proposed: self.common.history.last().max(begin),
+                    committed: self.common.committed.max(begin),
+                    pending_syncs: leading.pending_syncs(),
+                    ..of(leading.is_serving())
+                }
+            }
+            Role::Learning(learning) => of(learning.is_serving()),
         }
     }
 
@@ -377,7 +394,11 @@ impl Zab {
 
     fn tick(&mut self, now: Ms) {
         let left = match &mut self.role {
-            Role::Alone { .. } | Role::Settling => Ok(()),
+            Role::Alone { .. } => Ok(()),
+            Role::Settling => {
+                self.settle(now);
+                Ok(())
+            }
             Role::Looking(election) => {
                 if let Some(vote) = election.tick(&mut self.common, now) {
                     self.elected(now, vote);
@@ -385,7 +406,7 @@ impl Zab {
                 Ok(())
             }
             Role::Leading(leading) => leading.tick(&mut self.common, now),
-            Role::Learning(learning) => learning.tick(&self.common, now),
+            Role::Learning(learning) => learning.tick(&mut self.common, now),
         };
         if let Err(why) = left {
             self.leave(&why, now);
@@ -421,60 +442,13 @@ impl Zab {
                 let round = if is_voter { common.vote.election_epoch } else { common.round };
                 let answer = common.notification(state, common.vote, round);
                 common.output(Output::Notify { to: from, notification: answer });
+                if let Role::Leading(leading) = &self.role
+                    && is_voter
+                    && let Err(why) = leading.voter_looks(common, now, from)
+                {
+                    self.leave(&why, now);
+                }
             }
-        }
-    }
-
-    /// The election has ended.
-    fn elected(&mut self, now: Ms, vote: Vote) {
-        let common = &mut self.common;
-        common.vote = vote;
-        self.role = if vote.leader == common.options.me {
-            Role::Leading(Leading::begin(common, now))
-        } else {
-            Role::Learning(Learning::begin(common, now, vote.leader))
-        };
-    }
-
-    /// Ends the role, and looks for a leader once the disk is quiet.
-    fn leave(&mut self, why: &str, now: Ms) {
-        match &self.role {
-            Role::Leading(_) => {
-                tracing::warn!("no longer leading: {why}");
-                self.common.output(Output::Serve(Serving::No));
-                self.common.output(Output::Listen(false));
-            }
-            Role::Learning(learning) => {
-                tracing::warn!(leader = learning.leader(), "no longer learning: {why}");
-                self.common.output(Output::Serve(Serving::No));
-                self.common.output(Output::CloseMaster { why: why.to_owned() });
-            }
-            Role::Alone { .. } | Role::Settling | Role::Looking(_) => return,
-        }
-        self.common.sync();
-        self.role = Role::Settling;
-        self.settle(now);
-    }
-
-    /// Begins an election if nothing asked of the disk is open: whatever is said then is a fact.
-    fn settle(&mut self, now: Ms) {
-        if !self.common.durables.is_settled() {
-            return;
-        }
-        // A sync that broke off may have left transactions of an epoch whose begin is here, and which was not made
-        // current: as at a start, it is now, so that this server claims what it has.
-        let durables = &mut self.common.durables;
-        let epoch = durables.logged().epoch();
-        if epoch > durables.current()
-            && let Some(covered) = durables.covered(durables.logged())
-        {
-            let ticket = durables.ask_current(epoch, covered);
-            self.common.output(Output::Persist(ticket));
-            return;
-        }
-        self.role = Role::Looking(Election::begin(&mut self.common, now));
-        for (from, notification) in std::mem::take(&mut self.held) {
-            self.notified(now, from, notification);
         }
     }
 }
@@ -487,6 +461,8 @@ mod hostile_test;
 mod leading_test;
 #[cfg(test)]
 mod learning_test;
+#[cfg(test)]
+mod limits_test;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -367,6 +367,7 @@ mod tests {
         assert_eq!(&bytes[12..16], &[0, 0, 0, 0]);
     }
 
+    /// Trap 29 of the quorum protocols.
     #[test]
     fn a_length_that_cannot_be_is_refused_before_its_bytes_come() {
         let mut bytes = Vec::new();

@@ -14,6 +14,8 @@ pub(super) struct Member {
     pub(super) zab: Zab,
     pub(super) now: Ms,
     pub(super) said: Vec<Output>,
+    /// While its disk does nothing, what waits for it.
+    pub(super) stuck: Option<Vec<Ticket>>,
 }
 
 pub(super) fn proposal(zxid: i64) -> Proposal {
@@ -29,6 +31,10 @@ pub(super) fn notification(state: PeerState, vote: (Sid, i64, i64), round: i64) 
 impl Member {
     /// Number 2 of three, which has this of epoch 1.
     pub(super) fn start(logged: i64, is_trusted: bool, is_observer: bool) -> Self {
+        Self::tuned(logged, is_trusted, is_observer, Tuning::default())
+    }
+
+    pub(super) fn tuned(logged: i64, is_trusted: bool, is_observer: bool, tuning: Tuning) -> Self {
         let mut members = voters(3);
         members.observers.insert(4);
         let options = Options {
@@ -39,11 +45,13 @@ impl Member {
             sync_limit: 5,
             notification_ms: (200, 60_000),
             force_snapshot: false,
+            tuning,
         };
         let logged = Zxid(logged);
         let tail: Vec<_> = (1..=logged.counter()).map(|n| proposal(E + i64::from(n))).collect();
         let recovered = Recovered { logged, accepted: 1, current: 1, is_trusted, tail };
-        let mut member = Self { zab: Zab::member(options, members, recovered, 0), now: 0, said: Vec::new() };
+        let zab = Zab::member(options, members, recovered, 0);
+        let mut member = Self { zab, now: 0, said: Vec::new(), stuck: None };
         member.settle();
         member
     }
@@ -51,13 +59,25 @@ impl Member {
     pub(super) fn settle(&mut self) {
         while let Some(output) = self.zab.poll() {
             match output {
-                Output::Persist(ticket) => self.zab.input(self.now, Input::Done(ticket)),
+                Output::Persist(ticket) => match &mut self.stuck {
+                    Some(stuck) => stuck.push(ticket),
+                    None => self.zab.input(self.now, Input::Done(ticket)),
+                },
                 Output::CollectTouched => {
                     self.zab.input(self.now, Input::Touched(vec![(SessionId(9), 4000)]));
                 }
                 output => self.said.push(output),
             }
         }
+    }
+
+    /// The disk goes on.
+    pub(super) fn disk_goes_on(&mut self) -> &mut Self {
+        for ticket in self.stuck.take().unwrap_or_default() {
+            self.zab.input(self.now, Input::Done(ticket));
+            self.settle();
+        }
+        self
     }
 
     pub(super) fn hear(&mut self, input: Input) -> &mut Self {
@@ -109,7 +129,7 @@ impl Member {
 
     pub(super) fn learner(&mut self, link: u64, sid: Sid, accepted_epoch: i64) -> &mut Self {
         let hello = Hello {
-            is_observer: sid == 4,
+            is_observer: sid >= 4,
             accepted_epoch,
             sid: Some(sid),
             protocol: PROTOCOL,
@@ -124,7 +144,11 @@ impl Member {
 
     /// Elected by server 1, and serving with it as its follower over link 1, in epoch 2.
     pub(super) fn leading() -> Self {
-        let mut member = Self::start(E + 3, true, false);
+        Self::leading_tuned(Tuning::default())
+    }
+
+    pub(super) fn leading_tuned(tuning: Tuning) -> Self {
+        let mut member = Self::tuned(E + 3, true, false, tuning);
         member.vote(1, notification(PeerState::Looking, (2, E + 3, 1), 1)).pass(201);
         member.learner(1, 1, 1).said(1, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
         member.said(1, FromLearner::Ack(Zxid(2 * E)));

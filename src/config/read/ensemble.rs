@@ -52,6 +52,7 @@ impl Reading<'_> {
             log_share: self.log_share(),
             peers,
             peers_problem,
+            tuning: self.tuning()?,
             refusals: self.refusals()?,
         })
     }
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(ensemble.notification_ms, (10, 20));
     }
 
-    /// Passed over, they would leave a port open that somebody believes to be guarded.
+    /// Trap 40: passed over, they would leave a port open that somebody believes to be guarded.
     #[test]
     fn what_this_version_has_not_is_refused_with_its_key() {
         for (line, key) in [

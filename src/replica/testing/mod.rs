@@ -72,6 +72,7 @@ impl Ensemble {
                 sync_limit: 5,
                 notification_ms: (200, 60_000),
                 force_snapshot: false,
+                tuning: zab::Tuning::default(),
             };
             let zab = Zab::member(options, members.clone(), recovered, now.monotonic_ms);
             let member = Member {

@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// Each ends a server of the reference when it applies it, or when it next looks at the quota. With the server
+    /// Trap 26: each ends a server of the reference when it applies it, or when it next looks at the quota. With the server
     /// alone they are harmless.
     #[test]
     fn in_an_ensemble_is_refused_what_would_end_a_server_of_the_reference() {

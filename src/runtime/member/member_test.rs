@@ -131,6 +131,7 @@ impl World {
             sync_limit: 5,
             notification_ms: (200, 60_000),
             force_snapshot: false,
+            tuning: crate::zab::Tuning::default(),
         };
         let recovered =
             Recovered { logged: Zxid::ZERO, accepted: 0, current: 0, is_trusted: true, tail: Vec::new() };

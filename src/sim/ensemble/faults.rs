@@ -8,29 +8,27 @@ use jute::Zxid;
 use jute::txn::TxnEntry;
 
 use super::node::Process;
-use super::world::{CLIENTS, Event, SOCKET_BYTES, World};
+use super::world::{CLIENTS, Event, Node, SOCKET_BYTES, World};
 use crate::disk::Disk;
 use crate::net::in_memory::MemoryStream;
 use crate::sim::crash::{Choice, Fresh, after};
+use crate::sim::disk::{Plan, SimDisk};
 use crate::txnlog::{Entries, Gaps};
-use crate::zab::Sid;
+use crate::zab::{PeerState, Sid};
 
 impl World {
     pub(super) fn fault(&mut self) {
         let sids = self.sids();
         let sid = sids[self.random.below(sids.len() as u64) as usize];
         let other = sids[self.random.below(sids.len() as u64) as usize];
-        match self.random.below(5) {
-            0 | 1 => {
-                self.crash(sid);
-                let wait = 10 + self.below(3000);
-                self.plan(wait, Event::Restart(sid));
-            }
+        match self.random.below(6) {
+            0 | 1 => self.crash_for_a_while(sid),
             2 => {
                 self.figures.pauses += 1;
                 let until = self.now_ms() + 10 + self.below(3000);
                 self.node(sid).paused_until_ms = until;
             }
+            3 => self.spoil_disk(sid),
             _ => {
                 let both = self.below(3) > 0;
                 for pair in [(sid, other), (other, sid)].into_iter().take(1 + usize::from(both)) {
@@ -56,6 +54,27 @@ impl World {
         }
     }
 
+    pub(super) fn crash_for_a_while(&mut self, sid: Sid) {
+        self.crash(sid);
+        let wait = 10 + self.below(3000);
+        self.plan(wait, Event::Restart(sid));
+    }
+
+    /// A disk is full for a while, or fails, which ends the process.
+    fn spoil_disk(&mut self, sid: Sid) {
+        if self.node(sid).process.is_none() {
+            return;
+        }
+        if self.below(3) == 0 {
+            self.node(sid).disk.fail();
+            return;
+        }
+        self.figures.full_disks += 1;
+        self.node(sid).disk.fill();
+        let wait = 200 + self.below(6000);
+        self.plan(wait, Event::Space(sid));
+    }
+
     /// The power of one machine goes, and some of what was not durable with it.
     pub(super) fn crash(&mut self, sid: Sid) {
         self.figures.crashes += 1;
@@ -71,6 +90,36 @@ impl World {
         (node.master, node.listens, node.paused_until_ms) = (None, false, 0);
         let links = self.network.links(|wire| wire.learner == sid || wire.leader == sid);
         links.into_iter().for_each(|link| self.break_wire(link));
+    }
+
+    /// Who leads and serves.
+    fn leader(&self) -> Option<Sid> {
+        let leads = |process: &Process| {
+            process.is_serving() && process.told().is_some_and(|told| told.state == PeerState::Leading)
+        };
+        let of = |(sid, node): (&Sid, &Node)| node.process.as_ref().filter(|one| leads(one)).map(|_| *sid);
+        self.nodes.iter().find_map(of)
+    }
+
+    /// Without other faults, the disk of the leader is spoiled for good: soon another one leads, and writes succeed.
+    pub(super) fn run_with_spoilt_leader(mut self, spoil: fn(&SimDisk), is_noticed: fn(&Node) -> bool) {
+        self.has_faults = false;
+        let begin = self.now_ms();
+        self.settle(10_000, "every server serves", |world| {
+            world.nodes.values().all(|node| node.process.as_ref().is_some_and(Process::is_serving))
+        });
+        let leader = self.leader().expect("somebody leads");
+        let life = self.nodes[&leader].life;
+        spoil(&self.node(leader).disk);
+        // There may be space ahead in its log.
+        self.settle(120_000, "the leader comes to the fault", |world| is_noticed(&world.nodes[&leader]));
+        // A process that ended may be back at once, and lead again.
+        self.settle(10_000, "another one leads", |world| {
+            world.leader().is_some_and(|sid| sid != leader || world.nodes[&leader].life != life)
+        });
+        let before = self.history.acknowledged.len();
+        self.settle(10_000, "writes succeed", |world| world.history.acknowledged.len() > before);
+        self.finish(begin);
     }
 
     /// Clients do something, or what is due.
@@ -153,6 +202,7 @@ impl World {
         self.has_faults = false;
         self.network.cut.clear();
         for sid in self.sids() {
+            self.node(sid).disk.set_plan(Plan::default());
             self.node(sid).paused_until_ms = 0;
             self.restart(sid);
             self.turn(sid);

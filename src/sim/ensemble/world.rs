@@ -12,7 +12,7 @@ use super::network::Network;
 use super::node::{PeerLink, Process, Setup};
 use crate::clock::{Clock, ManualClock};
 use crate::sim::crash::Random;
-use crate::sim::disk::SimDisk;
+use crate::sim::disk::{Plan, SimDisk};
 use crate::sim::server::client::SimClient;
 use crate::sim::server::history::{History, Item};
 use crate::sim::server::invariants;
@@ -36,6 +36,7 @@ pub(super) enum Event {
     Fault,
     Restart(Sid),
     Heal((Sid, Sid)),
+    Space(Sid),
 }
 
 pub(super) struct Node {
@@ -61,6 +62,8 @@ pub(super) struct Figures {
     pub(super) crashes: usize,
     pub(super) cuts: usize,
     pub(super) pauses: usize,
+    pub(super) full_disks: usize,
+    pub(super) failed_disks: usize,
     pub(super) epochs: usize,
     pub(super) snapshots: usize,
 }
@@ -161,6 +164,11 @@ impl World {
     pub(super) fn run(mut self, for_ms: i64) -> Figures {
         let begin = self.now_ms();
         self.run_until(begin + for_ms);
+        self.finish(begin)
+    }
+
+    /// Ends everything in order, and judges what was seen since.
+    pub(super) fn finish(mut self, begin: i64) -> Figures {
         self.end();
         let logged = self.logged();
         let mut figures = self.figures;
@@ -228,6 +236,7 @@ impl World {
             }
             Event::Fault => {}
             Event::Restart(sid) => self.restart(sid),
+            Event::Space(sid) => self.node(sid).disk.set_plan(Plan::default()),
             Event::Heal(pair) => {
                 self.network.cut.remove(&pair);
             }
@@ -266,7 +275,11 @@ impl World {
             let at_ms = node.paused_until_ms;
             return self.plan_turn(sid, at_ms);
         }
-        let said = process.turn().expect("a disk fails only with the power");
+        let Some(said) = process.turn() else {
+            assert!(node.disk.is_to_fail(), "a disk fails only when it is told to");
+            self.figures.failed_disks += 1;
+            return self.crash_for_a_while(sid);
+        };
         let due = process.deadline_ms().clamp(now + 1, now + 200);
         self.judge(sid);
         for said in said {

@@ -9,7 +9,9 @@ use super::node::{Frame, Node};
 use super::{Random, Seen};
 use crate::zab::members::testing::voters;
 use crate::zab::message::Proposal;
-use crate::zab::{FromMaster, Input, Link, Members, Ms, Notification, Options, Packet, PeerState, Sid, Zab};
+use crate::zab::{
+    FromMaster, Input, Link, Members, Ms, Notification, Options, Packet, PeerState, Sid, Tuning, Zab,
+};
 
 #[derive(Debug)]
 pub(super) enum Event {
@@ -110,6 +112,7 @@ impl World {
             sync_limit: 5,
             notification_ms: (200, 2000),
             force_snapshot: false,
+            tuning: Tuning::default(),
         }
     }
 

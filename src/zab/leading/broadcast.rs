@@ -1,6 +1,6 @@
 //! Proposals out, acknowledgements in, commits in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jute::Zxid;
 
@@ -9,7 +9,7 @@ use super::super::ids::{Link, Ms, Sid};
 use super::super::message::{Proposal, ToLearner};
 use super::super::output::Output;
 use super::super::sync::{Plan, plan};
-use super::learner::{Learner, Stage, WINDOW_BYTES};
+use super::learner::{Learner, Stage, Sync, WINDOW_BYTES};
 use super::{Leading, Phase, Resigned};
 
 impl Leading {
@@ -20,12 +20,14 @@ impl Leading {
     pub(in super::super) fn prepared(
         &mut self,
         common: &mut Common,
+        now: Ms,
         proposals: Vec<Proposal>,
     ) -> Result<(), Resigned> {
         for proposal in proposals {
             assert_eq!(proposal.zxid, self.proposed.successor(), "a proposal follows the one before it");
             assert_ne!(proposal.zxid.counter(), 0, "the counter of an epoch never begins anew");
             self.proposed = proposal.zxid;
+            self.own_lag.wait_for(proposal.zxid, now);
             common.append(proposal);
         }
         if self.proposed.counter() >= u32::MAX - 1 {
@@ -102,6 +104,11 @@ impl Leading {
         let Stage::Promised { last } = learner.stage else { return };
         let plan = plan(&common.history, target, begin, last, common.options.force_snapshot);
         tracing::info!(sid = learner.sid, %last, up_to = %target, ?plan, "bringing a learner up to date");
+        let sync = if plan == Plan::Snap { Sync::Snap } else { Sync::Diff };
+        if !self.begin_sync(common, link, sync) {
+            return;
+        }
+        let Some(learner) = self.learners.get_mut(&link) else { return };
         match plan {
             Plan::Diff { after } => {
                 learner.stage = Stage::Catching;
@@ -128,6 +135,26 @@ impl Leading {
                 common.output(Output::StreamSnapshot { link });
             }
         }
+    }
+
+    /// Counts a learner among those that are being brought up to date. False when there are too many, and this one, an
+    /// observer, has to come again (reference: `LearnerSyncThrottler`).
+    fn begin_sync(&mut self, common: &mut Common, link: Link, sync: Sync) -> bool {
+        let is_under_way = |other: &&Learner| other.sync == Some(sync) && other.stage != Stage::Live;
+        let under_way = self.learners.values().filter(is_under_way).count();
+        let max = common.options.tuning.syncs_max;
+        let (max, what, key) = match sync {
+            Sync::Snap => (max.snap, "snapshots", "leader.maxConcurrentSnapSyncs"),
+            Sync::Diff => (max.diff, "transactions", "leader.maxConcurrentDiffSyncs"),
+        };
+        let Some(learner) = self.learners.get_mut(&link) else { return false };
+        if learner.is_observer && under_way >= max {
+            let why = format!("{under_way} others are being sent {what} already, and {key} is {max}");
+            self.drop_learner(common, link, why);
+            return false;
+        }
+        learner.sync = Some(sync);
+        true
     }
 
     /// What counts as committed towards a learner that is brought up to date.
@@ -158,7 +185,10 @@ impl Leading {
                 sid = learner.sid,
                 "the log on disk does not reach back to the learner: it gets a snapshot"
             );
-            common.output(Output::StreamSnapshot { link });
+            learner.sync = None;
+            if self.begin_sync(common, link, Sync::Snap) {
+                common.output(Output::StreamSnapshot { link });
+            }
         }
     }
 
@@ -174,6 +204,12 @@ impl Leading {
         if let Some(learner) = self.learners.get_mut(&link) {
             learner.syncs.push_back(after);
         }
+    }
+
+    /// How many transactions learners wait for with a sync (reference: `Leader.getNumPendingSyncs`).
+    pub(in super::super) fn pending_syncs(&self) -> usize {
+        let all = self.learners.values().flat_map(|learner| &learner.syncs);
+        all.collect::<BTreeSet<_>>().len()
     }
 
     pub(super) fn ping_all(&mut self, common: &mut Common, _now: Ms) {
@@ -209,10 +245,11 @@ impl Leading {
                 };
                 match next {
                     Next::Packet(packet) => {
+                        // What it is sent before it has the epoch's history it may acknowledge when it has.
                         if let ToLearner::Proposal(proposal) = &packet
-                            && learner.stage != Stage::Catching
+                            && learner.stage == Stage::Live
                         {
-                            learner.wait_for(proposal.zxid, now);
+                            learner.lag.wait_for(proposal.zxid, now);
                         }
                         learner.send(common, *link, packet);
                     }
@@ -256,7 +293,10 @@ enum Next {
     Nothing,
 }
 
-/// To a learner that is brought up to date: what is committed, then, if it votes, what is proposed, then NEWLEADER.
+/// To a learner that is brought up to date: what is committed, then NEWLEADER. What is proposed and not committed is
+/// of this epoch, so that acknowledging NEWLEADER does not claim it; it comes behind, as any later proposal. The
+/// reference's leader sends it before (`Leader.startForwarding`), and a learner of before 3.9.3 then falls over its
+/// commit when that comes before UPTODATE (ZOOKEEPER-4394).
 fn next_to_catch(common: &Common, learner: &mut Learner, target: Zxid, new_leader: &ToLearner) -> Next {
     if !common.history.reaches_back_to(learner.sent) {
         return Next::Log;
@@ -265,10 +305,6 @@ fn next_to_catch(common: &Common, learner: &mut Learner, target: Zxid, new_leade
         Some(next) if next.zxid <= target => {
             learner.set_position(next.zxid);
             Next::Pair(next.clone())
-        }
-        Some(next) if !learner.is_observer => {
-            learner.sent = next.zxid;
-            Next::Packet(ToLearner::Proposal(next.clone()))
         }
         _ => {
             learner.stage = Stage::Told;

@@ -9,6 +9,7 @@ use super::super::common::Common;
 use super::super::ids::{Link, Ms, Sid};
 use super::super::message::ToLearner;
 use super::super::output::Output;
+use super::lag::Lag;
 
 /// Bytes that may be on their way to a learner before it is sent no more transactions.
 pub(super) const WINDOW_BYTES: usize = 4 << 20;
@@ -32,6 +33,15 @@ pub(super) enum Stage {
     Live,
 }
 
+/// How a learner is brought up to date (reference: `LearnerSyncThrottler.SyncType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sync {
+    /// It is sent transactions, or its log is cut.
+    Diff,
+    /// It is sent the tree.
+    Snap,
+}
+
 /// A learner.
 #[derive(Debug)]
 pub(super) struct Learner {
@@ -51,14 +61,14 @@ pub(super) struct Learner {
     pub(super) ack_tick: i64,
     /// Its syncs, each to be answered when the transaction was sent as committed.
     pub(super) syncs: VecDeque<Zxid>,
-    /// A transaction that was sent and is not acknowledged, and the next after it, with the time of sending
-    /// (reference: `SyncLimitCheck`).
-    waited: Option<(Zxid, Ms)>,
-    next_waited: Option<(Zxid, Ms)>,
+    /// What it was sent since it is up to date.
+    pub(super) lag: Lag,
+    /// How it is brought up to date.
+    pub(super) sync: Option<Sync>,
 }
 
 impl Learner {
-    pub(super) const fn new(sid: Sid, is_observer: bool, now: Ms, ack_tick: i64) -> Self {
+    pub(super) fn new(sid: Sid, is_observer: bool, now: Ms, ack_tick: i64) -> Self {
         Self {
             sid,
             is_observer,
@@ -70,8 +80,8 @@ impl Learner {
             heard_ms: now,
             ack_tick,
             syncs: VecDeque::new(),
-            waited: None,
-            next_waited: None,
+            lag: Lag::default(),
+            sync: None,
         }
     }
 
@@ -88,26 +98,15 @@ impl Learner {
         }
     }
 
-    /// It was sent a proposal that it is to acknowledge.
-    pub(super) const fn wait_for(&mut self, zxid: Zxid, now: Ms) {
-        if self.waited.is_none() {
-            self.waited = Some((zxid, now));
-        } else if self.next_waited.is_none() {
-            self.next_waited = Some((zxid, now));
-        }
-    }
-
     /// It has acknowledged up to here.
     pub(super) fn set_acked(&mut self, zxid: Zxid) {
         self.acked = self.acked.max(zxid);
-        if self.waited.is_some_and(|(waited, _)| waited <= zxid) {
-            self.waited = self.next_waited.take().filter(|(next, _)| *next > zxid);
-        }
+        self.lag.reached(zxid);
     }
 
     /// Whether a proposal has gone unacknowledged for too long.
     pub(super) fn is_late(&self, now: Ms, limit_ms: Ms) -> bool {
-        self.stage == Stage::Live && self.waited.is_some_and(|(_, sent_ms)| now - sent_ms > limit_ms)
+        self.stage == Stage::Live && self.lag.is_over(now, limit_ms)
     }
 
     /// What it is sent goes on from here.

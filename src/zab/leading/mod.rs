@@ -1,17 +1,19 @@
 //! The leader: it proposes an epoch, brings learners up to date, and orders transactions (reference: `Leader`,
 //! `LearnerHandler`).
 //!
-//! - [`learner`]: one learner, and what it is sent.
+//! - [`learner`]: one learner, and what it is sent; [`lag`]: how far behind a server's disk is.
 //! - [`broadcast`]: proposals, acknowledgements, commits, syncs.
 //! - here: the phases, the ticks, stepping down.
 
 mod broadcast;
+mod lag;
 mod learner;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jute::{SessionId, Zxid};
 
+use self::lag::Lag;
 use self::learner::{Learner, Stage};
 use super::common::Common;
 use super::durable::{Effect, LeaderInfo};
@@ -54,6 +56,11 @@ pub(super) struct Leading {
     /// The last transaction of the epoch.
     proposed: Zxid,
     learners: BTreeMap<Link, Learner>,
+    /// What this server's own log was given.
+    own_lag: Lag,
+    /// Who elected it, and when.
+    electors: BTreeSet<Sid>,
+    elected_ms: Ms,
     /// Voters that came, and that promised.
     came: BTreeSet<Sid>,
     promised: BTreeSet<Sid>,
@@ -68,7 +75,7 @@ pub(super) struct Leading {
 const EPOCH_MAX: i64 = i32::MAX as i64 - 1;
 
 impl Leading {
-    pub(super) fn begin(common: &mut Common, now: Ms) -> Self {
+    pub(super) fn begin(common: &mut Common, now: Ms, electors: BTreeSet<Sid>) -> Self {
         let options = &common.options;
         let summary = (i64::from(common.durables.current()), common.durables.reported());
         let leading = Self {
@@ -79,6 +86,9 @@ impl Leading {
             initial: common.history.last(),
             proposed: common.history.last(),
             learners: BTreeMap::new(),
+            own_lag: Lag::default(),
+            electors,
+            elected_ms: now,
             came: [options.me].into(),
             promised: BTreeSet::new(),
             next_anonymous: -1,
@@ -116,14 +126,15 @@ impl Leading {
 
     pub(super) fn tick(&mut self, common: &mut Common, now: Ms) -> Result<(), Resigned> {
         let waits_for = match self.phase {
-            Phase::Discovering => Some("to connect"),
-            Phase::Gathering => Some("to accept the new epoch"),
-            Phase::Syncing => Some("to be brought up to date"),
-            Phase::Promising | Phase::Adopting | Phase::Serving => None,
+            Phase::Discovering => Some("no quorum came to connect"),
+            Phase::Gathering => Some("no quorum came to accept the new epoch"),
+            Phase::Syncing => Some("no quorum came to be brought up to date"),
+            Phase::Promising | Phase::Adopting => Some("the disk of this server did not take the new epoch"),
+            Phase::Serving => None,
         };
         if let Some(what) = waits_for.filter(|_| now >= self.deadline) {
             let limit = common.options.init_limit;
-            return Err(format!("no quorum came {what} within initLimit, {limit} ticks"));
+            return Err(format!("{what} within initLimit, {limit} ticks"));
         }
         if now < self.half_tick_at {
             return Ok(());
@@ -137,9 +148,49 @@ impl Leading {
         if !self.is_half_tick {
             self.tick += 1;
             self.check_quorum(common)?;
+            self.check_own_log(common, now)?;
         }
         self.ping_all(common, now);
         Ok(())
+    }
+
+    /// A leader whose own log takes nothing any more, as on a full disk, makes place for another one, where there is one
+    /// that could lead: it allows itself as much as its followers. Where there is none, reads go on here and writes wait.
+    /// The reference's leader stops leading with the first failure of its log, whoever else is there
+    /// (`SyncRequestProcessor`, `Leader.lead`).
+    fn check_own_log(&self, common: &Common, now: Ms) -> Result<(), Resigned> {
+        let limit_ms = common.options.tick_ms * common.options.sync_limit;
+        if !self.own_lag.is_over(now, limit_ms) {
+            return Ok(());
+        }
+        let synced = self.learners.values().filter(|learner| learner.stage == Stage::Live);
+        let others = synced.filter(|learner| !learner.is_observer).map(|learner| learner.sid).collect();
+        if !common.members.is_quorum(&others) {
+            return Ok(());
+        }
+        Err(format!(
+            "the log of this server has taken nothing for {limit_ms} ms (syncLimit), and the others can do without it; \
+             look at the disk of its dataLogDir"
+        ))
+    }
+
+    /// A voter looks for a leader. If it was one of those that elected this server, a quorum may never come (reference:
+    /// `Leader.reportLookingSid`).
+    pub(super) fn voter_looks(&self, common: &Common, now: Ms, from: Sid) -> Result<(), Resigned> {
+        let waited_ms = now - self.elected_ms;
+        match common.options.tuning.epoch_wait_ms {
+            Some(limit_ms)
+                if self.phase == Phase::Discovering
+                    && self.electors.contains(&from)
+                    && waited_ms > limit_ms =>
+            {
+                Err(format!(
+                    "server {from}, which elected this one, looks for a leader again, and no quorum has connected for \
+                     {waited_ms} ms (leader.maxTimeToWaitForEpoch is {limit_ms})"
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A leader that hears from less than a quorum must not go on (reference: `Leader.lead`).
@@ -263,7 +314,10 @@ impl Leading {
                 acked.into_iter().for_each(|link| self.plan(common, link));
                 self.establish(common);
             }
-            (_, Effect::Log { .. }) => self.tally(common),
+            (_, Effect::Log { up_to }) => {
+                self.own_lag.reached(up_to);
+                self.tally(common);
+            }
             _ => {}
         }
     }

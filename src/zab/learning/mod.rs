@@ -14,6 +14,7 @@ use super::common::Common;
 use super::durable::{AckEpoch, Effect};
 use super::ids::{Ms, Sid};
 use super::message::{FromMaster, Hello, ToMaster};
+use super::options::{Options, part_of};
 use super::output::{Output, Serving};
 use super::packet::PROTOCOL;
 
@@ -23,6 +24,11 @@ pub(super) type Left = String;
 /// How far a learner has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// An observer waits before it connects.
+    Waiting {
+        /// Until when.
+        until: Ms,
+    },
     /// The connection is being made.
     Dialing,
     /// It has introduced itself.
@@ -67,11 +73,16 @@ pub(super) struct Learning {
 
 impl Learning {
     pub(super) fn begin(common: &mut Common, now: Ms, leader: Sid) -> Self {
-        tracing::info!(leader, "a leader is elected: connecting to it");
-        common.output(Output::DialMaster(leader));
+        let Options { me, is_observer, tuning, .. } = &common.options;
+        let wait_ms = if *is_observer { part_of(tuning.observer_connects_ms, *me, now) } else { 0 };
+        tracing::info!(leader, wait_ms, "a leader is elected: connecting to it");
+        let phase = if wait_ms > 0 { Phase::Waiting { until: now + wait_ms } } else { Phase::Dialing };
+        if phase == Phase::Dialing {
+            common.output(Output::DialMaster(leader));
+        }
         Self {
             leader,
-            phase: Phase::Dialing,
+            phase,
             epoch: 0,
             heard_ms: now,
             floor: Zxid::ZERO,
@@ -106,11 +117,19 @@ impl Learning {
     }
 
     pub(super) const fn deadline(&self, common: &Common) -> Ms {
+        if let Phase::Waiting { until } = self.phase {
+            return until;
+        }
         if self.is_busy() { Ms::MAX } else { self.heard_ms + self.limit_ms(common) }
     }
 
-    pub(super) fn tick(&self, common: &Common, now: Ms) -> Result<(), Left> {
+    pub(super) fn tick(&mut self, common: &mut Common, now: Ms) -> Result<(), Left> {
         if now < self.deadline(common) {
+            return Ok(());
+        }
+        if matches!(self.phase, Phase::Waiting { .. }) {
+            (self.phase, self.heard_ms) = (Phase::Dialing, now);
+            common.output(Output::DialMaster(self.leader));
             return Ok(());
         }
         let key = if self.limit_ms(common) == common.options.tick_ms * common.options.sync_limit {
@@ -140,7 +159,7 @@ impl Learning {
         self.heard_ms = now;
         match self.phase {
             // It comes from an earlier connection.
-            Phase::Dialing => Ok(()),
+            Phase::Waiting { .. } | Phase::Dialing => Ok(()),
             Phase::Registered => self.epoch_came(common, said),
             Phase::Choosing => self.sync_chosen(common, said),
             Phase::Intake => self.take_in(common, said),

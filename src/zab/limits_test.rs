@@ -1,0 +1,149 @@
+//! What bounds a leader and an observer beside the protocol: their own disk, how many are brought up to date at a time,
+//! how long they wait.
+
+use jute::Zxid;
+
+use super::testing::{E, Member, TICK, notification, proposal};
+use super::*;
+
+/// A leader of three with both followers in sync, over links 1 and 3.
+fn leading_both() -> Member {
+    let mut member = Member::leading();
+    member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
+    member.said(3, FromLearner::Ack(Zxid(2 * E)));
+    member
+}
+
+/// Both followers are well, for so many ticks.
+fn pass_well(member: &mut Member, ticks: Ms, links: &[u64]) {
+    for _ in 0..ticks {
+        for link in links {
+            member.said(*link, FromLearner::Ping(Vec::new()));
+        }
+        member.pass(TICK);
+    }
+}
+
+#[test]
+fn a_leader_whose_log_takes_nothing_makes_place_and_is_not_elected_before_it_does() {
+    let mut member = leading_both();
+    member.stuck = Some(Vec::new());
+    member.hear(Input::Prepared(vec![proposal(2 * E + 1)]));
+    for link in [1, 3] {
+        member.said(link, FromLearner::Ack(Zxid(2 * E + 1)));
+    }
+    assert!(member.packets(3).contains(&ToLearner::Commit(Zxid(2 * E + 1))), "the others can do without it");
+    pass_well(&mut member, 4, &[1, 3]);
+    assert!(member.zab.standing().is_serving, "no longer than a follower may take");
+    pass_well(&mut member, 3, &[1, 3]);
+    assert!(!member.zab.standing().is_serving);
+    assert!(member.take().iter().any(|output| matches!(output, Output::Listen(false))));
+    member.pass(50 * TICK);
+    assert!(member.votes_to(1).is_empty(), "what it would vote with is not durable");
+    member.disk_goes_on();
+    assert_eq!(member.votes_to(1).last().map(|vote| vote.zxid), Some(Zxid(2 * E + 1)));
+}
+
+#[test]
+fn a_leader_whose_log_takes_nothing_goes_on_where_nobody_else_could_lead() {
+    let mut member = Member::leading();
+    member.stuck = Some(Vec::new());
+    member.hear(Input::Prepared(vec![proposal(2 * E + 1)])).said(1, FromLearner::Ack(Zxid(2 * E + 1)));
+    pass_well(&mut member, 20, &[1]);
+    assert!(member.zab.standing().is_serving, "reads go on");
+    member.disk_goes_on();
+    assert!(member.said.iter().any(|output| matches!(output, Output::Commit { .. })));
+}
+
+/// The file of the epoch is on the same disk.
+#[test]
+fn a_leader_that_cannot_write_its_epoch_gives_up_within_init_limit() {
+    let mut member = Member::start(E + 3, true, false);
+    member.stuck = Some(Vec::new());
+    member.vote(1, notification(PeerState::Looking, (2, E + 3, 1), 1)).pass(201);
+    member.learner(1, 1, 1);
+    member.take();
+    member.pass(10 * TICK);
+    assert!(member.take().iter().any(|output| matches!(output, Output::Listen(false))));
+}
+
+#[test]
+fn an_observer_is_turned_away_while_too_many_others_are_brought_up_to_date() {
+    let one = Tuning { syncs_max: Syncs { snap: 1, diff: 1 }, ..Tuning::default() };
+    for (last, key) in [(-1, "leader.maxConcurrentSnapSyncs"), (E + 3, "leader.maxConcurrentDiffSyncs")] {
+        let mut member = Member::leading_tuned(one);
+        let come = |member: &mut Member, link, sid| {
+            member.learner(link, sid, 1);
+            member.said(link, FromLearner::AckEpoch { current: 1, last: Zxid(last) });
+        };
+        come(&mut member, 4, 4);
+        assert_eq!(member.is_closed(4), None);
+        come(&mut member, 5, 5);
+        assert!(member.is_closed(5).is_some_and(|why| why.contains(key)), "{:?}", member.is_closed(5));
+        come(&mut member, 3, 3);
+        assert_eq!(member.is_closed(3), None, "a voter is never turned away");
+        member.hear(Input::LearnerLeft { link: Link(3) }).hear(Input::LearnerLeft { link: Link(4) });
+        come(&mut member, 6, 6);
+        assert_eq!(member.is_closed(6), None, "the others have gone");
+        member.hear(Input::SnapshotBegan { link: Link(6), zxid: Zxid(E + 3) });
+        member.hear(Input::Streamed { link: Link(6) }).said(6, FromLearner::Ack(Zxid(2 * E)));
+        come(&mut member, 7, 7);
+        assert_eq!(member.is_closed(7), None, "the one before it is up to date");
+    }
+}
+
+#[test]
+fn a_leader_whose_elector_looks_again_gives_up_after_the_time_that_is_set() {
+    let looks = |sid| (sid, notification(PeerState::Looking, (3, E + 4, 1), 2));
+    for (epoch_wait_ms, gives_up) in [(Some(301), true), (None, false)] {
+        let mut member = Member::tuned(E + 3, true, false, Tuning { epoch_wait_ms, ..Tuning::default() });
+        member.vote(1, notification(PeerState::Looking, (2, E + 3, 1), 1)).pass(201);
+        assert_eq!(member.zab.standing().state, PeerState::Leading);
+        let (elector, vote) = looks(1);
+        member.pass(300).vote(elector, vote.clone());
+        assert_eq!(member.zab.standing().state, PeerState::Leading, "not before");
+        member.pass(1).vote(3, vote.clone());
+        assert_eq!(member.zab.standing().state, PeerState::Leading, "it did not elect this one");
+        member.vote(elector, vote);
+        assert_eq!(member.zab.standing().state == PeerState::Looking, gives_up);
+    }
+}
+
+#[test]
+fn an_observer_waits_before_it_connects_and_before_it_looks_again() {
+    let tuning = Tuning { observer_connects_ms: 2000, observer_looks_ms: 3000, ..Tuning::default() };
+    let mut member = Member::tuned(E + 3, true, true, tuning);
+    let vote = (3, E + 4, 2);
+    let elect = |member: &mut Member| {
+        member.vote(3, notification(PeerState::Leading, vote, 7));
+        member.vote(1, notification(PeerState::Following, vote, 7));
+    };
+    let passes_until = |member: &mut Member, wanted: fn(&Output) -> bool| {
+        let begin = member.now;
+        while !member.said.iter().any(wanted) {
+            assert!(member.now - begin < 3000, "it waits for no longer than it is told to");
+            member.pass(1);
+        }
+        member.take();
+        member.now - begin
+    };
+    member.take();
+    elect(&mut member);
+    assert!(passes_until(&mut member, |said| matches!(said, Output::DialMaster(3))) > 0);
+    member.hear(Input::MasterLeft { why: "it is gone".to_owned() });
+    member.take();
+    assert!(passes_until(&mut member, |said| matches!(said, Output::Notify { .. })) > 0);
+}
+
+#[test]
+fn learners_syncs_that_wait_are_counted_by_what_they_wait_for() {
+    let mut member = leading_both();
+    member.hear(Input::Prepared(vec![proposal(2 * E + 1)]));
+    member.hear(Input::SyncAsked { link: Link(1) }).hear(Input::SyncAsked { link: Link(3) });
+    assert_eq!(member.zab.progress().pending_syncs, 1);
+    member.hear(Input::Prepared(vec![proposal(2 * E + 2)])).hear(Input::SyncAsked { link: Link(1) });
+    assert_eq!(member.zab.progress().pending_syncs, 2);
+    member.said(1, FromLearner::Ack(Zxid(2 * E + 1))).said(1, FromLearner::Ack(Zxid(2 * E + 2)));
+    assert_eq!(member.zab.progress().pending_syncs, 0);
+    assert_eq!(member.zab.progress().proposed, Zxid(2 * E + 2));
+}
