@@ -222,9 +222,10 @@ impl Sessions {
         self.buckets.first_key_value().map(|(end, _)| *end)
     }
 
-    /// Marks as closing, and returns, the sessions that were not heard from in time. `is_silent` says whether
-    /// one whose deadline has passed is known to have been silent until then; if not, it is asked about again
-    /// after [`RECHECK_MS`].
+    /// Marks as closing, and returns, the sessions that were not heard from in time, in the order in which their time
+    /// was up (reference: `ExpiryQueue.poll`), and those of one tick in that of their ids. `is_silent` says whether one
+    /// whose deadline has passed is known to have been silent until then; if not, it is asked about again after
+    /// [`RECHECK_MS`].
     pub fn expire(
         &mut self,
         now_ms: i64,
@@ -233,11 +234,12 @@ impl Sessions {
         let mut expired = Vec::new();
         while let Some(entry) = self.buckets.first_entry().filter(|entry| *entry.key() <= now_ms) {
             let end = *entry.key();
+            let ended_before = expired.len();
             for id in entry.remove() {
                 let Some(tracked) = self.by_id.get(&id) else { continue };
                 let deadline = tracked.handle.deadline_ms();
                 let due = self.bucket(deadline);
-                if due > end && due > now_ms {
+                if due > end {
                     self.enter_bucket(id, due);
                 } else if is_silent(id, deadline) {
                     tracked.handle.closing.store(true, Ordering::Release);
@@ -246,8 +248,8 @@ impl Sessions {
                     self.enter_bucket(id, now_ms + RECHECK_MS);
                 }
             }
+            expired[ended_before..].sort_unstable();
         }
-        expired.sort_unstable();
         expired
     }
 

@@ -50,16 +50,17 @@ impl Model {
     }
 
     fn expire(&mut self, now_ms: i64) -> Vec<SessionId> {
-        let due: Vec<_> = self
+        let mut due: Vec<_> = self
             .sessions
             .iter()
             .filter(|(_, heard)| !heard.closing && self.expires_at(**heard) <= now_ms)
-            .map(|(id, _)| *id)
+            .map(|(id, heard)| (self.expires_at(*heard), *id))
             .collect();
-        for id in &due {
+        due.sort_unstable();
+        for (_, id) in &due {
             self.sessions.get_mut(id).unwrap().closing = true;
         }
-        due.into_iter().map(SessionId).collect()
+        due.into_iter().map(|(_, id)| SessionId(id)).collect()
     }
 }
 

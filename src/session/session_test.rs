@@ -7,6 +7,16 @@ fn expire(sessions: &mut Sessions, now_ms: i64) -> Vec<SessionId> {
 }
 
 #[test]
+fn a_server_that_looks_late_ends_sessions_in_the_order_in_which_their_time_was_up() {
+    let mut sessions = Sessions::new(2000, 1, 0);
+    let [first, second, third] = [(); 3].map(|()| sessions.allocate_id());
+    sessions.track(first, 8000, 1);
+    sessions.track(second, 4000, 1);
+    sessions.track(third, 4000, 1).touch(3000);
+    assert_eq!(expire(&mut sessions, 60_000), [second, third, first]);
+}
+
+#[test]
 fn a_session_of_which_nobody_knows_whether_it_was_silent_is_asked_about_again() {
     let mut sessions = Sessions::new(2000, 1, 0);
     let id = sessions.allocate_id();

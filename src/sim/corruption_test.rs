@@ -6,9 +6,10 @@ use std::path::Path;
 use jute::txn::TxnEntry;
 
 use super::check::disk_of;
-use super::crash::{Choice, Fresh, Random, after};
+use super::crash::{Choice, Fresh, after};
 use super::disk::{SECTOR, SimDisk};
 use super::model::{self, Model};
+use super::random::Random;
 use super::storage_script::Step::{self, *};
 use super::storage_script::{DATA, Setup, Storage};
 use crate::disk::Disk;

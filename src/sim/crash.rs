@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Directory, Inner, Inode, SECTOR, Sector, SimDisk};
+use super::random::Random;
 
 /// What a kernel writes back at a time.
 const PAGE: u64 = 4096;
@@ -211,21 +212,4 @@ pub(super) fn fingerprint(disk: &SimDisk) -> u64 {
         }
     }
     hasher.finish()
-}
-
-/// Any spread will do: splitmix.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) const fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::check::{Checker, Counts, Depth, say};
-use super::crash::{Fresh, Random};
+use super::crash::Fresh;
+use super::random::Random;
 use super::storage_script::Setup;
 use super::storage_script::Step::{self, *};
 use crate::snapshot::Compression;

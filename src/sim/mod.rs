@@ -14,6 +14,7 @@ mod disk;
 mod ensemble;
 mod file;
 mod model;
+pub(crate) mod random;
 pub(crate) mod seeds;
 mod server;
 mod storage_script;

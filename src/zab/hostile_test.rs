@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use jute::{OpCode, SessionId, Zxid};
 
-use super::cluster::Random;
 use super::members::testing::voters;
 use super::*;
+use crate::sim::random::Random;
 
 /// Zxids near enough to the server's own to get past the first check.
 fn zxid(random: &mut Random) -> Zxid {

@@ -13,7 +13,7 @@ use super::requests::{Asked, Watch, WatchKind, any, long_ephemeral};
 use crate::net::in_memory::{Link, MemoryStream};
 use crate::request::is_write;
 use crate::session::password_for;
-use crate::sim::crash::Random;
+use crate::sim::random::Random;
 
 const PING_XID: i32 = -2;
 const EVENT_XID: i32 = -1;

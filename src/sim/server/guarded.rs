@@ -4,7 +4,7 @@
 use jute::records::data::{Acl, Id};
 
 use crate::auth::digest::{Algorithm, identity};
-use crate::sim::crash::Random;
+use crate::sim::random::Random;
 use crate::tree::{Identities, Identity};
 
 /// Whom a client can prove to be.

@@ -6,7 +6,7 @@ use jute::records::proto::{CreateRequest, DeleteRequest, SetDataRequest};
 
 use super::requests::{Asked, open_acl};
 use crate::request::testing::multi_body;
-use crate::sim::crash::Random;
+use crate::sim::random::Random;
 
 /// Its root.
 pub(in crate::sim) const ROOT: &str = "/q";

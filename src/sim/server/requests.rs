@@ -11,7 +11,7 @@ use jute::{OpCode, SessionId};
 use super::guarded::{self, Proven};
 use super::quotas;
 use crate::request::testing::multi_body;
-use crate::sim::crash::Random;
+use crate::sim::random::Random;
 
 const PATHS: [&str; 10] = ["/a", "/b", "/c", "/a/x", "/a/y", "/b/x", "/c/x", "/a/x/1", "/d", "/d/e"];
 /// Paths of nodes that are not open to all.

@@ -9,8 +9,9 @@ use super::invariants;
 use super::machine::{DATA, LIMITS, MEMORY_BYTES, Machine, Settings};
 use crate::clock::{Clock, ManualClock};
 use crate::net::in_memory::{Link, MemoryStream};
-use crate::sim::crash::{Choice, Fresh, Random, after};
+use crate::sim::crash::{Choice, Fresh, after};
 use crate::sim::disk::{Plan, SimDisk};
+use crate::sim::random::Random;
 use crate::txnlog::Io;
 use jute::Zxid;
 

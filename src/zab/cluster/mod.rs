@@ -14,31 +14,6 @@ use crate::sim::seeds;
 /// Seeds of the bounded form.
 const SEEDS: u64 = 50;
 
-/// Numbers from one number.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub(super) fn once_in(&mut self, chance: u64) -> bool {
-        self.below(chance) == 0
-    }
-}
-
 /// What has happened in a run, so that a test can tell that it tried something.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Seen {

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use bytes::Bytes;
 
+use super::Seen;
 use super::node::{Frame, Node};
-use super::{Random, Seen};
+use crate::sim::random::Random;
 use crate::zab::members::testing::voters;
 use crate::zab::message::Proposal;
 use crate::zab::{
