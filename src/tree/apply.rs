@@ -87,7 +87,7 @@ impl Tree {
             }
             TxnBody::SetAcl(txn) => {
                 let path = txn.path.unwrap_or_default();
-                let stat = self.set_acl(&path, txn.acl, txn.version);
+                let stat = self.set_acl(&path, txn.acl, txn.version, header.zxid);
                 Applied::with_stat(path, stat)
             }
             TxnBody::Check(txn) => {
@@ -190,12 +190,23 @@ impl Tree {
 
     fn delete(&mut self, path: &str, zxid: Zxid, observer: &mut Observer<'_>) -> Code {
         let Some((parent_path, _)) = path::split(path) else { return Code::NO_NODE };
-        let Some(parent_id) = self.find(parent_path) else { return Code::NO_NODE };
-        // Even when the node is already gone, as over a fuzzy snapshot, the parent has changed.
-        self.change(parent_id, parent_path, |parent| {
+        let Some(parent_id) = self.loses_child(parent_path, zxid) else { return Code::NO_NODE };
+        self.delete_below(parent_id, path, observer)
+    }
+
+    /// A child of the node is deleted. Even when the child is already gone, as over a fuzzy snapshot, the node has
+    /// changed.
+    fn loses_child(&mut self, parent_path: &str, zxid: Zxid) -> Option<NodeId> {
+        let id = self.find(parent_path)?;
+        self.last_deletion = zxid;
+        self.change(id, parent_path, |parent| {
             let rare = parent.rare_mut();
             rare.pzxid = rare.pzxid.max(zxid);
         });
+        Some(id)
+    }
+
+    fn delete_below(&mut self, parent_id: NodeId, path: &str, observer: &mut Observer<'_>) -> Code {
         let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
         let node = self.uproot(id, path);
         let data_length = node.data_length();
@@ -238,8 +249,9 @@ impl Tree {
         Some(node.stat(self.rules))
     }
 
-    fn set_acl(&mut self, path: &str, acl: Option<Vec<Acl>>, version: i32) -> Option<Stat> {
+    fn set_acl(&mut self, path: &str, acl: Option<Vec<Acl>>, version: i32, zxid: Zxid) -> Option<Stat> {
         let id = self.find(path)?;
+        self.last_acl = zxid;
         let slot = self.acls.intern(acl);
         let replaced = self.node(id).acl;
         self.change(id, path, |node| {
@@ -258,13 +270,31 @@ impl Tree {
         zxid: Zxid,
         observer: &mut Observer<'_>,
     ) {
-        let mut left = self.ephemerals.take(session);
-        for path in listed.into_iter().flatten() {
-            self.delete(&path, zxid, observer);
-            left.remove(path.as_str());
-        }
-        for path in left {
-            self.delete(&path, zxid, observer);
+        let owned = self.ephemerals.take(session);
+        let listed: Vec<String> = listed.into_iter().flatten().collect();
+        self.delete_all(&listed, zxid, observer);
+        let mut sorted: Vec<&str> = listed.iter().map(String::as_str).collect();
+        sorted.sort_unstable();
+        let mut sorted = sorted.into_iter().peekable();
+        let is_left = |path: &&str| {
+            while sorted.next_if(|listed| listed < path).is_some() {}
+            sorted.peek() != Some(path)
+        };
+        let left: Vec<&str> = owned.iter().map(AsRef::as_ref).filter(is_left).collect();
+        self.delete_all(&left, zxid, observer);
+    }
+
+    /// Deletes many nodes in one transaction. A parent that loses many of its children one after the other is looked
+    /// for, and changed, once: a session may own a hundred thousand of them.
+    fn delete_all<P: AsRef<str>>(&mut self, paths: &[P], zxid: Zxid, observer: &mut Observer<'_>) {
+        let are_siblings = |one: &P, next: &P| path::parent(one.as_ref()) == path::parent(next.as_ref());
+        for siblings in paths.chunk_by(are_siblings) {
+            let parent_path = siblings.first().and_then(|path| path::parent(path.as_ref()));
+            let Some(parent_path) = parent_path else { continue };
+            let Some(parent_id) = self.loses_child(parent_path, zxid) else { continue };
+            for path in siblings {
+                self.delete_below(parent_id, path.as_ref(), observer);
+            }
         }
     }
 
