@@ -2,6 +2,7 @@
 //! entries, and one change of a node is checked for everybody who watches it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::Deref;
 use std::sync::OnceLock;
@@ -16,7 +17,6 @@ use super::identities::{FEW, IdentitiesRef, Identity};
 use super::ip;
 
 /// A list as it is stored.
-#[derive(Debug)]
 pub struct AclList {
     entries: Box<[Acl]>,
     /// Permissions that `world:anyone` has: answers most checks at once.
@@ -30,6 +30,12 @@ impl From<Vec<Acl>> for AclList {
         let is_anyone = |acl: &&Acl| name_of(acl) == ("world", Some("anyone"));
         let world = entries.iter().filter(is_anyone).fold(0, |bits, acl| bits | acl.perms);
         Self { entries: entries.into(), world, index: OnceLock::new() }
+    }
+}
+
+impl fmt::Debug for AclList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entries.fmt(f)
     }
 }
 
@@ -90,10 +96,11 @@ struct Index {
 
 impl Index {
     fn new(entries: &[Acl]) -> Self {
+        let addresses = entries.iter().filter(|acl| name_of(acl).0 == "ip").count();
         let mut index = Self {
             hasher: RandomState::default(),
-            named: HashTable::with_capacity(entries.len()),
-            ranges: HashMap::default(),
+            named: HashTable::with_capacity(entries.len() - addresses),
+            ranges: HashMap::with_capacity_and_hasher(addresses, RandomState::default()),
             lengths: BTreeSet::new(),
             sasl: 0,
         };

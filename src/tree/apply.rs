@@ -1,6 +1,9 @@
 //! Carrying out transactions. Every path through here is total: what does not fit the tree (which only
 //! happens when replaying over a fuzzy snapshot) is passed over exactly as the reference passes it over.
 
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
 use jute::records::data::{Acl, Stat, StatPersisted};
 use jute::records::txn::TxnHeader;
 use jute::txn::{TxnBody, TxnEntry};
@@ -191,7 +194,7 @@ impl Tree {
     fn delete(&mut self, path: &str, zxid: Zxid, observer: &mut Observer<'_>) -> Code {
         let Some((parent_path, _)) = path::split(path) else { return Code::NO_NODE };
         let Some(parent_id) = self.loses_child(parent_path, zxid) else { return Code::NO_NODE };
-        self.delete_below(parent_id, path, observer)
+        self.delete_below(parent_id, path, observer).map_or(Code::NO_NODE, |_| Code::OK)
     }
 
     /// A child of the node is deleted. Even when the child is already gone, as over a fuzzy snapshot, the node has
@@ -206,8 +209,14 @@ impl Tree {
         Some(id)
     }
 
-    fn delete_below(&mut self, parent_id: NodeId, path: &str, observer: &mut Observer<'_>) -> Code {
-        let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
+    /// Deletes a child of the node; returns who owned it, if it was there.
+    fn delete_below(
+        &mut self,
+        parent_id: NodeId,
+        path: &str,
+        observer: &mut Observer<'_>,
+    ) -> Option<SessionId> {
+        let id = self.find(path).filter(|id| *id != NodeId::ROOT)?;
         let node = self.uproot(id, path);
         let data_length = node.data_length();
         self.count_towards_quota(path, -1, -(data_length as i64));
@@ -217,7 +226,7 @@ impl Tree {
             parent_acl: self.acls.list(self.node(parent_id).acl),
         });
         self.acls.release(node.acl);
-        Code::OK
+        Some(node.owner())
     }
 
     pub(super) fn set_data(
@@ -272,30 +281,34 @@ impl Tree {
     ) {
         let owned = self.ephemerals.take(session);
         let listed: Vec<String> = listed.into_iter().flatten().collect();
-        self.delete_all(&listed, zxid, observer);
-        let mut sorted: Vec<&str> = listed.iter().map(String::as_str).collect();
-        sorted.sort_unstable();
-        let mut sorted = sorted.into_iter().peekable();
-        let is_left = |path: &&str| {
-            while sorted.next_if(|listed| listed < path).is_some() {}
-            sorted.peek() != Some(path)
-        };
-        let left: Vec<&str> = owned.iter().map(AsRef::as_ref).filter(is_left).collect();
-        self.delete_all(&left, zxid, observer);
+        if self.delete_all(&listed, session, zxid, observer) < owned.len() {
+            let listed: HashSet<&str, RandomState> = listed.iter().map(String::as_str).collect();
+            let left = owned.iter().map(AsRef::as_ref).filter(|path: &&str| !listed.contains(path));
+            self.delete_all(&left.collect::<Vec<_>>(), session, zxid, observer);
+        }
     }
 
-    /// Deletes many nodes in one transaction. A parent that loses many of its children one after the other is looked
-    /// for, and changed, once: a session may own a hundred thousand of them.
-    fn delete_all<P: AsRef<str>>(&mut self, paths: &[P], zxid: Zxid, observer: &mut Observer<'_>) {
+    /// Deletes many nodes in one transaction; returns how many of them the session owned. A parent that loses many of
+    /// its children one after the other is looked for, and changed, once: a session may own a hundred thousand of them.
+    fn delete_all<P: AsRef<str>>(
+        &mut self,
+        paths: &[P],
+        session: SessionId,
+        zxid: Zxid,
+        observer: &mut Observer<'_>,
+    ) -> usize {
+        let mut owned = 0;
         let are_siblings = |one: &P, next: &P| path::parent(one.as_ref()) == path::parent(next.as_ref());
         for siblings in paths.chunk_by(are_siblings) {
             let parent_path = siblings.first().and_then(|path| path::parent(path.as_ref()));
             let Some(parent_path) = parent_path else { continue };
             let Some(parent_id) = self.loses_child(parent_path, zxid) else { continue };
             for path in siblings {
-                self.delete_below(parent_id, path.as_ref(), observer);
+                let owner = self.delete_below(parent_id, path.as_ref(), observer);
+                owned += usize::from(owner == Some(session));
             }
         }
+        owned
     }
 
     /// Removes the ephemerals of a session that no longer exists, after loading. It is not logged: every
