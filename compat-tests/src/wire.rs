@@ -30,6 +30,7 @@ pub mod op {
     pub const CREATE2: i32 = 15;
     pub const CREATE_TTL: i32 = 21;
     pub const AUTH: i32 = 100;
+    pub const GET_EPHEMERALS: i32 = 103;
     pub const GET_ALL_CHILDREN_NUMBER: i32 = 104;
     pub const MULTI_READ: i32 = 22;
     pub const ADD_WATCH: i32 = 106;

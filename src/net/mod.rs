@@ -69,6 +69,8 @@ mod secure;
 #[cfg(test)]
 mod session_test;
 #[cfg(test)]
+mod slices_test;
+#[cfg(test)]
 mod sweep_test;
 #[cfg(test)]
 mod testing;

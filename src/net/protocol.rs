@@ -14,11 +14,11 @@ use super::first_frame::{decode_connect, describe_first_bytes};
 use super::frame::{Frame, Input};
 use super::identify::{answer_sasl, authenticate, refuse};
 use super::meter::ReadMeter;
-use super::turn::{OfConnection, SMALL_BYTES, Turn, always_gets_through};
+use super::turn::{self, OfConnection, SMALL_BYTES, Turn, always_gets_through};
 use super::window::OrderedReads;
 use crate::auth::sasl::Conversation;
 use crate::replica::TOO_MANY_WATCHES;
-use crate::request::read::{Outcome, Read};
+use crate::request::read::{Outcome, Read, is_made_in_slices};
 use crate::request::reply::short_name;
 use crate::request::{Body, Head, Origin, Request, is_write};
 use crate::runtime::Client;
@@ -246,7 +246,7 @@ impl Protocol {
     /// Why the connection must end.
     pub fn consume(&mut self, unsent: usize) -> Result<Consumed, End> {
         if self.client.outbox().is_unfinished() {
-            return self.go_on(unsent);
+            return turn::go_on(&self.shared, &self.client, &self.identities, unsent);
         }
         let consumed = match self.phase {
             Phase::New => self.consume_first(),
@@ -259,23 +259,6 @@ impl Protocol {
         };
         self.is_starved = matches!(consumed, Ok(Consumed::NoMemory));
         consumed
-    }
-
-    /// Goes on with a reply that is made in slices; what came behind it waits. While the client leaves much unread,
-    /// that waits too.
-    fn go_on(&self, unsent: usize) -> Result<Consumed, End> {
-        if unsent >= self.shared.limits.unsent_bytes_max {
-            return Ok(Consumed::Nothing);
-        }
-        let state = &self.shared.state;
-        let meter = ReadMeter::new(&self.shared);
-        let tree = state.tree();
-        let mut outbox = self.client.outbox();
-        if !outbox.go_on(&tree, &|seen| meter.count(seen)) {
-            return Err(End::Refused("the tree was replaced while it was sent a list of children".into()));
-        }
-        state.budget.hold(outbox.take_unaccounted() as i64);
-        Ok(Consumed::SliceOver)
     }
 
     /// A four-letter word, or the frame that asks for a session.
@@ -401,7 +384,9 @@ impl Protocol {
             if in_flight == 0 {
                 self.ordered.idle(&client);
             }
-            self.is_blocked = !is_write(op) && in_flight > 0 && !self.ordered.may_hand_over();
+            // The writer makes nothing in slices, and what it carries out next must not show in them.
+            let may_hand_over = self.ordered.may_hand_over() && !is_made_in_slices(op);
+            self.is_blocked = !is_write(op) && in_flight > 0 && !may_hand_over;
             if self.is_blocked {
                 break;
             }
@@ -478,7 +463,8 @@ impl Protocol {
                     let mut came = Outcome::Answered(Code::OK);
                     outbox.append(|out| came = read.answer(xid, op, body, out));
                     outbox.stats.replied(short_name(op), xid, tree.last_zxid(), turn.now_ms, turn.now_ms);
-                    if outbox.is_unfinished() {
+                    let is_unfinished = outbox.is_unfinished();
+                    if is_unfinished {
                         shared.state.budget.hold(outbox.take_unaccounted() as i64);
                     }
                     drop(outbox);
@@ -487,6 +473,9 @@ impl Protocol {
                     }
                     self.input.skip(4 + bytes);
                     turn.tally.add(0);
+                    if is_unfinished {
+                        return Ok(Consumed::SliceOver);
+                    }
                 }
             }
             if turn.is_over(&shared) {

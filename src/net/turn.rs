@@ -1,12 +1,17 @@
 //! One turn of a connection: how long it may take, what it adds up, and the watches it leaves.
 
-use jute::OpCode;
+use jute::{OpCode, SessionId};
 
 use super::Shared;
-use crate::request::read::WatchAccess;
+use super::meter::ReadMeter;
+use super::protocol::{Consumed, End};
+use crate::replica::TOO_MANY_WATCHES;
+use crate::request::read::{Read, WatchAccess};
 use crate::runtime::Client;
+use crate::runtime::outbox::Closing;
 use crate::runtime::state::State;
 use crate::runtime::stats::Tally;
+use crate::tree::Identities;
 use crate::watch::Watches;
 
 /// For how long frames are served before others have their turn, in microseconds.
@@ -47,6 +52,44 @@ impl Turn {
     pub(super) fn is_over(&self, shared: &Shared) -> bool {
         self.received.is_multiple_of(LOOK_EVERY) && shared.clock.now_us() >= self.until_us
     }
+}
+
+/// Goes on with a reply that is made in slices; what came behind it waits. While the client leaves much unread,
+/// that waits too.
+///
+/// # Errors
+/// When it cannot be finished: the connection must end.
+pub(super) fn go_on(
+    shared: &Shared,
+    client: &Client,
+    identities: &Identities,
+    unsent: usize,
+) -> Result<Consumed, End> {
+    if unsent >= shared.limits.unsent_bytes_max {
+        return Ok(Consumed::Nothing);
+    }
+    let state = &shared.state;
+    let meter = ReadMeter::new(shared);
+    let tree = state.tree();
+    let read = Read {
+        options: &state.options,
+        tree: &tree,
+        watches: &OfConnection { state, client },
+        connection: client.id,
+        session: client.session().map_or(SessionId::NONE, |session| session.id),
+        identities,
+        meter: &|seen| meter.count(seen),
+    };
+    let mut outbox = client.outbox();
+    if !outbox.go_on(&read) {
+        return Err(End::Refused("the tree was replaced while it was sent a list of children".into()));
+    }
+    state.budget.hold(outbox.take_unaccounted() as i64);
+    drop(outbox);
+    if client.is_over_watched() {
+        client.close(Closing::Refused(TOO_MANY_WATCHES));
+    }
+    Ok(Consumed::SliceOver)
 }
 
 /// The watches of the server, on behalf of one connection.

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use jute::records::data::Acl;
 use jute::records::txn::{TxnDigest, TxnHeader};
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, SessionId, Zxid};
@@ -17,8 +16,8 @@ use crate::request::read::{self, Read, WatchAccess};
 use crate::request::reply::write_body;
 use crate::request::unfinished::Seen;
 use crate::request::{ConnectionId, Head, Options, Origin};
-use crate::tree::acl::{self, perms};
-use crate::tree::{Applied, Change, Identities, digest, path};
+use crate::tree::acl::perms;
+use crate::tree::{AclList, Applied, Change, Identities, digest, path};
 use crate::watch::{EventType, Watches};
 
 impl Replica {
@@ -348,11 +347,11 @@ impl<H: Host> Events<'_, H> {
     fn send(&mut self, change: Change<'_>) {
         let Self { options, zxid, watches, host } = self;
         let mut fired = Fired::default();
-        let mut tell = |watcher: ConnectionId, event: EventType, path: &str, list: &[Acl]| {
+        let mut tell = |watcher: ConnectionId, event: EventType, path: &str, list: &AclList| {
             fired.count(event);
             let Some(identities) = host.identities(watcher) else { return };
             // Whoever may not read a node does not hear of it (CVE-2024-23944).
-            if acl::permits(list, perms::READ, &identities, options.acl) {
+            if list.permits(perms::READ, &identities, options.acl) {
                 host.notify(watcher, event, path, *zxid);
             }
         };

@@ -5,7 +5,7 @@ use jute::{Code, SessionId, Zxid};
 use super::Options;
 use super::outstanding::Outstanding;
 use crate::session::Sessions;
-use crate::tree::{self, Identities, Tree, path};
+use crate::tree::{self, AclList, Identities, Tree, path};
 
 /// All that one operation is checked against.
 pub struct Context<'a> {
@@ -79,12 +79,8 @@ impl Context<'_> {
             .map_err(|code| if code == Code::UNKNOWN_SESSION { Code::SESSION_EXPIRED } else { code })
     }
 
-    pub(super) fn permit(&self, list: &[jute::records::data::Acl], wanted: i32) -> Result<(), Code> {
-        if crate::tree::acl::permits(list, wanted, self.identities, self.options.acl) {
-            Ok(())
-        } else {
-            Err(Code::NO_AUTH)
-        }
+    pub(super) fn permit(&self, list: &AclList, wanted: i32) -> Result<(), Code> {
+        if list.permits(wanted, self.identities, self.options.acl) { Ok(()) } else { Err(Code::NO_AUTH) }
     }
 
     /// Reference: `PrepRequestProcessor.validatePath`.

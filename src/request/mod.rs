@@ -8,6 +8,7 @@ mod access;
 #[cfg(test)]
 mod access_test;
 pub mod context;
+pub mod one_state;
 mod op;
 pub mod outstanding;
 pub mod prepare;
@@ -18,6 +19,7 @@ pub mod read;
 mod read_test;
 pub mod replies;
 pub mod reply;
+pub mod set_watches;
 #[cfg(test)]
 mod size_test;
 #[cfg(test)]

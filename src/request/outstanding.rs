@@ -1,13 +1,13 @@
 //! The tree as it will be: what is applied, plus every change that is prepared and not yet applied.
 //! Reference: `ZooKeeperServer.ChangeRecord`, `outstandingChanges`.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use jute::records::data::{Acl, StatPersisted};
+use jute::records::data::StatPersisted;
 use jute::{SessionId, Zxid};
 
-use crate::tree::{Tree, digest};
+use crate::tree::{AclList, Node, Owner, Tree, digest, path};
 
 /// A node as it will be: as much of it as later requests depend on.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct View {
     /// Number of children.
     pub children: usize,
     /// Its access control list.
-    pub acl: Arc<[Acl]>,
+    pub acl: Arc<AclList>,
     /// Length of its data.
     pub data_length: usize,
     /// CRC-32 of path and data, for the digest.
@@ -46,7 +46,7 @@ pub struct Outstanding {
     by_path: SeededMap<Arc<str>, Pending>,
     /// The paths in `by_path` whose nodes will have this owner.
     by_owner: SeededMap<SessionId, HashSet<Arc<str>, foldhash::fast::RandomState>>,
-    /// Sessions that will end, and when: all that the tree holds of them will be gone.
+    /// Sessions that will end, and when: all that the tree holds of them, and `by_path` does not know, will be gone.
     ending: SeededMap<SessionId, Zxid>,
     ends: VecDeque<(Zxid, SessionId)>,
     /// In the order they were made.
@@ -76,7 +76,7 @@ impl Outstanding {
         if let Some(pending) = self.by_path.get(key(path)) {
             return pending.view.clone();
         }
-        let node = tree.get(path)?;
+        let node = tree.get(path).filter(|node| !self.goes_with_its_session(tree, node))?;
         Some(View {
             stat: node.persisted(),
             children: node.children().len(),
@@ -91,7 +91,7 @@ impl Outstanding {
     pub fn exists(&self, tree: &Tree, path: &str) -> bool {
         match self.by_path.get(key(path)) {
             Some(pending) => pending.view.is_some(),
-            None => tree.find(path).is_some(),
+            None => tree.get(path).is_some_and(|node| !self.goes_with_its_session(tree, node)),
         }
     }
 
@@ -224,23 +224,54 @@ impl Outstanding {
         tree.ephemerals_listed_bytes(session) + self.created_bytes.get(&session).copied().unwrap_or(0)
     }
 
-    /// The ephemerals a session will have when everything is applied. What others change costs nothing
+    /// The ephemerals a session will have when everything is applied, sorted. What others change costs nothing
     /// here.
     #[must_use]
-    pub fn ephemerals_of(&self, tree: &Tree, session: SessionId) -> BTreeSet<String> {
+    pub fn ephemerals_of(&self, tree: &Tree, session: SessionId) -> Vec<String> {
         let pending = self.by_owner.get(&session).into_iter().flatten().map(ToString::to_string);
-        let mut paths: BTreeSet<String> = pending.collect();
+        let mut paths: Vec<String> = pending.collect();
         if !self.ending.contains_key(&session) {
             let untouched = tree.ephemerals_of(session).filter(|path| !self.by_path.contains_key(*path));
             paths.extend(untouched.map(str::to_owned));
         }
+        paths.sort_unstable();
         paths
     }
 
-    /// The session will end at `zxid`. All of its [`Self::ephemerals_of`] were just changed to be gone.
-    pub fn end_session(&mut self, zxid: Zxid, session: SessionId) {
+    /// The session will end at `zxid`, and all of its [`Self::ephemerals_of`], which are returned, with it. It may own
+    /// a hundred thousand of them: what the tree holds takes no record each, but is known to be gone by its owner,
+    /// and a parent of many is changed once.
+    pub fn end_session(&mut self, tree: &Tree, zxid: Zxid, session: SessionId) -> Vec<String> {
+        let paths = self.ephemerals_of(tree, session);
+        let are_siblings = |one: &String, next: &String| path::parent(one) == path::parent(next);
+        for siblings in paths.chunk_by(are_siblings) {
+            let parent_path = siblings.first().and_then(|path| path::parent(path)).unwrap_or_default();
+            if let Some(parent) = self.view(tree, parent_path) {
+                let children = parent.children.saturating_sub(siblings.len());
+                let mut after = View { children, ..parent.clone() };
+                after.stat.pzxid = zxid;
+                self.change(tree, zxid, parent_path, Some(&parent), Some(after));
+            }
+            for path in siblings {
+                if self.by_path.contains_key(path.as_str()) {
+                    let node = self.view(tree, path);
+                    self.change(tree, zxid, path, node.as_ref(), None);
+                } else if let Some(node) = tree.get(path).filter(|_| digest::counts(path)) {
+                    let gone = digest::node(node.content_crc(), &node.persisted());
+                    self.digest = self.digest.wrapping_sub(gone);
+                }
+            }
+        }
         self.ending.insert(session, zxid);
         self.ends.push_back((zxid, session));
+        paths
+    }
+
+    /// Whether the node, of which no change is known by its path, will go with its session.
+    fn goes_with_its_session(&self, tree: &Tree, node: &Node) -> bool {
+        !self.ending.is_empty()
+            && matches!(Owner::from_field(node.owner(), tree.rules()),
+                Owner::Session(owner) if self.ending.contains_key(&owner))
     }
 }
 
@@ -251,6 +282,8 @@ fn key(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -261,16 +294,19 @@ mod tests {
 
     fn ephemeral_of(session: SessionId) -> View {
         let stat = StatPersisted { ephemeral_owner: session, ..StatPersisted::default() };
-        View { stat, children: 0, acl: Arc::new([]), data_length: 0, content_crc: 0 }
+        View { stat, children: 0, acl: Arc::new(Vec::new().into()), data_length: 0, content_crc: 0 }
     }
 
-    /// The answer as it was found at first, by a look at every change.
+    /// The answer as it was found at first, by a look at every change. Nothing that the tree holds stays of a session
+    /// that ends.
     fn found_by_looking_at_all(
         outstanding: &Outstanding,
         tree: &Tree,
         session: SessionId,
-    ) -> BTreeSet<String> {
-        let mut paths: BTreeSet<String> = tree.ephemerals_of(session).map(str::to_owned).collect();
+        ends: bool,
+    ) -> Vec<String> {
+        let stays = tree.ephemerals_of(session).filter(|_| !ends);
+        let mut paths: BTreeSet<String> = stays.map(str::to_owned).collect();
         for (path, pending) in &outstanding.by_path {
             if pending.owner() == Some(session) {
                 paths.insert(path.to_string());
@@ -278,7 +314,7 @@ mod tests {
                 paths.remove(path.as_ref());
             }
         }
-        paths
+        paths.into_iter().collect()
     }
 
     fn creation(path: &str) -> jute::txn::TxnBody {
@@ -323,6 +359,7 @@ mod tests {
         let mut tree = Tree::new(OwnerRules::default());
         let mut outstanding = Outstanding::default();
         let mut logged = VecDeque::new();
+        let mut ending = HashMap::new();
         let mut group = None;
         let mut zxid = Zxid::ZERO;
         for step in steps {
@@ -350,12 +387,11 @@ mod tests {
                 }
                 Step::End(session) if group.is_none() => {
                     zxid = zxid.successor();
-                    for path in outstanding.ephemerals_of(&tree, session) {
-                        let before = outstanding.view(&tree, &path);
-                        outstanding.change(&tree, zxid, &path, before.as_ref(), None);
+                    ending.insert(session, zxid);
+                    for path in outstanding.end_session(&tree, zxid, session) {
+                        assert!(!outstanding.exists(&tree, &path));
                         logged.push_back((zxid, session, deletion(&path)));
                     }
-                    outstanding.end_session(zxid, session);
                 }
                 Step::Apply(count) if group.is_none() => {
                     for _ in 0..count {
@@ -374,7 +410,8 @@ mod tests {
                 Step::Begin | Step::End(_) | Step::Apply(_) => {}
             }
             for session in SESSIONS {
-                let expected = found_by_looking_at_all(&outstanding, &tree, session);
+                let ends = ending.get(&session).is_some_and(|end| *end > tree.last_zxid());
+                let expected = found_by_looking_at_all(&outstanding, &tree, session, ends);
                 assert_eq!(outstanding.ephemerals_of(&tree, session), expected, "after {step:?}");
             }
         }
@@ -411,6 +448,29 @@ mod tests {
         assert_eq!((bytes(&outstanding), outstanding.created_bytes.len()), ([0, 0], 0));
     }
 
+    /// An end of 50,000 ephemerals made 100,000 records, while everybody waited.
+    #[test]
+    fn the_end_of_a_session_takes_no_record_for_each_node() {
+        let [session, other, _] = SESSIONS;
+        let mut tree = Tree::new(OwnerRules::default());
+        for (number, owner) in (1..=1000).zip([session, other].into_iter().cycle()) {
+            let header =
+                jute::records::txn::TxnHeader { client_id: owner, zxid: Zxid(number), ..Default::default() };
+            tree.apply(&header, creation(&format!("/{number}")), &mut |_| {});
+        }
+        let mut outstanding = Outstanding::default();
+        let paths = outstanding.end_session(&tree, Zxid(1001), session);
+        assert_eq!((paths.len(), outstanding.changes(), outstanding.by_path.len()), (500, 1, 1));
+        let is_there = |outstanding: &Outstanding, path: &str| {
+            assert_eq!(outstanding.exists(&tree, path), outstanding.view(&tree, path).is_some());
+            outstanding.exists(&tree, path)
+        };
+        assert!(paths.iter().all(|path| !is_there(&outstanding, path)));
+        assert!((2..=1000).step_by(2).all(|kept| is_there(&outstanding, &format!("/{kept}"))));
+        let root = outstanding.view(&tree, "/").expect("the root");
+        assert_eq!((root.children, root.stat.pzxid), (501, Zxid(1001)), "with /zookeeper");
+    }
+
     /// Each end looked at every change that was not applied: 4,000 sessions with 50 ephemerals ended in 37
     /// seconds. With that, this test takes minutes.
     #[test]
@@ -426,10 +486,8 @@ mod tests {
             }
         }
         for session in sessions() {
-            let paths = outstanding.ephemerals_of(&tree, session);
+            let paths = outstanding.end_session(&tree, Zxid(2), session);
             assert_eq!(paths.len() as i64, EPHEMERALS);
-            paths.iter().for_each(|path| outstanding.change(&tree, Zxid(2), path, None, None));
-            outstanding.end_session(Zxid(2), session);
         }
         outstanding.applied(Zxid(2));
         assert_eq!(outstanding.changes(), 0);

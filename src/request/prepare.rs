@@ -201,11 +201,7 @@ impl Context<'_> {
     /// Everything the session owns goes with it, also what is not yet applied.
     fn close_session(&mut self) -> TxnBody {
         let session = self.session;
-        let paths = self.outstanding.ephemerals_of(self.tree, session);
-        for path in &paths {
-            op::delete::remove(self, path);
-        }
-        self.outstanding.end_session(self.zxid, session);
+        let paths = self.outstanding.end_session(self.tree, self.zxid, session);
         self.sessions.set_closing(session);
         let listed = CloseSessionTxn { paths2delete: Some(paths.into_iter().map(Some).collect()) };
         TxnBody::CloseSession(self.options.close_session_lists.then_some(listed))

@@ -5,20 +5,18 @@
 
 use std::borrow::Cow;
 
-use jute::multi::{MultiReadOp, MultiRequest};
 use jute::records::Record;
 use jute::records::data::{Acl, ClientInfo, Stat};
-use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, Zxid, write};
+use jute::{Code, DecodeError, OpCode, Reader, SessionId, Vector, write};
 
 use super::access::permission;
 use super::replies::Replies;
-use super::reply::{end_multi, write_multi_header};
-use super::unfinished::{Meter, Missing, Seen, write_name};
+use super::unfinished::{Meter, Missing, Seen, Unfinished, write_name};
 use super::{ConnectionId, Options};
 use crate::tree::acl::perms;
 use crate::tree::listing::{Progress, Walk};
 use crate::tree::{Identities, Identity, Node, NodeId, SaslRule, Tree};
-use crate::watch::{EventType, WatcherType, Watches};
+use crate::watch::{WatcherType, Watches};
 
 /// Memory the watches of a connection may take: half a million of them and more. The reference has no
 /// bound but its memory.
@@ -70,19 +68,20 @@ impl std::fmt::Debug for Read<'_> {
     }
 }
 
-/// Zxid of events that catch up after a reconnect.
-const CATCH_UP_ZXID: Zxid = Zxid(-1);
 /// What the server answers every ping with, whatever xid came.
 const PING_XID: i32 = -2;
 
 /// How watches on a null path are kept, which the reference allows and prints like this. No node has
 /// this path, so they never fire.
-const NULL_PATH: &str = "null";
-/// Bytes of results a `multiRead` may come to before its last part. Clients take a few megabytes, and all of
-/// it is built before any of it is sent.
-const MULTI_READ_BYTES_MAX: usize = 16 << 20;
+pub(super) const NULL_PATH: &str = "null";
 
-fn malformed(_: DecodeError) -> Code {
+/// Whether answering may take so long that it is done in slices.
+#[must_use]
+pub const fn is_made_in_slices(op: OpCode) -> bool {
+    matches!(op, OpCode::SET_WATCHES | OpCode::SET_WATCHES2 | OpCode::MULTI_READ | OpCode::GET_EPHEMERALS)
+}
+
+pub(super) fn malformed(_: DecodeError) -> Code {
     Code::MARSHALLING_ERROR
 }
 
@@ -96,12 +95,14 @@ impl Read<'_> {
     fn append_answer(&self, xid: i32, op: OpCode, body: &[u8], out: &mut Replies) -> Code {
         let zxid = self.tree.last_zxid();
         let mut reader = Reader::new(body);
-        if matches!(op, OpCode::SET_WATCHES | OpCode::SET_WATCHES2) {
-            let outcome = self.set_watches(op, &mut reader, out);
-            return out.reply(xid, zxid, |_| outcome);
-        }
-        if op == OpCode::MULTI_READ {
-            return out.reply_in_slices(xid, zxid, |out, missing| self.multi_read(&mut reader, out, missing));
+        if is_made_in_slices(op) {
+            return match Unfinished::new(op, xid, zxid, &mut reader) {
+                Ok(reply) => {
+                    out.begin(reply, self);
+                    Code::OK
+                }
+                Err(code) => out.reply(xid, zxid, |_| Err(code)),
+            };
         }
         let xid = if op == OpCode::PING { PING_XID } else { xid };
         out.reply_in_slices(xid, zxid, |out, missing| {
@@ -149,11 +150,6 @@ impl Read<'_> {
             }
             OpCode::GET_ACL => self.get_acl(&required_path(reader)?, out),
             OpCode::GET_ALL_CHILDREN_NUMBER => self.get_all_children_number(&required_path(reader)?, out),
-            OpCode::GET_EPHEMERALS => {
-                let prefix = reader.ustring().map_err(malformed)?;
-                self.get_ephemerals(prefix.as_deref(), out);
-                Ok(())
-            }
             OpCode::SYNC => {
                 let path = reader.ustring().map_err(malformed)?;
                 write::ustring(out, path.as_deref());
@@ -184,7 +180,7 @@ impl Read<'_> {
         }
     }
 
-    fn watch(&self, add: impl Fn(&mut Watches)) {
+    pub(super) fn watch(&self, add: impl Fn(&mut Watches)) {
         self.watches.with(&mut |watches| {
             add(watches);
             if watches.bytes_of(self.connection) > WATCH_BYTES_MAX {
@@ -193,7 +189,7 @@ impl Read<'_> {
         });
     }
 
-    fn get_data(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<Stat, Code> {
+    pub(super) fn get_data(&self, path: &str, watch: bool, out: &mut Vec<u8>) -> Result<Stat, Code> {
         let node = self.readable(path, permission(OpCode::GET_DATA))?;
         if watch {
             self.watch(|watches| watches.add_data(path, self.connection));
@@ -223,7 +219,7 @@ impl Read<'_> {
     }
 
     /// Names of a node with very many children are left out, and noted as missing.
-    fn get_children(
+    pub(super) fn get_children(
         &self,
         path: &str,
         watch: bool,
@@ -275,14 +271,6 @@ impl Read<'_> {
         Ok(())
     }
 
-    fn get_ephemerals(&self, prefix: Option<&str>, out: &mut Vec<u8>) {
-        let is_blank = |prefix: &str| matches!(prefix.trim_matches(|c| c <= ' '), "" | "/");
-        let prefix = prefix.filter(|prefix| !is_blank(prefix)).unwrap_or("");
-        let found = self.tree.ephemerals_below(self.session, prefix);
-        write::int(out, i32::try_from(found.clone().count()).unwrap_or(i32::MAX));
-        found.for_each(|path| write::ustring(out, Some(path)));
-    }
-
     fn who_am_i(&self) -> Vector<ClientInfo> {
         let user = |identity: &Identity| match identity.scheme.as_str() {
             "digest" => identity.id.split(':').next().unwrap_or_default().to_owned(),
@@ -323,99 +311,6 @@ impl Read<'_> {
         let mut removed = false;
         self.watches.with(&mut |watches| removed = watches.remove(&path, kind, self.connection));
         if removed { Ok(()) } else { Err(Code::NO_WATCHER) }
-    }
-
-    /// Each part succeeds or fails for itself; watch flags are ignored. At a part that cannot be carried
-    /// out the reference stops with an error, and sends what it has so far with it. A reply
-    /// that grows beyond [`MULTI_READ_BYTES_MAX`] is none: a few bytes of request can ask for the largest
-    /// node again and again.
-    fn multi_read(&self, reader: &mut Reader<'_>, out: &mut Vec<u8>, missing: &mut Vec<Missing>) -> Code {
-        let Ok(request) = MultiRequest::decode(reader) else { return Code::MARSHALLING_ERROR };
-        let (ops, mut code) = match request {
-            MultiRequest::Read(ops) => (ops, Code::OK),
-            MultiRequest::Write(ops) if ops.is_empty() => (Vec::new(), Code::OK),
-            MultiRequest::Write(_) => (Vec::new(), Code::MARSHALLING_ERROR),
-        };
-        let body = out.len();
-        for op in ops {
-            let start = out.len();
-            let expected: usize = missing.iter().map(Missing::expected_bytes).sum();
-            if start - body + expected > MULTI_READ_BYTES_MAX {
-                out.truncate(body);
-                missing.clear();
-                return Code::MARSHALLING_ERROR;
-            }
-            let (kind, path) = match op {
-                MultiReadOp::GetData(request) => (OpCode::GET_DATA, request.path),
-                MultiReadOp::GetChildren(request) => (OpCode::GET_CHILDREN, request.path),
-            };
-            let Some(path) = path else {
-                code = Code::MARSHALLING_ERROR;
-                break;
-            };
-            write_multi_header(out, kind, Code::OK);
-            let outcome = if kind == OpCode::GET_DATA {
-                self.get_data(&path, false, out).map(drop)
-            } else {
-                self.get_children(&path, false, out, missing).map(drop)
-            };
-            if let Err(code) = outcome {
-                out.truncate(start);
-                write_multi_header(out, OpCode::ERROR, code);
-                write::int(out, code.0);
-            }
-        }
-        end_multi(out);
-        code
-    }
-
-    /// Registers a reconnecting client's watches again, and tells it at once of what it missed
-    /// (reference: `DataTree.setWatches`).
-    fn set_watches(&self, op: OpCode, reader: &mut Reader<'_>, out: &mut Replies) -> Result<(), Code> {
-        let seen = Zxid(reader.long().map_err(malformed)?);
-        let mut list = || Vector::<jute::Ustring>::decode(reader).map_err(malformed);
-        let (data, exist, child) = (list()?, list()?, list()?);
-        let (persistent, recursive) = if op == OpCode::SET_WATCHES2 {
-            (list()?, list()?)
-        } else {
-            (Some(Vec::new()), Some(Vec::new()))
-        };
-        let paths = |list: Vector<jute::Ustring>| list.ok_or(Code::MARSHALLING_ERROR);
-        let id = self.connection;
-        for path in paths(data)? {
-            let path = path.ok_or(Code::MARSHALLING_ERROR)?;
-            match self.tree.get(&path) {
-                None => out.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
-                Some(node) if node.mzxid() > seen => {
-                    out.notify(EventType::NodeDataChanged, &path, CATCH_UP_ZXID);
-                }
-                Some(_) => self.watch(|watches| watches.add_data(&path, id)),
-            }
-        }
-        for path in paths(exist)? {
-            let path = path.ok_or(Code::MARSHALLING_ERROR)?;
-            match self.tree.get(&path) {
-                Some(_) => out.notify(EventType::NodeCreated, &path, CATCH_UP_ZXID),
-                None => self.watch(|watches| watches.add_data(&path, id)),
-            }
-        }
-        for path in paths(child)? {
-            let path = path.ok_or(Code::MARSHALLING_ERROR)?;
-            match self.tree.get(&path) {
-                None => out.notify(EventType::NodeDeleted, &path, CATCH_UP_ZXID),
-                Some(node) if node.pzxid() > seen => {
-                    out.notify(EventType::NodeChildrenChanged, &path, CATCH_UP_ZXID);
-                }
-                Some(_) => self.watch(|watches| watches.add_child(&path, id)),
-            }
-        }
-        for path in paths(persistent)? {
-            self.watch(|watches| watches.add_persistent(path.as_deref().unwrap_or(NULL_PATH), id));
-        }
-        for path in paths(recursive)? {
-            self.watch(|watches| watches.add_persistent_recursive(path.as_deref().unwrap_or(NULL_PATH), id));
-        }
-        Ok(())
     }
 }
 

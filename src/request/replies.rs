@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use jute::{Code, Zxid, write};
 
-use super::unfinished::{Meter, Missing, Unfinished};
-use crate::tree::Tree;
+use super::read::Read;
+use super::unfinished::{Missing, Unfinished, UnfinishedList};
 use crate::tree::listing::Progress;
 use crate::watch::EventType;
 
@@ -16,9 +16,12 @@ const SYNC_CONNECTED: i32 = 3;
 /// Bytes of text the reference sends at once.
 const TEXT_PACKET_BYTES: usize = 8192;
 /// Length, xid, zxid, code.
-const REPLY_HEADER_BYTES: usize = 4 + 4 + 8 + 4;
+pub(super) const REPLY_HEADER_BYTES: usize = 4 + 4 + 8 + 4;
 /// The largest reply there can be.
 const REPLY_BYTES_MAX: usize = i32::MAX as usize;
+
+/// A reply cannot be finished: the tree is another one.
+struct Lost;
 
 /// Frames that are to be written to a connection.
 #[derive(Debug, Default)]
@@ -114,9 +117,17 @@ impl Replies {
             self.packets.count_reply(size);
         } else {
             let frame = out.split_off(start);
-            self.unfinished.push_back((Unfinished::new(frame, start, missing), Vec::new()));
+            let list = UnfinishedList::new(frame, start, missing);
+            self.unfinished.push_back((Unfinished::List(list), Vec::new()));
         }
         code
+    }
+
+    /// Makes a reply, or begins to: then [`Replies::go_on`] goes on with it, and until then nothing behind it goes out.
+    pub(super) fn begin(&mut self, reply: Unfinished, read: &Read<'_>) {
+        if let Ok(Some(reply)) = self.slice(reply, read) {
+            self.unfinished.push_back((reply, Vec::new()));
+        }
     }
 
     /// Whether a reply is still being made.
@@ -125,34 +136,62 @@ impl Replies {
         !self.unfinished.is_empty()
     }
 
-    /// Adds some of what is missing to the first reply that is not finished. False when that cannot be done any
-    /// more, because the tree is another one.
+    /// Goes on for a slice with the first reply that is not finished. False when that cannot be done any more,
+    /// because the tree is another one.
     #[must_use]
-    pub fn go_on(&mut self, tree: &Tree, meter: Meter<'_>) -> bool {
-        let Some((reply, _)) = self.unfinished.front_mut() else { return true };
-        match reply.go_on(tree, meter) {
-            Progress::More => {}
-            Progress::Lost => return false,
-            Progress::Done => {
-                let Some((reply, behind)) = self.unfinished.pop_front() else { return true };
-                let mut frame = reply.into_bytes();
-                if frame.len() > REPLY_BYTES_MAX {
-                    frame.truncate(REPLY_HEADER_BYTES);
-                    if let Some(err) = frame.last_chunk_mut::<4>() {
-                        *err = Code::MARSHALLING_ERROR.0.to_be_bytes();
-                    }
+    pub fn go_on(&mut self, read: &Read<'_>) -> bool {
+        // What is made now goes before all that waits.
+        let mut waiting = std::mem::take(&mut self.unfinished);
+        let Some((reply, behind)) = waiting.pop_front() else { return true };
+        match self.slice(reply, read) {
+            Ok(Some(reply)) => waiting.push_front((reply, behind)),
+            Ok(None) => self.bytes.extend_from_slice(&behind),
+            Err(Lost) => return false,
+        }
+        self.unfinished = waiting;
+        true
+    }
+
+    /// Makes some more of a reply, and appends what may go out. Returns it if it is not whole.
+    fn slice(&mut self, mut reply: Unfinished, read: &Read<'_>) -> Result<Option<Unfinished>, Lost> {
+        let progress = match &mut reply {
+            Unfinished::List(list) => list.go_on(read.tree, read.meter),
+            Unfinished::Watches(request) => request.slice(read, self),
+            Unfinished::State(state) => state.slice(read),
+        };
+        match (progress, reply) {
+            (Progress::Lost, _) => return Err(Lost),
+            (Progress::More, reply) => return Ok(Some(reply)),
+            (Progress::Done, Unfinished::Watches(_)) => {}
+            (Progress::Done, Unfinished::List(list)) => self.append_frame(list.into_bytes()),
+            (Progress::Done, Unfinished::State(state)) => {
+                self.last_zxid = self.last_zxid.max(state.zxid());
+                let (frame, missing) = state.into_parts();
+                if !missing.is_empty() {
+                    return Ok(Some(Unfinished::List(UnfinishedList::new(frame, 0, missing))));
                 }
-                write::patch_length(&mut frame, 0);
-                self.packets.count_reply(frame.len() - 4);
-                if self.bytes.is_empty() {
-                    self.bytes = frame;
-                } else {
-                    self.bytes.extend_from_slice(&frame);
-                }
-                self.bytes.extend_from_slice(&behind);
+                self.append_frame(frame);
             }
         }
-        true
+        Ok(None)
+    }
+
+    /// Appends a whole frame, in which only the length is missing.
+    fn append_frame(&mut self, mut frame: Vec<u8>) {
+        if frame.len() > REPLY_BYTES_MAX {
+            frame.truncate(REPLY_HEADER_BYTES);
+            if let Some(err) = frame.last_chunk_mut::<4>() {
+                *err = Code::MARSHALLING_ERROR.0.to_be_bytes();
+            }
+        }
+        write::patch_length(&mut frame, 0);
+        self.packets.count_reply(frame.len() - 4);
+        let out = self.end();
+        if out.is_empty() {
+            *out = frame;
+        } else {
+            out.extend_from_slice(&frame);
+        }
     }
 
     /// Where what is put in goes.

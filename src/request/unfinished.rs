@@ -1,10 +1,13 @@
-//! A reply that lists so many children that it is made in slices, between which others have the tree.
+//! Replies that take so long that they are made in slices, between which others have the tree: long lists of
+//! children, many watches, and what shows one state of many nodes.
 
 use std::collections::VecDeque;
 
 use jute::records::data::Stat;
-use jute::{OpCode, write};
+use jute::{Code, OpCode, Reader, Zxid, write};
 
+use super::one_state::OneState;
+use super::set_watches::SetWatches;
 use crate::tree::Tree;
 use crate::tree::listing::{Listing, Progress};
 
@@ -55,16 +58,50 @@ impl Missing {
     }
 }
 
+/// A reply that is still being made.
+#[derive(Debug)]
+pub(super) enum Unfinished {
+    /// It lists children.
+    List(UnfinishedList),
+    /// It follows the last of many watches.
+    Watches(SetWatches),
+    /// It shows one state of much.
+    State(OneState),
+}
+
+impl Unfinished {
+    /// Begins with a request that may take many slices ([`super::read::is_made_in_slices`]).
+    ///
+    /// # Errors
+    /// The code that it is answered with when it cannot be carried out at all.
+    pub(super) fn new(op: OpCode, xid: i32, zxid: Zxid, reader: &mut Reader<'_>) -> Result<Self, Code> {
+        Ok(match op {
+            OpCode::MULTI_READ => Self::State(OneState::reads(xid, reader)?),
+            OpCode::GET_EPHEMERALS => Self::State(OneState::ephemerals(xid, reader)?),
+            _ => Self::Watches(SetWatches::new(op, xid, zxid, reader)?),
+        })
+    }
+
+    /// Bytes that are there and those that are expected.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::List(list) => list.len(),
+            Self::Watches(request) => request.len(),
+            Self::State(reply) => reply.len(),
+        }
+    }
+}
+
 /// A frame without some of its names.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(super) struct UnfinishedList {
     /// From the length at the front to the first names that are missing.
     bytes: Vec<u8>,
     /// What is missing, each with the bytes behind it.
     rest: VecDeque<(Missing, Vec<u8>)>,
 }
 
-impl Unfinished {
+impl UnfinishedList {
     /// `frame` begins with the place for its length; `missing` is in order of places, which count from `offset`.
     pub(super) fn new(mut frame: Vec<u8>, offset: usize, missing: Vec<Missing>) -> Self {
         let mut rest = VecDeque::with_capacity(missing.len());
@@ -75,8 +112,7 @@ impl Unfinished {
         Self { bytes: frame, rest }
     }
 
-    /// Bytes that are there and those that are expected.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         let rest = self.rest.iter().map(|(missing, behind)| missing.expected_bytes() + behind.len());
         self.bytes.len() + rest.sum::<usize>()
     }

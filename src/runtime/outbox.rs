@@ -4,9 +4,8 @@ use std::task::Waker;
 
 use jute::Zxid;
 
+use crate::request::read::Read;
 use crate::request::replies::{Packets, Replies};
-use crate::request::unfinished::Meter;
-use crate::tree::Tree;
 
 /// Bytes of events a client may leave unread.
 pub const EVENT_BYTES_MAX: usize = 32 << 20;
@@ -137,9 +136,9 @@ impl Outbox {
 
     /// Goes on for a slice with the first reply that is still being made. False when that cannot be done any more.
     #[must_use]
-    pub fn go_on(&mut self, tree: &Tree, meter: Meter<'_>) -> bool {
+    pub fn go_on(&mut self, read: &Read<'_>) -> bool {
         let before = self.replies.packet_count();
-        let goes_on = self.replies.go_on(tree, meter);
+        let goes_on = self.replies.go_on(read);
         self.stats.sent += self.replies.packet_count() - before;
         self.fresh |= !self.replies.bytes().is_empty();
         goes_on

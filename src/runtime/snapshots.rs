@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use jute::records::data::Acl;
 use jute::{SessionId, Zxid};
 
 use super::walk::{self, SLICE_NODES};
@@ -15,7 +14,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::metrics::Metrics;
 use crate::snapshot::{Compression, SnapshotError, Writer};
-use crate::tree::{Cursor, digest};
+use crate::tree::{AclList, Cursor, digest};
 
 /// Rest after a piece of work, in lengths of that work, while clients are served: neither the cores nor the
 /// disk are ever a snapshot's alone.
@@ -300,7 +299,7 @@ impl Job {
         Ok(())
     }
 
-    pub(super) fn lists(&self, cursor: &mut Cursor) -> Vec<(i64, Arc<[Acl]>)> {
+    pub(super) fn lists(&self, cursor: &mut Cursor) -> Vec<(i64, Arc<AclList>)> {
         walk::lists(&self.state, cursor)
     }
 

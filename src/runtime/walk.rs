@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use jute::SessionId;
-use jute::records::data::Acl;
 
 use super::State;
 use crate::clock::Clock;
 use crate::snapshot::format;
-use crate::tree::{Cursor, Step};
+use crate::tree::{AclList, Cursor, Step};
 
 /// Nodes visited under one hold of the tree, at most.
 pub(super) const SLICE_NODES: usize = 256;
@@ -47,7 +46,7 @@ pub(super) fn slice(
 }
 
 /// The access control lists, shared with the tree.
-pub(super) fn lists(state: &State, cursor: &mut Cursor) -> Vec<(i64, Arc<[Acl]>)> {
+pub(super) fn lists(state: &State, cursor: &mut Cursor) -> Vec<(i64, Arc<AclList>)> {
     let mut lists = Vec::new();
     while cursor.lists(&state.tree(), SLICE_ENTRIES, &mut lists) {}
     lists.sort_unstable_by_key(|(id, _)| *id);

@@ -10,7 +10,8 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use jute::records::data::{Acl, Id};
 
-use super::acl::{self, AclRules, perms};
+use super::acl::{AclRules, perms};
+use super::acl_list::AclList;
 use super::identities::IdentitiesRef;
 
 /// Where an access control list is kept.
@@ -29,10 +30,8 @@ const OPEN_FILE_ID: i64 = -1;
 struct Entry {
     /// The id in files; ids only grow.
     file_id: i64,
-    list: Arc<[Acl]>,
+    list: Arc<AclList>,
     users: u64,
-    /// Permissions that `world:anyone` has: answers most checks at once.
-    world: i32,
 }
 
 /// All lists in use.
@@ -74,11 +73,11 @@ impl Index {
 
 impl Default for AclTable {
     fn default() -> Self {
-        let open: Arc<[Acl]> = Arc::new([Acl {
+        let open = vec![Acl {
             perms: perms::ALL,
             id: Id { scheme: Some("world".into()), id: Some("anyone".into()) },
-        }]);
-        let open = Entry { file_id: OPEN_FILE_ID, world: perms::ALL, users: 1, list: open };
+        }];
+        let open = Entry { file_id: OPEN_FILE_ID, users: 1, list: Arc::new(open.into()) };
         Self {
             entries: vec![Some(open)],
             free: Vec::new(),
@@ -92,7 +91,7 @@ impl Default for AclTable {
 impl AclTable {
     /// The list in `slot`.
     #[must_use]
-    pub fn list(&self, slot: AclSlot) -> &Arc<[Acl]> {
+    pub fn list(&self, slot: AclSlot) -> &Arc<AclList> {
         &self.entry(slot).list
     }
 
@@ -105,8 +104,7 @@ impl AclTable {
         identities: impl Into<IdentitiesRef<'a>>,
         rules: AclRules,
     ) -> bool {
-        let entry = self.entry(slot);
-        entry.world & wanted != 0 || acl::permits(&entry.list, wanted, identities, rules)
+        self.entry(slot).list.permits(wanted, identities, rules)
     }
 
     /// Interns `list` for one more user. A null list is the open one.
@@ -117,11 +115,11 @@ impl AclTable {
             return slot;
         }
         self.last_file_id += 1;
-        self.insert(self.last_file_id, list.into(), 1)
+        self.insert(self.last_file_id, Arc::new(list.into()), 1)
     }
 
     fn slot_of(&self, hash: u64, list: &[Acl]) -> Option<AclSlot> {
-        let is_it = |(other, slot): &(u64, AclSlot)| *other == hash && *self.entry(*slot).list == *list;
+        let is_it = |(other, slot): &(u64, AclSlot)| *other == hash && **self.entry(*slot).list == *list;
         self.by_list.shard(hash).find(hash, is_it).map(|(_, slot)| *slot)
     }
 
@@ -141,7 +139,7 @@ impl AclTable {
     pub fn load(&mut self, file_id: i64, list: Vec<Acl>) {
         self.last_file_id = self.last_file_id.max(file_id);
         if file_id != OPEN_FILE_ID && !self.by_file_id.contains_key(&file_id) {
-            let slot = self.insert(file_id, list.into(), 0);
+            let slot = self.insert(file_id, Arc::new(list.into()), 0);
             self.by_file_id.insert(file_id, slot);
         }
     }
@@ -185,7 +183,7 @@ impl AclTable {
 
     /// What a snapshot writes: id and list of all but the open one.
     #[must_use]
-    pub fn to_file(&self) -> Vec<(i64, Arc<[Acl]>)> {
+    pub fn to_file(&self) -> Vec<(i64, Arc<AclList>)> {
         let mut all: Vec<_> = self.slice(0..self.slots()).map(|(id, list)| (id, list.clone())).collect();
         all.sort_by_key(|(id, _)| *id);
         all
@@ -198,17 +196,13 @@ impl AclTable {
     }
 
     /// Id and list of those slots that are in use. The open list is not among them.
-    pub fn slice(&self, slots: Range<usize>) -> impl Iterator<Item = (i64, &Arc<[Acl]>)> {
+    pub fn slice(&self, slots: Range<usize>) -> impl Iterator<Item = (i64, &Arc<AclList>)> {
         let entries = self.entries.get(slots).unwrap_or_default().iter().flatten();
         entries.filter(|entry| entry.file_id != OPEN_FILE_ID).map(|entry| (entry.file_id, &entry.list))
     }
 
-    fn insert(&mut self, file_id: i64, list: Arc<[Acl]>, users: u64) -> AclSlot {
-        let world = list
-            .iter()
-            .filter(|acl| acl.id.scheme.as_deref() == Some("world") && acl.id.id.as_deref() == Some("anyone"))
-            .fold(0, |bits, acl| bits | acl.perms);
-        let entry = Entry { file_id, list: list.clone(), users, world };
+    fn insert(&mut self, file_id: i64, list: Arc<AclList>, users: u64) -> AclSlot {
+        let entry = Entry { file_id, list: list.clone(), users };
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 access control lists")
@@ -217,7 +211,7 @@ impl AclTable {
         if let Some(place) = self.entries.get_mut(index as usize) {
             *place = Some(entry);
         }
-        let hash = self.by_list.hasher.hash_one(&*list);
+        let hash = self.by_list.hasher.hash_one(&**list);
         // Two ids for one list can only come from a file; the later one serves new nodes.
         if let Some(earlier) = self.slot_of(hash, &list) {
             self.remove_from_index(hash, earlier);
@@ -228,7 +222,7 @@ impl AclTable {
 
     fn remove(&mut self, slot: AclSlot) {
         if let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::take) {
-            self.remove_from_index(self.by_list.hasher.hash_one(&*entry.list), slot);
+            self.remove_from_index(self.by_list.hasher.hash_one(&**entry.list), slot);
             self.free.push(slot.0);
         }
     }

@@ -1,6 +1,9 @@
 //! Carrying out transactions. Every path through here is total: what does not fit the tree (which only
 //! happens when replaying over a fuzzy snapshot) is passed over exactly as the reference passes it over.
 
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
 use jute::records::data::{Acl, Stat, StatPersisted};
 use jute::records::txn::TxnHeader;
 use jute::txn::{TxnBody, TxnEntry};
@@ -87,7 +90,7 @@ impl Tree {
             }
             TxnBody::SetAcl(txn) => {
                 let path = txn.path.unwrap_or_default();
-                let stat = self.set_acl(&path, txn.acl, txn.version);
+                let stat = self.set_acl(&path, txn.acl, txn.version, header.zxid);
                 Applied::with_stat(path, stat)
             }
             TxnBody::Check(txn) => {
@@ -190,13 +193,30 @@ impl Tree {
 
     fn delete(&mut self, path: &str, zxid: Zxid, observer: &mut Observer<'_>) -> Code {
         let Some((parent_path, _)) = path::split(path) else { return Code::NO_NODE };
-        let Some(parent_id) = self.find(parent_path) else { return Code::NO_NODE };
-        // Even when the node is already gone, as over a fuzzy snapshot, the parent has changed.
-        self.change(parent_id, parent_path, |parent| {
+        let Some(parent_id) = self.loses_child(parent_path, zxid) else { return Code::NO_NODE };
+        self.delete_below(parent_id, path, observer).map_or(Code::NO_NODE, |_| Code::OK)
+    }
+
+    /// A child of the node is deleted. Even when the child is already gone, as over a fuzzy snapshot, the node has
+    /// changed.
+    fn loses_child(&mut self, parent_path: &str, zxid: Zxid) -> Option<NodeId> {
+        let id = self.find(parent_path)?;
+        self.last_deletion = zxid;
+        self.change(id, parent_path, |parent| {
             let rare = parent.rare_mut();
             rare.pzxid = rare.pzxid.max(zxid);
         });
-        let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) else { return Code::NO_NODE };
+        Some(id)
+    }
+
+    /// Deletes a child of the node; returns who owned it, if it was there.
+    fn delete_below(
+        &mut self,
+        parent_id: NodeId,
+        path: &str,
+        observer: &mut Observer<'_>,
+    ) -> Option<SessionId> {
+        let id = self.find(path).filter(|id| *id != NodeId::ROOT)?;
         let node = self.uproot(id, path);
         let data_length = node.data_length();
         self.count_towards_quota(path, -1, -(data_length as i64));
@@ -206,7 +226,7 @@ impl Tree {
             parent_acl: self.acls.list(self.node(parent_id).acl),
         });
         self.acls.release(node.acl);
-        Code::OK
+        Some(node.owner())
     }
 
     pub(super) fn set_data(
@@ -238,8 +258,9 @@ impl Tree {
         Some(node.stat(self.rules))
     }
 
-    fn set_acl(&mut self, path: &str, acl: Option<Vec<Acl>>, version: i32) -> Option<Stat> {
+    fn set_acl(&mut self, path: &str, acl: Option<Vec<Acl>>, version: i32, zxid: Zxid) -> Option<Stat> {
         let id = self.find(path)?;
+        self.last_acl = zxid;
         let slot = self.acls.intern(acl);
         let replaced = self.node(id).acl;
         self.change(id, path, |node| {
@@ -258,14 +279,36 @@ impl Tree {
         zxid: Zxid,
         observer: &mut Observer<'_>,
     ) {
-        let mut left = self.ephemerals.take(session);
-        for path in listed.into_iter().flatten() {
-            self.delete(&path, zxid, observer);
-            left.remove(path.as_str());
+        let owned = self.ephemerals.take(session);
+        let listed: Vec<String> = listed.into_iter().flatten().collect();
+        if self.delete_all(&listed, session, zxid, observer) < owned.len() {
+            let listed: HashSet<&str, RandomState> = listed.iter().map(String::as_str).collect();
+            let left = owned.iter().map(AsRef::as_ref).filter(|path: &&str| !listed.contains(path));
+            self.delete_all(&left.collect::<Vec<_>>(), session, zxid, observer);
         }
-        for path in left {
-            self.delete(&path, zxid, observer);
+    }
+
+    /// Deletes many nodes in one transaction; returns how many of them the session owned. A parent that loses many of
+    /// its children one after the other is looked for, and changed, once: a session may own a hundred thousand of them.
+    fn delete_all<P: AsRef<str>>(
+        &mut self,
+        paths: &[P],
+        session: SessionId,
+        zxid: Zxid,
+        observer: &mut Observer<'_>,
+    ) -> usize {
+        let mut owned = 0;
+        let are_siblings = |one: &P, next: &P| path::parent(one.as_ref()) == path::parent(next.as_ref());
+        for siblings in paths.chunk_by(are_siblings) {
+            let parent_path = siblings.first().and_then(|path| path::parent(path.as_ref()));
+            let Some(parent_path) = parent_path else { continue };
+            let Some(parent_id) = self.loses_child(parent_path, zxid) else { continue };
+            for path in siblings {
+                let owner = self.delete_below(parent_id, path.as_ref(), observer);
+                owned += usize::from(owner == Some(session));
+            }
         }
+        owned
     }
 
     /// Removes the ephemerals of a session that no longer exists, after loading. It is not logged: every

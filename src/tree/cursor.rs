@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use jute::Zxid;
-use jute::records::data::{Acl, StatPersisted};
+use jute::records::data::StatPersisted;
 
-use super::{NodeId, Tree};
+use super::{AclList, NodeId, Tree};
 
 /// A walk over the tree for a fuzzy snapshot: it visits every node that was there when it began and
 /// still is, parents first, in slices between which the tree may change.
@@ -61,7 +61,7 @@ impl Cursor {
     /// Adds ids and lists of up to `slots` slots of access control lists to `lists`. False when none is
     /// left. All of them must be visited before the first node: a list in use when the first node is
     /// visited was so when the walk began, or is not in the snapshot.
-    pub fn lists(&mut self, tree: &Tree, slots: usize, lists: &mut Vec<(i64, Arc<[Acl]>)>) -> bool {
+    pub fn lists(&mut self, tree: &Tree, slots: usize, lists: &mut Vec<(i64, Arc<AclList>)>) -> bool {
         let end = self.acl_slots.end.min(self.acl_slots.start.saturating_add(slots));
         let slice = tree.acls().slice(self.acl_slots.start..end);
         let old = slice.filter(|(id, _)| *id <= self.last_acl);

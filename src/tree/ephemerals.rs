@@ -11,6 +11,8 @@ use jute::SessionId;
 pub(super) struct Ephemerals {
     by_session: HashMap<SessionId, Owned>,
     count: usize,
+    /// Changes so far.
+    changes: u64,
 }
 
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ struct Owned {
     paths: BTreeSet<Box<str>>,
     /// Length of all paths.
     bytes: usize,
+    /// Which one of all changes was the last one here.
+    last_change: u64,
 }
 
 /// What a list of paths takes in a record, but for its length in front.
@@ -31,6 +35,8 @@ impl Ephemerals {
         if owned.paths.insert(path.into()) {
             owned.bytes += path.len();
             self.count += 1;
+            self.changes += 1;
+            owned.last_change = self.changes;
         }
     }
 
@@ -40,6 +46,8 @@ impl Ephemerals {
         {
             owned.bytes -= path.len();
             self.count -= 1;
+            self.changes += 1;
+            owned.last_change = self.changes;
         }
     }
 
@@ -50,23 +58,24 @@ impl Ephemerals {
         paths
     }
 
-    /// A session's that begin with `prefix`, sorted. The others are not looked at.
+    /// A session's that begin with `prefix` and come after `last`, unless that is empty; sorted. The others are not
+    /// looked at.
     pub(super) fn of<'a>(
         &'a self,
         session: SessionId,
         prefix: &'a str,
-    ) -> impl Iterator<Item = &'a str> + Clone {
-        let range = (Bound::Included(prefix), Bound::Unbounded);
-        let owned = self.by_session.get(&session).into_iter();
-        let from_there = owned.flat_map(move |owned| owned.paths.range::<str, _>(range));
-        from_there.map(AsRef::as_ref).take_while(move |path: &&str| path.starts_with(prefix))
+        last: &str,
+    ) -> impl Iterator<Item = &'a str> + use<'a> {
+        let owned = self.by_session.get(&session);
+        let from = if last.is_empty() { Bound::Included(prefix) } else { Bound::Excluded(last) };
+        let from_there = owned.map(|owned| owned.paths.range::<str, _>((from, Bound::Unbounded)));
+        let from_there = from_there.into_iter().flatten().map(AsRef::as_ref);
+        from_there.take_while(move |path: &&str| path.starts_with(prefix))
     }
 
-    /// A session's that come after this path, sorted.
-    pub(super) fn after(&self, session: SessionId, path: &str) -> impl Iterator<Item = &str> {
-        let after = (Bound::Excluded(path), Bound::Unbounded);
-        let owned = self.by_session.get(&session);
-        owned.into_iter().flat_map(move |owned| owned.paths.range::<str, _>(after)).map(AsRef::as_ref)
+    /// A number that is another one whenever what the session has is.
+    pub(super) fn last_change_of(&self, session: SessionId) -> u64 {
+        self.by_session.get(&session).map_or(0, |owned| owned.last_change)
     }
 
     /// What the list of a session's takes in the record of its end.
@@ -99,11 +108,12 @@ mod tests {
         for path in ["/a", "/a/b", "/a-b", "/ab", "/b", "/ü"] {
             ephemerals.insert(SESSION, path);
         }
-        let below = |prefix: &'static str| ephemerals.of(SESSION, prefix).collect::<Vec<_>>();
+        let below = |prefix: &'static str| ephemerals.of(SESSION, prefix, "").collect::<Vec<_>>();
         assert_eq!(below("/a"), ["/a", "/a-b", "/a/b", "/ab"]);
         assert_eq!(below("/a/"), ["/a/b"]);
+        assert_eq!(ephemerals.of(SESSION, "/a", "/a-b").collect::<Vec<_>>(), ["/a/b", "/ab"]);
         assert_eq!((below("").len(), below("/ü").len(), below("/z").len(), below("x").len()), (6, 1, 0, 0));
-        assert_eq!(ephemerals.of(SessionId(2), "").count(), 0);
+        assert_eq!(ephemerals.of(SessionId(2), "", "").count(), 0);
     }
 
     #[test]

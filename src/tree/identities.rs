@@ -216,6 +216,22 @@ impl IdentitiesRef<'_> {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::List(list) => list.len(),
+            Self::Set(set) => set.len(),
+        }
+    }
+
+    /// Whether `is_it` holds for one of them.
+    pub(super) fn any(self, is_it: impl FnMut(&Identity) -> bool) -> bool {
+        match self {
+            Self::List(list) => list.iter().any(is_it),
+            Self::Set(set) => set.iter().any(is_it),
+        }
+    }
+
     /// Whether this identity is among them.
     pub(super) fn contains(self, scheme: &str, id: &str) -> bool {
         match self {

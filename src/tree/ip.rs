@@ -13,7 +13,7 @@ pub fn identity(address: IpAddr) -> String {
 }
 
 /// An address, as the reference reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     bits: u128,
     /// 32 or 128.
@@ -21,7 +21,7 @@ pub struct Address {
 }
 
 /// Addresses that begin with the same bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Range {
     network: Address,
     length: u32,
@@ -35,6 +35,11 @@ impl Address {
             return Some(Self { bits: bits.into(), width: 32 });
         }
         if text.contains(':') { Self::parse_v6(text) } else { Self::parse_v4(text) }
+    }
+
+    /// The range of all addresses that begin with its first `length` bits, if it has so many.
+    pub(super) fn range(self, length: u32) -> Option<Range> {
+        (length <= self.width).then(|| Range { network: self, length }.canonical())
     }
 
     fn parse_v4(text: &str) -> Option<Self> {
@@ -99,6 +104,18 @@ impl Range {
             }
         };
         Some(Self { network, length })
+    }
+
+    /// How many bits its addresses begin with.
+    pub(super) const fn length(self) -> u32 {
+        self.length
+    }
+
+    /// The same range, with all other bits zero: ranges of the same addresses are equal then.
+    pub(super) fn canonical(self) -> Self {
+        let behind = self.network.width - self.length;
+        let bits = self.network.bits.checked_shr(behind).unwrap_or(0).checked_shl(behind).unwrap_or(0);
+        Self { network: Address { bits, ..self.network }, ..self }
     }
 
     /// Whether `address` begins with the same bits; both of one family.

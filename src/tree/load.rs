@@ -134,7 +134,7 @@ impl Tree {
         self.index_loaded()?;
         self.trail = Trail::default();
         self.count_loaded();
-        self.last_zxid = zxid;
+        (self.last_zxid, self.last_deletion, self.last_acl) = (zxid, zxid, zxid);
         // The reference adds up its table of paths here, in which the root stands twice.
         self.data_bytes += self.node(NodeId::ROOT).data_length() as i64;
         let mut governed = Vec::new();

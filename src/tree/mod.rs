@@ -5,6 +5,7 @@
 //! snapshot. It knows neither watches nor connections: it reports what changed to whoever asks.
 
 pub mod acl;
+mod acl_list;
 mod acl_table;
 mod apply;
 mod content;
@@ -27,10 +28,11 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use jute::records::data::{Acl, Stat, StatPersisted};
+use jute::records::data::{Stat, StatPersisted};
 use jute::{Code, OpCode, SessionId, Zxid};
 
 pub use self::acl::{AclRules, SaslRule};
+pub use self::acl_list::AclList;
 pub use self::acl_table::{AclSlot, AclTable};
 pub use self::cursor::{Cursor, NodeWriter, Step};
 pub use self::ephemerals::listed_bytes;
@@ -51,25 +53,25 @@ pub enum Change<'a> {
         /// Its path.
         path: &'a str,
         /// Its list.
-        acl: &'a Arc<[Acl]>,
+        acl: &'a Arc<AclList>,
         /// Its parent's list.
-        parent_acl: &'a Arc<[Acl]>,
+        parent_acl: &'a Arc<AclList>,
     },
     /// A node went away.
     Deleted {
         /// Its path.
         path: &'a str,
         /// The list it had.
-        acl: &'a Arc<[Acl]>,
+        acl: &'a Arc<AclList>,
         /// Its parent's list.
-        parent_acl: &'a Arc<[Acl]>,
+        parent_acl: &'a Arc<AclList>,
     },
     /// A node has new data.
     DataChanged {
         /// Its path.
         path: &'a str,
         /// Its list.
-        acl: &'a Arc<[Acl]>,
+        acl: &'a Arc<AclList>,
     },
 }
 
@@ -106,6 +108,9 @@ pub struct Tree {
     listings: Listings,
     digest: u64,
     last_zxid: Zxid,
+    /// When a node was last deleted, and when one last got another access control list: neither shows in the nodes.
+    last_deletion: Zxid,
+    last_acl: Zxid,
     /// Path lengths plus data lengths.
     data_bytes: i64,
 }
@@ -137,6 +142,8 @@ impl Tree {
             listings: Listings::default(),
             digest: 0,
             last_zxid: Zxid::ZERO,
+            last_deletion: Zxid::ZERO,
+            last_acl: Zxid::ZERO,
             data_bytes: 1, // the reference counts the root's alias "/" as a path of its own
         }
     }
@@ -209,6 +216,22 @@ impl Tree {
         self.find(path).map(|id| self.node(id))
     }
 
+    /// Whether it is certain that what is at this path, if anything, is what was there at `zxid`.
+    #[must_use]
+    pub fn is_unchanged_since(&self, path: &str, zxid: Zxid) -> bool {
+        if self.last_zxid == zxid {
+            return true;
+        }
+        // Usage nodes of quotas change without a transaction of their own.
+        if !digest::counts(path) || self.last_acl > zxid {
+            return false;
+        }
+        match self.get(path) {
+            None => self.last_deletion <= zxid,
+            Some(node) => [node.czxid(), node.mzxid(), node.pzxid()].iter().all(|at| *at <= zxid),
+        }
+    }
+
     /// A node's stat as clients see it.
     #[must_use]
     pub fn stat(&self, node: &Node) -> Stat {
@@ -217,16 +240,23 @@ impl Tree {
 
     /// A session's ephemerals, sorted.
     pub fn ephemerals_of(&self, session: SessionId) -> impl Iterator<Item = &str> {
-        self.ephemerals.of(session, "")
+        self.ephemerals.of(session, "", "")
     }
 
-    /// A session's ephemerals that begin with `prefix`, sorted.
+    /// A session's ephemerals that begin with `prefix` and come after `last`, unless that is empty; sorted.
     pub fn ephemerals_below<'a>(
         &'a self,
         session: SessionId,
         prefix: &'a str,
-    ) -> impl Iterator<Item = &'a str> + Clone {
-        self.ephemerals.of(session, prefix)
+        last: &str,
+    ) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.ephemerals.of(session, prefix, last)
+    }
+
+    /// A number that is another one whenever the session's ephemerals are.
+    #[must_use]
+    pub fn last_change_of_ephemerals(&self, session: SessionId) -> u64 {
+        self.ephemerals.last_change_of(session)
     }
 
     /// What the list of a session's ephemerals takes in the transaction that ends it, in bytes.
@@ -236,8 +266,12 @@ impl Tree {
     }
 
     /// A session's ephemerals that come after this path, sorted.
-    pub fn ephemerals_after(&self, session: SessionId, path: &str) -> impl Iterator<Item = &str> {
-        self.ephemerals.after(session, path)
+    pub fn ephemerals_after<'a>(
+        &'a self,
+        session: SessionId,
+        path: &str,
+    ) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.ephemerals.of(session, "", path)
     }
 
     /// Every session that owns ephemerals, with them.

@@ -23,6 +23,12 @@ pub fn split(path: &str) -> Option<(&str, &str)> {
     path.rsplit_once('/')
 }
 
+/// The path of the parent, where there is one.
+#[must_use]
+pub fn parent(path: &str) -> Option<&str> {
+    split(path).map(|(parent, _)| parent)
+}
+
 /// The parent as clients write it: `/` for children of the root.
 #[must_use]
 pub fn parent_for_events(path: &str) -> &str {

@@ -14,7 +14,7 @@ const TTL_FLAGS: i32 = 5;
 const CONTAINER_FLAGS: i32 = 4;
 
 /// Sends all of it while a second thread reads as many replies, and returns when they are there.
-fn ask_all(client: &mut Client, requests: &[u8], replies: usize) -> Result<()> {
+pub(crate) fn ask_all(client: &mut Client, requests: &[u8], replies: usize) -> Result<()> {
     let mut receiver = client.try_clone()?;
     let reader = std::thread::spawn(move || -> Result<()> {
         for _ in 0..replies {
@@ -37,7 +37,7 @@ fn acl_of(entries: impl Iterator<Item = (i32, String)>) -> Body {
     whole
 }
 
-fn create_with(path: &str, acl: Body) -> Body {
+pub(crate) fn create_with(path: &str, acl: Body) -> Body {
     let mut body = Body::new().string(path).buffer(b"");
     body.0.extend(acl.0);
     body.int(0)

@@ -11,5 +11,6 @@ mod cut;
 mod fair;
 mod fenced;
 mod floods;
+mod many;
 mod memory;
 mod operator;

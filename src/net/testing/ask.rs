@@ -6,9 +6,9 @@ use jute::records::data::{Acl, Id};
 use jute::records::proto::{
     AddWatchRequest, AuthPacket, CheckVersionRequest, CreateRequest, CreateTTLRequest, DeleteRequest,
     ExistsRequest, GetACLRequest, GetDataRequest, MultiHeader, RemoveWatchesRequest, SetACLRequest,
-    SetDataRequest,
+    SetDataRequest, SetWatches2,
 };
-use jute::{OpCode, write};
+use jute::{OpCode, Zxid, write};
 
 use super::Ask;
 
@@ -130,4 +130,18 @@ pub(in crate::net) fn multi(op: OpCode, parts: impl IntoIterator<Item = Ask>) ->
     write::boolean(&mut body, true);
     write::int(&mut body, -1);
     (op, body)
+}
+
+/// Watches as before a reconnect: on data, existence and children, persistent and recursive.
+pub(in crate::net) fn set_watches(seen: Zxid, lists: &[&[String]; 5]) -> Ask {
+    let list = |at: usize| lists.get(at).map(|paths| paths.iter().cloned().map(Some).collect());
+    let request = SetWatches2 {
+        relative_zxid: seen,
+        data_watches: list(0),
+        exist_watches: list(1),
+        child_watches: list(2),
+        persistent_watches: list(3),
+        persistent_recursive_watches: list(4),
+    };
+    (OpCode::SET_WATCHES2, request.to_bytes())
 }

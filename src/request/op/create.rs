@@ -1,5 +1,7 @@
 //! The creates: plain, with stat, container, with a time to live.
 
+use std::sync::Arc;
+
 use jute::multi::CreateMode;
 use jute::records::data::StatPersisted;
 use jute::records::proto::CreateTTLRequest;
@@ -72,7 +74,7 @@ pub(in crate::request) fn prepare(
             ..StatPersisted::default()
         },
         children: 0,
-        acl: acl.clone().into(),
+        acl: Arc::new(acl.clone().into()),
         data_length,
         content_crc: digest::content_crc(&path, request.data.as_deref()),
     };

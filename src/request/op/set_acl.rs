@@ -1,5 +1,7 @@
 //! `setACL`.
 
+use std::sync::Arc;
+
 use jute::records::proto::SetACLRequest;
 use jute::records::txn::SetACLTxn;
 use jute::txn::TxnBody;
@@ -21,7 +23,7 @@ pub(in crate::request) fn prepare(
     context.permit(&before.acl, permission(OpCode::SET_ACL))?;
     let version = next_version(before.stat.aversion, request.version)?;
     context.take_in(4 + path.len() + acl::list_bytes(&acl) + 4)?;
-    let mut after = View { acl: acl.clone().into(), ..before.clone() };
+    let mut after = View { acl: Arc::new(acl.clone().into()), ..before.clone() };
     after.stat.aversion = version;
     context.outstanding.change(context.tree, context.zxid, &path, Some(&before), Some(after));
     Ok(TxnBody::SetAcl(SetACLTxn { path: Some(path), acl: Some(acl), version }))
