@@ -12,12 +12,14 @@ mod key_stores;
 mod log_file;
 mod login_file;
 mod memory_disk;
+mod peer_tls_records;
 mod quorum_packets;
 mod sasl;
 mod script;
 mod server;
 mod snapshot_file;
 mod snapshot_stream;
+mod tls;
 mod tls_records;
 
 pub use certificates::certificates;
@@ -29,6 +31,7 @@ pub use kerberos::kerberos;
 pub use key_stores::key_stores;
 pub use log_file::log_file;
 pub use login_file::login_file;
+pub use peer_tls_records::peer_tls_records;
 pub use quorum_packets::quorum_packets;
 pub use sasl::sasl;
 pub use snapshot_file::snapshot_file;
@@ -49,6 +52,7 @@ pub const TARGETS: &Targets = &[
     ("key_stores", key_stores),
     ("log_file", log_file),
     ("login_file", login_file),
+    ("peer_tls_records", peer_tls_records),
     ("quorum_packets", quorum_packets),
     ("sasl", sasl),
     ("snapshot_file", snapshot_file),
