@@ -32,11 +32,13 @@ pub(crate) struct Step {
     pub(crate) without_writes: Duration,
 }
 
-/// `oxkeeper check-config` on the `zoo.cfg` of every server, which is that of the ensemble that runs.
+/// `oxkeeper check-config` on the `zoo.cfg` of every server, with its flags: those of the ensemble that runs.
 pub(crate) fn check_config(ensemble: &Ensemble) -> Result<()> {
     for member in ensemble.members() {
         let config = member.config();
-        let said = artifacts::run(Command::new(artifacts::oxkeeper()?).arg("check-config").arg(&config))?;
+        let mut command = Command::new(artifacts::oxkeeper()?);
+        command.arg("check-config").arg(&config).env("SERVER_JVMFLAGS", member.server_jvmflags());
+        let said = artifacts::run(&mut command)?;
         ensure!(!said.contains("ERROR"), "{}: {said}", config.display());
     }
     Ok(())
