@@ -1,11 +1,12 @@
 //! One server after the other, followers first, in the way that `docs/migration.md` tells an operator.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts;
-use compat_tests::ensemble::{Ensemble, Mode, PATIENCE, RunningLoad, mntr};
+use compat_tests::ensemble::{Ensemble, Member, Mode, PATIENCE, RunningLoad, mntr};
 use compat_tests::server::Kind;
 use compat_tests::systems::until;
 
@@ -61,6 +62,7 @@ fn replace(ensemble: &mut Ensemble, at: usize, kind: Kind, load: &RunningLoad) -
         let lines: &[&str] = if leads { &SAYS_WHEN_ELECTED } else { &SAYS };
         let log = ensemble.members()[at].log_of_this_life();
         says(&log, lines).with_context(|| format!("server {}", at + 1))?;
+        says_how_it_is_secured(&ensemble.members()[at], &log)?;
     }
     let others = ensemble.voters().len() - 1;
     until("the leader counts all followers as in sync", PATIENCE, || {
@@ -87,6 +89,17 @@ fn says(log: &str, lines: &[&str]) -> Result<()> {
         (_, rest) =
             rest.split_once(line).with_context(|| format!("it does not say {line:?}, or too early"))?;
     }
+    Ok(())
+}
+
+/// Where clients or members are to speak TLS, that they do.
+fn says_how_it_is_secured(member: &Member, log: &str) -> Result<()> {
+    let config = fs::read_to_string(member.config()).context("read the configuration")?;
+    let for_clients = member.secure_addr().is_none() || log.contains("serving clients over TLS");
+    ensure!(for_clients, "{member} does not say that it serves clients over TLS:\n{log}");
+    let is_plain = !log.contains(", in TLSv1_3") && !log.contains("on the election port in TLSv1_3");
+    let for_members = !config.contains("sslQuorum=true") || !(is_plain || log.contains("in plain text"));
+    ensure!(for_members, "{member} does not say that it speaks TLS to other members:\n{log}");
     Ok(())
 }
 
