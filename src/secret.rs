@@ -68,4 +68,19 @@ mod tests {
         assert_eq!(secret, Secret::new(*b"canary"));
         assert_eq!(secret.expose(), b"canary");
     }
+
+    #[test]
+    fn a_panic_with_a_secret_in_it_tells_nothing() {
+        let secret = || Secret::from("canary");
+        let panics: [fn(Secret); 3] = [
+            |secret| Some(secret).map_or(Ok(()), Err).expect("a panic"),
+            |secret| assert_eq!(secret, Secret::from("else")),
+            |secret| panic!("{secret} {secret:#?}"),
+        ];
+        for panics in panics {
+            let payload = std::panic::catch_unwind(|| panics(secret())).unwrap_err();
+            let message = payload.downcast_ref::<String>().unwrap();
+            assert!(message.contains("***") && !message.contains("canary"), "{message}");
+        }
+    }
 }

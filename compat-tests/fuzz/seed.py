@@ -228,6 +228,46 @@ for number, version in enumerate([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
     write("tls_records", f"hello_{number}_twice", bytes([255]) + hello + hello)
 for name, record in [("huge", "160301ffff"), ("huge_hello", "1603010004" "01ffffff"), ("alert", "15030100020228"), ("data", "170303000141")]:
     write("tls_records", name, bytes([64]) + bytes.fromhex(record) + bytes(200))
+
+
+def flights(version, server, client):
+    """What the two sides of a handshake say, in turn: of a server and a client with certificates of the server's tests."""
+    accepting, connecting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    connecting.check_hostname = False
+    for context, name in [(accepting, server), (connecting, client)]:
+        context.minimum_version = context.maximum_version = version
+        context.load_cert_chain(testdata / name)
+        context.load_verify_locations(testdata / "ca.pem")
+        context.verify_mode = ssl.CERT_NONE
+        context.options |= ssl.OP_NO_TICKET
+    accepting.verify_mode = ssl.CERT_OPTIONAL
+    one, other = (ssl.MemoryBIO(), ssl.MemoryBIO()), (ssl.MemoryBIO(), ssl.MemoryBIO())
+    sides = [(connecting.wrap_bio(*one), *one), (accepting.wrap_bio(*other, server_side=True), *other)]
+    said = []
+    for turn in range(4):
+        (side, _, goes), (_, to, _) = sides[turn % 2], sides[1 - turn % 2]
+        try:
+            side.do_handshake()
+        except ssl.SSLError:
+            pass
+        said.append(goes.read())
+        to.write(said[-1])
+    return said
+
+
+# Certificates go over TLS 1.2 in plain: the other side's are read before anything is proven.
+for certificate in ["server", "client", "self", "v1", "v1-below", "expired", "server-only", "rsa"]:
+    hello, flight, finish, _ = flights(ssl.TLSVersion.TLSv1_2, f"{certificate}.pem", f"{certificate}.pem")
+    write("tls_records", f"certificate_{certificate}", bytes([255]) + hello + finish)
+    write("peer_tls_records", f"connects_{certificate}", bytes([254]) + hello + finish)
+    write("peer_tls_records", f"connected_to_{certificate}", bytes([255]) + flight)
+    write("peer_tls_records", f"connected_to_{certificate}_in_pieces", bytes([15]) + flight)
+hello, flight, finish, _ = flights(ssl.TLSVersion.TLSv1_3, "server.pem", "client.pem")
+write("peer_tls_records", "connects_3", bytes([254]) + hello + finish)
+write("peer_tls_records", "connected_to_3", bytes([255]) + flight)
+for name, record in [("huge", "160303ffff"), ("huge_hello", "1603030004" "02ffffff"), ("huge_certificate", "1603030004" "0bffffff")]:
+    write("peer_tls_records", name, bytes([65]) + bytes.fromhex(record) + bytes(200))
+
 # Logins: what a client answers a challenge, right but for its proof, and what a server says.
 fields = [
     b"charset=utf-8", b'username="bob"', b'realm="zk-sasl-md5"', b'nonce="NONCE"', b"nc=00000001", b'cnonce="abc"',

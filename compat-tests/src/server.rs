@@ -440,7 +440,8 @@ impl Server {
         self.launch()
     }
 
-    fn signal(&self, name: &str) -> Result<()> {
+    /// Sends it a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) -> Result<()> {
         let Process::Own(child) = &self.process else {
             bail!("the server is not running in a process of its own");
         };

@@ -7,16 +7,22 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts;
 use compat_tests::certificates::{Certificates, PASSWORD};
 use compat_tests::sasl::{SASL, challenge, login, step};
 use compat_tests::server::{Kind, Options, Server, Started, free_port};
+use compat_tests::systems::until;
 use compat_tests::wire::{Body, Client, Reply, op};
 
 /// What every secret of these tests begins with.
 const CANARY: &str = "canary";
+/// The same, as bytes are shown that were not known to be text.
+const AS_NUMBERS: &str = "99, 97, 110, 97, 114, 121";
+const AS_HEX: &str = "63616e617279";
 const SET_ACL: i32 = 7;
 /// Every four-letter word of the reference.
 const WORDS: [&str; 19] = [
@@ -51,7 +57,7 @@ impl Heard {
     fn hear(&mut self, place: &str, text: &[u8]) -> Result<()> {
         let text = String::from_utf8_lossy(text);
         self.places += 1;
-        for secret in self.hashes.iter().map(String::as_str).chain([CANARY]) {
+        for secret in self.hashes.iter().map(String::as_str).chain([CANARY, AS_NUMBERS, AS_HEX]) {
             ensure!(!text.contains(secret), "{place} tells {secret}:\n{text}");
         }
         Ok(())
@@ -131,6 +137,59 @@ fn available() -> Result<bool> {
     artifacts::available(&["java", "openssl", "keytool"])
 }
 
+/// A server with a canary in every secret that a configuration can have, at trace level.
+struct Secured {
+    options: Options,
+    hashes: Vec<String>,
+    secure: u16,
+    metrics: u16,
+    _files: (Certificates, tempfile::TempDir),
+}
+
+impl Secured {
+    fn new() -> Result<Self> {
+        let (certificates, home) = (Certificates::new()?, tempfile::tempdir()?);
+        let hash = |pair: &str| -> Result<String> {
+            let output = Command::new(artifacts::oxkeeper()?).args(["hash", pair]).output()?;
+            let text = String::from_utf8(output.stdout)?;
+            let (_, hash) = text.trim().rsplit_once(':').context("a digest")?;
+            Ok(hash.to_owned())
+        };
+        let hashes =
+            vec![hash("bob:canary-digest")?, hash("super:canary-no-super")?, hash("root:canary-root")?];
+        let jaas = write(home.path(), "jaas.conf", &jaas())?;
+        let (secure, metrics) = (free_port()?, free_port()?);
+        let mut options = Options::default();
+        for line in [
+            format!("secureClientPort={secure}"),
+            format!("ssl.keyStore.location={}", certificates.path("server.p12")),
+            format!("ssl.keyStore.password={PASSWORD}"),
+            format!("ssl.trustStore.location={}", certificates.path("trust.p12")),
+            format!("ssl.trustStore.password={PASSWORD}"),
+            "ssl.quorum.keyStore.password=canary-quorum".to_owned(),
+            "my.own.password=canary-unknown-key".to_owned(),
+            "ssl.keystore.pasword=canary-misspelt".to_owned(),
+            format!("DigestAuthenticationProvider.superDigest=super:{}", hashes[2]),
+            "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider".to_owned(),
+            "authProvider.2=org.apache.zookeeper.server.auth.KeyAuthenticationProvider".to_owned(),
+            "SASLAuthenticationProvider.superPassword=canary-super-too".to_owned(),
+            "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
+                .to_owned(),
+            format!("metricsProvider.httpPort={metrics}"),
+            "audit.enable=true".to_owned(),
+        ] {
+            options = options.line(&line);
+        }
+        let flags = format!(
+            "-Djava.security.auth.login.config={} -Dzookeeper.ssl.trustStore.password=canary-flag \
+             -Dzookeeper.other.password=canary-unknown-flag",
+            jaas.display()
+        );
+        options.environment = vec![("OXKEEPER_LOG".into(), "trace".into()), ("JVMFLAGS".into(), flags)];
+        Ok(Self { options, hashes, secure, metrics, _files: (certificates, home) })
+    }
+}
+
 /// ZooKeeper CVE-2026-24308, where values of the configuration were logged; etcd CVE-2021-28235, where a password was
 /// in what a debugging page shows.
 #[test]
@@ -138,62 +197,59 @@ fn no_secret_is_in_logs_words_metrics_or_answers() -> Result<()> {
     if !available()? {
         return Ok(());
     }
-    let (certificates, home) = (Certificates::new()?, tempfile::tempdir()?);
-    let hash = |pair: &str| -> Result<String> {
-        let output = Command::new(artifacts::oxkeeper()?).args(["hash", pair]).output()?;
-        let text = String::from_utf8(output.stdout)?;
-        let (_, hash) = text.trim().rsplit_once(':').context("a digest")?;
-        Ok(hash.to_owned())
-    };
-    let mut heard = Heard {
-        hashes: vec![hash("bob:canary-digest")?, hash("super:canary-no-super")?, hash("root:canary-root")?],
-        places: 0,
-    };
-    let jaas = write(home.path(), "jaas.conf", &jaas())?;
-    let (secure, metrics_port) = (free_port()?, free_port()?);
-    let mut options = Options::default();
-    for line in [
-        format!("secureClientPort={secure}"),
-        format!("ssl.keyStore.location={}", certificates.path("server.p12")),
-        format!("ssl.keyStore.password={PASSWORD}"),
-        format!("ssl.trustStore.location={}", certificates.path("trust.p12")),
-        format!("ssl.trustStore.password={PASSWORD}"),
-        "ssl.quorum.keyStore.password=canary-quorum".to_owned(),
-        "my.own.password=canary-unknown-key".to_owned(),
-        "ssl.keystore.pasword=canary-misspelt".to_owned(),
-        format!("DigestAuthenticationProvider.superDigest=super:{}", heard.hashes[2]),
-        "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider".to_owned(),
-        "authProvider.2=org.apache.zookeeper.server.auth.KeyAuthenticationProvider".to_owned(),
-        "SASLAuthenticationProvider.superPassword=canary-super-too".to_owned(),
-        "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
-            .to_owned(),
-        format!("metricsProvider.httpPort={metrics_port}"),
-        "audit.enable=true".to_owned(),
-    ] {
-        options = options.line(&line);
-    }
-    let flags = format!(
-        "-Djava.security.auth.login.config={} -Dzookeeper.ssl.trustStore.password=canary-flag \
-         -Dzookeeper.other.password=canary-unknown-flag",
-        jaas.display()
-    );
-    options.environment = vec![("OXKEEPER_LOG".into(), "trace".into()), ("JVMFLAGS".into(), flags)];
-    let mut server = Server::start(Kind::Oxkeeper, &options)?;
+    let secured = Secured::new()?;
+    let mut heard = Heard { hashes: secured.hashes.clone(), places: 0 };
+    let mut server = Server::start(Kind::Oxkeeper, &secured.options)?;
     log_in(&server, &mut heard)?;
     // A client that speaks plain text to the port of TLS.
-    let mut plain = TcpStream::connect(("127.0.0.1", secure))?;
+    let mut plain = TcpStream::connect(("127.0.0.1", secured.secure))?;
     plain.write_all(b"canary-in-plain-text, long enough to be taken for a record")?;
     let mut answer = Vec::new();
     let _closed = plain.read_to_end(&mut answer);
     heard.hear("the port of TLS", &answer)?;
     words(&server, &mut heard)?;
-    heard.hear("the metrics", &metrics(metrics_port)?)?;
+    heard.hear("the metrics", &metrics(secured.metrics)?)?;
     server.stop()?;
     let log = server.log();
     ensure!(log.contains("TRACE") || log.contains("DEBUG"), "the log has all it can have");
     ensure!(!log.lines().any(|line| line.starts_with("forged")), "a client wrote a line of its own:\n{log}");
     heard.hear("the log", log.as_bytes())?;
     ensure!(heard.places > 40, "{} places", heard.places);
+    Ok(())
+}
+
+/// The same for a server that is ended in the midst of logins, as by a failed assertion (SIGABRT), by whoever wants a dump
+/// of threads (SIGQUIT) or by its own fault (SIGSEGV).
+#[test]
+fn no_secret_is_in_what_a_server_says_that_is_killed_at_its_work() -> Result<()> {
+    if !available()? {
+        return Ok(());
+    }
+    let mut secured = Secured::new()?;
+    secured.options.environment.push(("RUST_BACKTRACE".into(), "full".into()));
+    for signal in ["ABRT", "QUIT", "SEGV"] {
+        let mut heard = Heard { hashes: secured.hashes.clone(), places: 0 };
+        let mut server = Server::start(Kind::Oxkeeper, &secured.options)?;
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let logins = std::iter::from_fn(|| log_in(&server, &mut Heard::default()).ok());
+                    logins.take_while(|()| !is_over.load(Ordering::Relaxed)).count()
+                });
+            }
+            let logged_in = until("a client has logged in", Duration::from_secs(60), || {
+                Ok(server.log().contains("the client has proven to be sasl").then_some(()))
+            });
+            is_over.store(true, Ordering::Relaxed);
+            server.signal(signal)?;
+            logged_in
+        })?;
+        // Whoever started the tests may have it ignore SIGQUIT.
+        server.kill()?;
+        let log = server.log();
+        heard.hear(&format!("the log of a server that SIG{signal} has ended"), log.as_bytes())?;
+    }
     Ok(())
 }
 

@@ -22,6 +22,8 @@ pub mod krb5;
 pub mod properties;
 mod read;
 pub mod sasl;
+#[cfg(test)]
+mod security_keys_test;
 mod source;
 #[cfg(test)]
 mod tests;

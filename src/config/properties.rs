@@ -11,6 +11,8 @@
 //! Never looks at what keys mean.
 //! Reference: `QuorumPeerConfig.parse`, which calls `java.util.Properties.load(InputStream)`.
 
+use std::fmt;
+
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take, take_while, take_while_m_n, take_while1};
 use nom::character::complete::{char, one_of};
@@ -19,8 +21,8 @@ use nom::multi::{fold_many0, many0_count};
 use nom::sequence::{preceded, terminated};
 use nom::{IResult, Offset, Parser};
 
-/// One key and its value, as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One key and its value, as written. `Debug` leaves the value out: it may be a password.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Line on which the entry begins; the first line of a file is 1.
     pub line: usize,
@@ -30,6 +32,12 @@ pub struct Entry {
     pub value: String,
     /// The entry holds bytes above 127, which were read as Latin-1.
     pub non_ascii: bool,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("line", &self.line).field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 /// A `\u` that four hexadecimal digits do not follow: the only way this syntax can fail.

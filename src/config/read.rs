@@ -13,6 +13,7 @@ mod providers;
 mod replies;
 mod revocation;
 mod sasl;
+mod scripts;
 mod tls;
 mod tuning;
 
@@ -44,7 +45,9 @@ impl Config {
         let name = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|error| ConfigError::file(&name, format!("cannot be read: {error}")))?;
-        Self::parse(&name, &bytes, environment)
+        let mut config = Self::parse(&name, &bytes, environment)?;
+        config.warnings.extend(scripts::remarks(path, environment));
+        Ok(config)
     }
 
     /// Reads the text of a configuration file called `name` in error messages.
@@ -317,6 +320,13 @@ impl Reading<'_> {
                 _ => return Err(self.source.wrong("metricsProvider.className", "is not a known provider")),
             },
         };
+        if provider == MetricsProvider::Prometheus
+            && self.number("metricsProvider.httpsPort", -1, (-1, 65_535))? >= 0
+        {
+            let problem = "the metrics are told without TLS only; remove the key, have them told on this machine alone with \
+                           metricsProvider.httpHost=127.0.0.1, and put a proxy that speaks TLS before them";
+            return Err(self.source.wrong("metricsProvider.httpsPort", problem));
+        }
         let port = self.number("metricsProvider.httpPort", 7000, (0, 65_535))?;
         Ok((provider, u16::try_from(port).unwrap_or(7000)))
     }

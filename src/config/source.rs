@@ -11,13 +11,14 @@
 //! Reference: `QuorumPeerConfig.parseProperties`; `zkServer.sh` for the order of the flags.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::error::ConfigError;
 use super::keys::{self, Key};
 use super::properties::{Entry, Properties};
 
-/// What the environment of the process contributes.
-#[derive(Debug, Clone, Default)]
+/// What the environment of the process contributes. `Debug` leaves the flags out: they may hold passwords.
+#[derive(Clone, Default)]
 pub struct Environment {
     /// `SERVER_JVMFLAGS`, of which only `-D` flags matter.
     pub server_jvmflags: String,
@@ -25,6 +26,12 @@ pub struct Environment {
     pub jvmflags: String,
     /// `OXKEEPER_DATA`: data directory when there is no configuration file.
     pub data_dir: Option<String>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
 }
 
 impl Environment {
@@ -279,7 +286,7 @@ fn java_decode(text: &str) -> Option<i64> {
 }
 
 /// The `-Dname=value` flags of a command line split at blanks, as the shell splits an unquoted variable.
-fn system_properties(flags: &str) -> impl Iterator<Item = (String, String)> + '_ {
+pub(super) fn system_properties(flags: &str) -> impl Iterator<Item = (String, String)> + '_ {
     flags.split_whitespace().filter_map(|flag| flag.strip_prefix("-D")).map(|definition| {
         let (name, value) = definition.split_once('=').unwrap_or((definition, ""));
         (name.to_owned(), value.to_owned())

@@ -318,3 +318,33 @@ fn a_required_scheme_without_a_provider_is_refused() {
     assert!(with(&format!("sessionRequireClientSASLAuth=true\n{sasl}")).enforce_auth_enabled);
     assert!(!with("enforce.auth.schemes=key").enforce_auth_enabled);
 }
+
+/// What is shown of a configuration, as a message of a panic would.
+#[test]
+fn no_secret_is_in_what_is_shown_of_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jaas");
+    let section = "org.apache.zookeeper.server.auth.DigestLoginModule required user_bob=canary username=bob password=canary;";
+    let sections =
+        ["Server", "QuorumServer", "QuorumLearner"].map(|name| format!("{name} {{ {section} }};\n"));
+    std::fs::write(&path, sections.concat()).unwrap();
+    let environment = Environment {
+        server_jvmflags: "-Dzookeeper.ssl.keyStore.password=canary".to_owned(),
+        jvmflags: format!(
+            "-Djava.security.auth.login.config={} -Dzookeeper.SASLAuthenticationProvider.superPassword=canary",
+            path.display()
+        ),
+        data_dir: None,
+    };
+    let text = format!(
+        "{SMALLEST}secureClientPort=1\nssl.keyStore.location=/k.p12\nssl.keyStore.password=canary\n\
+         ssl.trustStore.location=/t.p12\nssl.trustStore.password=canary\nquorum.auth.enableSasl=true\n\
+         DigestAuthenticationProvider.superDigest=super:canary\nmy.own.password=canary\n"
+    );
+    let config = Config::parse("zoo.cfg", text.as_bytes(), &environment).unwrap();
+    assert!(config.sasl.login.is_some() && config.ensemble.peers.is_some() && config.tls.is_some());
+    let properties = super::properties::Properties::parse(text.as_bytes()).unwrap();
+    for shown in [format!("{config:#?}"), format!("{environment:?}"), format!("{properties:?}")] {
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}

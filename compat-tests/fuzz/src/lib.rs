@@ -12,6 +12,7 @@ mod key_stores;
 mod log_file;
 mod login_file;
 mod memory_disk;
+mod peer_tls_records;
 mod quorum_packets;
 mod revocation;
 mod sasl;
@@ -19,6 +20,7 @@ mod script;
 mod server;
 mod snapshot_file;
 mod snapshot_stream;
+mod tls;
 mod tls_records;
 
 pub use certificates::certificates;
@@ -30,6 +32,7 @@ pub use kerberos::kerberos;
 pub use key_stores::key_stores;
 pub use log_file::log_file;
 pub use login_file::login_file;
+pub use peer_tls_records::peer_tls_records;
 pub use quorum_packets::quorum_packets;
 pub use revocation::revocation;
 pub use sasl::sasl;
@@ -51,6 +54,7 @@ pub const TARGETS: &Targets = &[
     ("key_stores", key_stores),
     ("log_file", log_file),
     ("login_file", login_file),
+    ("peer_tls_records", peer_tls_records),
     ("quorum_packets", quorum_packets),
     ("revocation", revocation),
     ("sasl", sasl),

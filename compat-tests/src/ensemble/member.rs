@@ -27,6 +27,7 @@ pub struct Member {
     role: Role,
     home: PathBuf,
     client_port: u16,
+    secure_client_port: Option<u16>,
     quorum_port: u16,
     election_port: u16,
     properties: Vec<(String, String)>,
@@ -54,6 +55,7 @@ impl Member {
             role,
             home,
             client_port: free_port()?,
+            secure_client_port: None,
             quorum_port: free_port()?,
             election_port: free_port()?,
             properties: Vec::new(),
@@ -71,7 +73,7 @@ impl Member {
         format!("server.{}=127.0.0.1:{}:{}:{role}\n", self.sid, self.quorum_port, self.election_port)
     }
 
-    /// Writes the configuration of both kinds.
+    /// Writes its `zoo.cfg`, which is the same for both kinds.
     pub(super) fn configure(&mut self, plan: &Plan, servers: &str) -> Result<()> {
         let mut config = format!(
             "dataDir={}\nclientPort={}\nclientPortAddress=127.0.0.1\n{TIMES}maxClientCnxns=0\n\
@@ -82,6 +84,11 @@ impl Member {
         if self.role == Role::Observer {
             config.push_str("peerType=observer\n");
         }
+        if plan.has_secure_client_ports {
+            let port = free_port()?;
+            config.push_str(&format!("secureClientPort={port}\nsecureClientPortAddress=127.0.0.1\n"));
+            self.secure_client_port = Some(port);
+        }
         for line in &plan.lines {
             config.push_str(line);
             config.push('\n');
@@ -90,36 +97,30 @@ impl Member {
         for (_, key, value) in plan.own_properties.iter().filter(|(sid, ..)| *sid == self.sid) {
             self.properties.push((key.clone(), value.clone()));
         }
-        fs::write(self.config_of(Kind::Apache(artifacts::REFERENCE)), &config).context("write a zoo.cfg")?;
-        for (key, value) in &self.properties {
-            let bare = key.strip_prefix("zookeeper.").unwrap_or(key);
-            config.push_str(&format!("{bare}={value}\n"));
-        }
-        fs::write(self.config_of(Kind::Oxkeeper), &config).context("write a zoo.cfg")
+        fs::write(self.config(), &config).context("write a zoo.cfg")
     }
 
     /// Adds lines to its configuration, which replace earlier ones of the same keys at its next start.
     pub fn add_lines(&self, lines: &str) -> Result<()> {
-        for kind in [Kind::Apache(artifacts::REFERENCE), Kind::Oxkeeper] {
-            let path = self.config_of(kind);
-            let config = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            fs::write(&path, config + lines).with_context(|| format!("write {}", path.display()))?;
-        }
-        Ok(())
-    }
-
-    /// The same for both kinds, but that the reference gets its properties otherwise.
-    fn config_of(&self, kind: Kind) -> PathBuf {
-        self.home.join(match kind {
-            Kind::Apache(_) => "apache.cfg",
-            Kind::Oxkeeper => "oxkeeper.cfg",
-        })
+        let path = self.config();
+        let config = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        fs::write(&path, config + lines).with_context(|| format!("write {}", path.display()))
     }
 
     /// Its `zoo.cfg`.
     #[must_use]
     pub fn config(&self) -> PathBuf {
-        self.config_of(self.kind)
+        self.home.join("zoo.cfg")
+    }
+
+    /// The flags of its Java system properties, as an operator sets them for either kind.
+    #[must_use]
+    pub fn server_jvmflags(&self) -> String {
+        self.flags().collect::<Vec<_>>().join(" ")
+    }
+
+    fn flags(&self) -> impl Iterator<Item = String> {
+        self.properties.iter().map(|(key, value)| format!("-D{key}={value}"))
     }
 
     /// Its number in the ensemble.
@@ -150,6 +151,12 @@ impl Member {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.client_port))
+    }
+
+    /// Where clients connect over TLS, if the plan has it so.
+    #[must_use]
+    pub fn secure_addr(&self) -> Option<SocketAddr> {
+        self.secure_client_port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     /// Where learners connect while it leads.
@@ -239,11 +246,15 @@ impl Member {
             .open(&path)
             .with_context(|| format!("open {}", path.display()))?;
         let mut command = match self.kind {
-            Kind::Oxkeeper => Command::new(artifacts::oxkeeper()?),
+            Kind::Oxkeeper => {
+                let mut oxkeeper = Command::new(artifacts::oxkeeper()?);
+                oxkeeper.env("SERVER_JVMFLAGS", self.server_jvmflags());
+                oxkeeper
+            }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
                 java.args(JVM).args(["-Xmx128m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
-                java.args(self.properties.iter().map(|(key, value)| format!("-D{key}={value}")));
+                java.args(self.flags());
                 java.args([
                     "-cp",
                     &artifacts::class_path(version)?,

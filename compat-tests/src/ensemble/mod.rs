@@ -54,11 +54,12 @@ pub struct Plan {
     pub seats: Vec<(Kind, Role)>,
     /// Further lines of every `zoo.cfg`.
     pub lines: Vec<String>,
-    /// Java system properties by full name. The reference gets them as `-D`, Oxkeeper in `zoo.cfg` without the
-    /// `zookeeper.` prefix.
+    /// Java system properties by full name, which both kinds get as `-D` flags.
     pub properties: Vec<(String, String)>,
     /// The same for the server with this sid alone.
     pub own_properties: Vec<(u64, String, String)>,
+    /// Whether each server has a port on which clients speak TLS, with the stores that `lines` name.
+    pub has_secure_client_ports: bool,
 }
 
 impl Plan {
@@ -66,7 +67,13 @@ impl Plan {
     #[must_use]
     pub fn voters(kinds: &[Kind]) -> Self {
         let seats = kinds.iter().map(|kind| (*kind, Role::Voter)).collect();
-        Self { seats, lines: Vec::new(), properties: Vec::new(), own_properties: Vec::new() }
+        Self {
+            seats,
+            lines: Vec::new(),
+            properties: Vec::new(),
+            own_properties: Vec::new(),
+            has_secure_client_ports: false,
+        }
     }
 
     /// And an observer more.
@@ -87,6 +94,13 @@ impl Plan {
     #[must_use]
     pub fn property(mut self, key: &str, value: &str) -> Self {
         self.properties.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives each server a port on which clients speak TLS.
+    #[must_use]
+    pub fn secure_client_ports(mut self) -> Self {
+        self.has_secure_client_ports = true;
         self
     }
 
@@ -171,6 +185,12 @@ impl Ensemble {
     #[must_use]
     pub fn addrs(&self) -> Vec<SocketAddr> {
         self.members.iter().map(Member::addr).collect()
+    }
+
+    /// Addresses of all members where clients speak TLS.
+    #[must_use]
+    pub fn secure_addrs(&self) -> Vec<SocketAddr> {
+        self.members.iter().filter_map(Member::secure_addr).collect()
     }
 
     /// One of them.

@@ -25,6 +25,27 @@ const RECORDS: u64 = 1_000_000;
 const OVER: &str = "/steady-over";
 const NODE_EXISTS: i32 = -110;
 
+/// How the client libraries come in, and who they are then.
+#[derive(Debug)]
+pub(crate) struct Access {
+    /// Where, and in which way, the library connects.
+    pub(crate) servers: Vec<SocketAddr>,
+    /// Java system properties of Apache's client.
+    pub(crate) java: Vec<String>,
+    /// More arguments of kazoo's client, as JSON.
+    pub(crate) kazoo: String,
+    /// Ids that they have there, each with its scheme: who else may not write what they write.
+    pub(crate) ids: Vec<String>,
+}
+
+impl Access {
+    /// As everybody may.
+    pub(crate) fn open(servers: &[SocketAddr]) -> Self {
+        let ids = vec!["world:anyone".to_owned()];
+        Self { servers: servers.to_vec(), java: Vec::new(), kazoo: "{}".to_owned(), ids }
+    }
+}
+
 /// Clients that run.
 pub(crate) struct Clients {
     servers: Vec<SocketAddr>,
@@ -42,13 +63,18 @@ struct Kafka {
 }
 
 impl Clients {
-    /// Starts them and waits until each is at work.
-    pub(crate) fn start(servers: &[SocketAddr]) -> Result<Self> {
-        let known: Vec<String> = servers.iter().map(SocketAddr::to_string).collect();
+    /// Starts them and waits until each is at work; Kafka too, if it is to be.
+    pub(crate) fn start(servers: &[SocketAddr], access: &Access, has_kafka: bool) -> Result<Self> {
+        let known: Vec<String> = access.servers.iter().map(SocketAddr::to_string).collect();
         let known = known.join(",");
-        let java =
-            programs::java_command(REFERENCE, "steady", "Steady", &[], &[&known, "/steady-java", OVER])?;
-        let python = programs::python_command("steady.py", &[&known, "/steady-kazoo", OVER])?;
+        let ids = access.ids.iter().map(String::as_str);
+        let properties: Vec<&str> = access.java.iter().map(String::as_str).collect();
+        let of_java: Vec<&str> =
+            [known.as_str(), "/steady-java", OVER].into_iter().chain(ids.clone()).collect();
+        let of_kazoo: Vec<&str> =
+            [known.as_str(), "/steady-kazoo", OVER, access.kazoo.as_str()].into_iter().chain(ids).collect();
+        let java = programs::java_command(REFERENCE, "steady", "Steady", &properties, &of_java)?;
+        let python = programs::python_command("steady.py", &of_kazoo)?;
         let home =
             tempfile::Builder::new().prefix("oxkeeper-steady-").tempdir().context("make a directory")?;
         let mut libraries = Vec::new();
@@ -59,7 +85,8 @@ impl Clients {
             until("a client is connected", PATIENCE, || Ok(library.log().contains("ready").then_some(())))
                 .with_context(|| library.log_tail())?;
         }
-        let kafka = if form()? == Form::Off { None } else { Some(Kafka::start(servers)?) };
+        let has_kafka = has_kafka && form()? != Form::Off;
+        let kafka = if has_kafka { Some(Kafka::start(servers)?) } else { None };
         Ok(Self { servers: servers.to_vec(), libraries, kafka, _home: home })
     }
 

@@ -1,8 +1,9 @@
 //! Rolling replacement, as `docs/migration.md` tells it: under the load of clients that stay, every server of an Apache
 //! ensemble is replaced by Oxkeeper on its own directory, and replaced back. Nothing acknowledged is lost and no session
-//! ends.
+//! ends. So it is with ensembles that are secured.
 
 mod clients;
+mod secured;
 mod steps;
 
 use std::time::Duration;
@@ -15,11 +16,12 @@ use compat_tests::ensemble::{Ensemble, Load, Plan, assert_no_mismatches, assert_
 use compat_tests::server::Kind;
 use compat_tests::skip::skip;
 
-use clients::Clients;
+use clients::{Access, Clients};
+use secured::{Files, Members};
 use steps::{Step, WRITES, check_config, replace_all, show};
 
 const APACHE: Kind = Kind::Apache(REFERENCE);
-/// Rounds of the figures, if they are asked for.
+/// Rounds of the figures, if they are asked for, and how often a secured ensemble goes there and back.
 const ROUNDS: &str = "OXKEEPER_ROLLING_ROUNDS";
 
 #[test]
@@ -28,7 +30,11 @@ fn every_server_is_replaced_in_place_and_back_under_load_of_real_clients() -> Re
         return Ok(());
     }
     let sessions = number("OXKEEPER_ROLLING_SESSIONS", || 50)? as usize;
-    roll(APACHE, &[judged(), APACHE], sessions, true).map(drop)
+    let clients = |ensemble: &Ensemble| {
+        let addrs = ensemble.addrs();
+        Clients::start(&addrs, &Access::open(&addrs), true).map(Some)
+    };
+    roll(&plan(APACHE), &[judged(), APACHE], sessions, &clients).map(drop)
 }
 
 #[test]
@@ -37,7 +43,29 @@ fn an_ensemble_of_the_line_before_is_replaced_in_place_and_back_under_load() -> 
         return Ok(());
     }
     let older = Kind::Apache(LINE_BEFORE);
-    roll(older, &[judged(), older], 20, false).map(drop)
+    roll(&plan(older), &[judged(), older], 20, &nobody).map(drop)
+}
+
+#[test]
+fn an_ensemble_whose_members_speak_tls_is_replaced_in_place_and_back_under_load() -> Result<()> {
+    replace_secured(Members::Tls)
+}
+
+#[test]
+fn an_ensemble_whose_members_log_in_is_replaced_in_place_and_back_under_load() -> Result<()> {
+    replace_secured(Members::Logins)
+}
+
+fn replace_secured(members: Members) -> Result<()> {
+    if !artifacts::available(&["java", "javac", "mvn", "python3", "openssl", "keytool"])? {
+        return Ok(());
+    }
+    let sessions = number("OXKEEPER_ROLLING_SESSIONS", || 5)? as usize;
+    let ways = [judged(), APACHE].repeat(number(ROUNDS, || 1)? as usize);
+    let files = Files::new()?;
+    let clients =
+        |ensemble: &Ensemble| Clients::start(&ensemble.addrs(), &files.access(ensemble), false).map(Some);
+    roll(&files.plan(APACHE, members), &ways, sessions, &clients).map(drop)
 }
 
 /// Prints the longest time without writes in each step, beside a rolling restart of the reference by the same script.
@@ -54,18 +82,30 @@ fn each_step_is_timed_beside_the_references_own_rolling_restart() -> Result<()> 
     let sessions = number("OXKEEPER_ROLLING_SESSIONS", || 200)? as usize;
     let (mut references, mut ours): (Vec<Vec<Step>>, Vec<Vec<Step>>) = Default::default();
     for _ in 0..rounds {
-        references.push(roll(APACHE, &[APACHE, APACHE], sessions, false)?);
-        ours.push(roll(APACHE, &[judged(), APACHE], sessions, false)?);
+        references.push(roll(&plan(APACHE), &[APACHE, APACHE], sessions, &nobody)?);
+        ours.push(roll(&plan(APACHE), &[judged(), APACHE], sessions, &nobody)?);
     }
     println!("{}", show(&references, &ours));
     Ok(())
 }
 
-/// Starts three servers of a kind, and replaces all of them by each of these kinds, one after the other.
-fn roll(from: Kind, ways: &[Kind], sessions: usize, has_real_clients: bool) -> Result<Vec<Step>> {
-    let plan = Plan::voters(&[from; 3]).line("snapCount=2000").line("preAllocSize=1024");
+/// Three servers of a kind, as everybody may reach them.
+fn plan(kind: Kind) -> Plan {
+    Plan::voters(&[kind; 3])
+}
+
+/// Starts client libraries, if there are to be any, at an ensemble that runs.
+type Starts<'a> = &'a dyn Fn(&Ensemble) -> Result<Option<Clients>>;
+
+fn nobody(_: &Ensemble) -> Result<Option<Clients>> {
+    Ok(None)
+}
+
+/// Starts the servers of a plan, and replaces all of them by each of these kinds, one after the other.
+fn roll(plan: &Plan, ways: &[Kind], sessions: usize, clients: Starts<'_>) -> Result<Vec<Step>> {
+    let plan = plan.clone().line("snapCount=2000").line("preAllocSize=1024");
     let mut ensemble = Ensemble::start(&plan)?;
-    let result = there_and_back(&mut ensemble, ways, sessions, has_real_clients);
+    let result = there_and_back(&mut ensemble, ways, sessions, clients);
     if result.is_err() {
         eprintln!("the logs are in {}", ensemble.keep_logs("rolling")?.display());
     }
@@ -76,10 +116,10 @@ fn there_and_back(
     ensemble: &mut Ensemble,
     ways: &[Kind],
     sessions: usize,
-    has_real_clients: bool,
+    clients: Starts<'_>,
 ) -> Result<Vec<Step>> {
     check_config(ensemble)?;
-    let mut clients = if has_real_clients { Some(Clients::start(&ensemble.addrs())?) } else { None };
+    let mut clients = clients(ensemble)?;
     let load = Load { sessions, window: 1, pause: Duration::from_millis(10), timeout_ms: 30_000 };
     let load = load.start(&ensemble.addrs(), "/rolling");
     load.wait_for(WRITES)?;

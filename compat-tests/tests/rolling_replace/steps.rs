@@ -1,11 +1,12 @@
 //! One server after the other, followers first, in the way that `docs/migration.md` tells an operator.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use compat_tests::artifacts;
-use compat_tests::ensemble::{Ensemble, Mode, PATIENCE, RunningLoad, mntr};
+use compat_tests::ensemble::{Ensemble, Member, Mode, PATIENCE, RunningLoad, mntr};
 use compat_tests::server::Kind;
 use compat_tests::systems::until;
 
@@ -32,11 +33,13 @@ pub(crate) struct Step {
     pub(crate) without_writes: Duration,
 }
 
-/// `oxkeeper check-config` on the `zoo.cfg` of every server, which is that of the ensemble that runs.
+/// `oxkeeper check-config` on the `zoo.cfg` of every server, with its flags: those of the ensemble that runs.
 pub(crate) fn check_config(ensemble: &Ensemble) -> Result<()> {
     for member in ensemble.members() {
         let config = member.config();
-        let said = artifacts::run(Command::new(artifacts::oxkeeper()?).arg("check-config").arg(&config))?;
+        let mut command = Command::new(artifacts::oxkeeper()?);
+        command.arg("check-config").arg(&config).env("SERVER_JVMFLAGS", member.server_jvmflags());
+        let said = artifacts::run(&mut command)?;
         ensure!(!said.contains("ERROR"), "{}: {said}", config.display());
     }
     Ok(())
@@ -59,6 +62,7 @@ fn replace(ensemble: &mut Ensemble, at: usize, kind: Kind, load: &RunningLoad) -
         let lines: &[&str] = if leads { &SAYS_WHEN_ELECTED } else { &SAYS };
         let log = ensemble.members()[at].log_of_this_life();
         says(&log, lines).with_context(|| format!("server {}", at + 1))?;
+        says_how_it_is_secured(&ensemble.members()[at], &log)?;
     }
     let others = ensemble.voters().len() - 1;
     until("the leader counts all followers as in sync", PATIENCE, || {
@@ -85,6 +89,17 @@ fn says(log: &str, lines: &[&str]) -> Result<()> {
         (_, rest) =
             rest.split_once(line).with_context(|| format!("it does not say {line:?}, or too early"))?;
     }
+    Ok(())
+}
+
+/// Where clients or members are to speak TLS, that they do.
+fn says_how_it_is_secured(member: &Member, log: &str) -> Result<()> {
+    let config = fs::read_to_string(member.config()).context("read the configuration")?;
+    let for_clients = member.secure_addr().is_none() || log.contains("serving clients over TLS");
+    ensure!(for_clients, "{member} does not say that it serves clients over TLS:\n{log}");
+    let is_plain = !log.contains(", in TLSv1_3") && !log.contains("on the election port in TLSv1_3");
+    let for_members = !config.contains("sslQuorum=true") || !(is_plain || log.contains("in plain text"));
+    ensure!(for_members, "{member} does not say that it speaks TLS to other members:\n{log}");
     Ok(())
 }
 

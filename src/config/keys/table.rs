@@ -162,13 +162,14 @@ keys! {
     "java.security.krb5.realm" ["java.security.krb5.realm"] Text "default_realm" "realm" Now "KerberosName" "Realm of names without one, instead of default_realm";
     "kerberos.removeHostFromPrincipal" ["zookeeper.kerberos.removeHostFromPrincipal"] Flag "false" "bool" Now "KerberosName" "Drop host part from SASL id";
     "kerberos.removeRealmFromPrincipal" ["zookeeper.kerberos.removeRealmFromPrincipal"] Flag "false" "bool" Now "KerberosName" "Drop realm from SASL id";
-    "kerberos.canonicalizeHostNames" ["zookeeper.kerberos.canonicalizeHostNames"] Flag "false" "bool" Later "KerberosName" "Canonicalise quorum host names";
+    "kerberos.canonicalizeHostNames" ["zookeeper.kerberos.canonicalizeHostNames"] Flag "false" "bool" Now "KerberosName" "Names of members by reverse look-up: true stops the start of a member that logs in by Kerberos";
     "kerberos.minReLoginTimeMs" ["zookeeper.kerberos.minReLoginTimeMs"] Number "60000" "ms" Java "KerberosName" "Min time between Kerberos relogins: a server needs no ticket of its own, and reads its keytab again whenever that changes";
     "security.auth_to_local" ["zookeeper.security.auth_to_local"] Text "DEFAULT" "rules" Now "KerberosName" "Kerberos name mapping";
     "requireKerberosConfig" ["zookeeper.requireKerberosConfig"] Flag "false" "bool" Now "KerberosName" "Fail when krb5 config is missing";
     "kinit" ["zookeeper.kinit"] Path "/usr/bin/kinit" "path" Java "KerberosName" "kinit binary for ticket refresh, which a server does not need";
     "server.realm" ["zookeeper.server.realm"] Text "client realm" "realm" Now "KerberosName" "Realm of quorum.auth.kerberos.servicePrincipal where it has none";
     "sun.security.jgss.native" ["sun.security.jgss.native"] Flag "false" "bool" Java "KerberosName" "Native GSS credentials";
+    "javax.security.auth.useSubjectCredsOnly" ["javax.security.auth.useSubjectCredsOnly"] Flag "true" "bool" Java "KerberosName" "Whether credentials may come from elsewhere than the login configuration: here they never do";
     "quorum.auth.enableSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Enable quorum SASL";
     "quorum.auth.serverRequireSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Reject unauthenticated learners/peers (needs learnerRequireSasl)";
     "quorum.auth.learnerRequireSasl" [] Bool "false" "bool" Now "QuorumPeerConfig" "Authenticate on outgoing quorum connections";
@@ -219,7 +220,7 @@ keys! {
     "ssl.handshakeDetectionTimeoutMillis" ["zookeeper.ssl.handshakeDetectionTimeoutMillis"] Number "5000" "ms" Java "X509Util" "Time to sniff TLS on unified quorum ports; client ports wait 10 s";
     "ssl.quorum.handshakeDetectionTimeoutMillis" ["zookeeper.ssl.quorum.handshakeDetectionTimeoutMillis"] Number "5000" "ms" Now "X509Util" "Time to sniff TLS on unified ports";
     "ssl.sslProvider" ["zookeeper.ssl.sslProvider"] Text "JDK" "JDK/OPENSSL/OPENSSL_REFCNT" Java "X509Util" "Netty TLS engine";
-    "fips-mode" ["zookeeper.fips-mode"] Flag "true" "bool" Later "X509Util" "No custom trust manager, TLSv1.2 default, DIGEST-MD5 SASL refused (recent 3.9.x)";
+    "fips-mode" ["zookeeper.fips-mode"] Flag "true in the reference; here only what is written counts" "bool" Now "X509Util" "true, where it is written, stops the start of a member that would log in to others by DIGEST-MD5; host names are compared whatever it says, and nothing here is certified";
     "jdk.tls.rejectClientInitiatedRenegotiation" ["jdk.tls.rejectClientInitiatedRenegotiation"] Flag "set to true by the server" "bool" Java "X509Util" "JDK renegotiation guard";
     "readonlymode.enabled" ["readonlymode.enabled"] Flag "false" "bool" Later "QuorumPeer" "Serve read-only clients while LOOKING";
     "follower.skipLearnerRequestToNextProcessor" ["zookeeper.follower.skipLearnerRequestToNextProcessor"] Flag "false" "bool" Java "Follower" "Follower with observers skips queueing observer requests locally: here observers learn from the leader";
@@ -268,7 +269,7 @@ keys! {
     "metricsProvider.numWorkerThreads" [] Number "1 (<1 = inline)" "threads" Java "PrometheusMetricsProvider" "Summary reporting threads";
     "metricsProvider.maxQueueSize" [] Number "1000000" "tasks" Java "PrometheusMetricsProvider" "Summary reporting queue";
     "metricsProvider.workerShutdownTimeoutMs" [] Number "1000" "ms" Java "PrometheusMetricsProvider" "Worker shutdown wait";
-    "metricsProvider.httpsPort" [] Port "-1" "port" Later "PrometheusMetricsProvider" "Prometheus over TLS (not in 3.9)";
+    "metricsProvider.httpsPort" [] Port "-1" "port" Now "PrometheusMetricsProvider" "Prometheus over TLS (not in 3.9): a port stops the start";
     "metricsProvider.prometheusMetricsSummaryRotateIntervalSeconds" [] Number "60" "s" Later "PrometheusMetricsProvider" "Summary window rotation (not in 3.9)";
     "metricsProvider.ssl.*" [] Text "unset" "keyStore/trustStore location,password,type; need/want.client.auth; enabledProtocols; ciphersuites" Later "PrometheusMetricsProvider" "TLS of the Prometheus endpoint (not in 3.9)";
     "jmx.log4j.disable" ["zookeeper.jmx.log4j.disable"] Flag "false" "bool" Java "ManagedUtil" "Skip log4j MBeans";

@@ -139,6 +139,15 @@ impl Reading<'_> {
             if let Own::Kerberos(login) = &mut learner {
                 login.machine = self.kerberos_configuration()?;
             }
+            let is_kerberos =
+                matches!(server, Login::Kerberos(_)) || matches!(learner, Own::Kerberos(_));
+            if is_kerberos && self.source.flag("kerberos.canonicalizeHostNames", false) {
+                return Err(
+                    "kerberos.canonicalizeHostNames=true: Oxkeeper asks no name server for the name of an address; write \
+                     the hosts into the server.N lines as the principals of members have them, and remove the key"
+                        .into(),
+                );
+            }
             if is_fips && proves && matches!(learner, Own::Digest(..)) {
                 return Err(format!(
                     "fips-mode=true forbids the login by DIGEST-MD5 that the section {learner_section} asks for; set \

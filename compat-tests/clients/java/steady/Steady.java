@@ -1,4 +1,7 @@
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -9,12 +12,16 @@ import org.apache.zookeeper.Watcher;
 import org.apache.zookeeper.Watcher.Event.EventType;
 import org.apache.zookeeper.Watcher.Event.KeeperState;
 import org.apache.zookeeper.ZooDefs.Ids;
+import org.apache.zookeeper.ZooDefs.Perms;
 import org.apache.zookeeper.ZooKeeper;
+import org.apache.zookeeper.data.ACL;
+import org.apache.zookeeper.data.Id;
 import org.apache.zookeeper.data.Stat;
 
 /**
  * One session that writes while the servers of its ensemble come and go, until the node that it waits for is made.
- * Arguments: servers, root of what it makes, the node it waits for.
+ * Arguments: servers, root of what it makes, the node it waits for, then one or more ids, scheme and name: it writes in
+ * turn to nodes that each of them alone may write to.
  */
 public final class Steady {
     private static final int TIMEOUT_MS = 30_000;
@@ -54,29 +61,39 @@ public final class Steady {
         }
     }
 
-    private String create(String path, CreateMode mode) throws Exception {
+    private String create(String path, List<ACL> acl, CreateMode mode) throws Exception {
         return persist(() -> {
             try {
-                return zk.create(path, new byte[0], Ids.OPEN_ACL_UNSAFE, mode);
+                return zk.create(path, new byte[0], acl, mode);
             } catch (KeeperException.NodeExistsException e) {
                 return path;
             }
         });
     }
 
-    private long value(String path, Stat stat) throws Exception {
-        byte[] data = persist(() -> zk.getData(path, false, stat));
+    /** Everybody may read, and who has this id do everything. */
+    private static List<ACL> ownedBy(String id) {
+        String[] parts = id.split(":", 2);
+        ACL everything = new ACL(Perms.ALL, new Id(parts[0], parts[1]));
+        return Arrays.asList(new ACL(Perms.READ, Ids.ANYONE_ID_UNSAFE), everything);
+    }
+
+    private long value(String path) throws Exception {
+        byte[] data = persist(() -> zk.getData(path, false, null));
         return Long.parseLong(new String(data, StandardCharsets.UTF_8));
     }
 
-    private void live(String root, String end) throws Exception {
+    private void live(String root, String end, List<String> owners) throws Exception {
         if (!connected.await(TIMEOUT_MS, TimeUnit.MILLISECONDS)) {
             throw new IllegalStateException("not connected");
         }
         long session = zk.getSessionId();
-        create(root, CreateMode.PERSISTENT);
-        create(root + "/alive", CreateMode.EPHEMERAL);
-        create(root + "/value", CreateMode.PERSISTENT);
+        create(root, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
+        create(root + "/alive", Ids.OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL);
+        List<String> values = new ArrayList<>();
+        for (String owner : owners) {
+            values.add(create(root + "/value" + values.size(), ownedBy(owner), CreateMode.PERSISTENT));
+        }
         Watcher watcher = event -> {
             if (event.getType() == EventType.NodeCreated) {
                 over.countDown();
@@ -88,9 +105,10 @@ public final class Steady {
         while (!over.await(PAUSE_MS, TimeUnit.MILLISECONDS)) {
             long next = written + 1;
             byte[] data = Long.toString(next).getBytes(StandardCharsets.UTF_8);
-            persist(() -> zk.setData(root + "/value", data, -1));
+            String path = values.get((int) (next % values.size()));
+            persist(() -> zk.setData(path, data, -1));
             written = next;
-            long seen = value(root + "/value", null);
+            long seen = value(path);
             if (seen != written) {
                 throw new IllegalStateException("wrote " + written + " and read " + seen);
             }
@@ -104,7 +122,7 @@ public final class Steady {
     }
 
     public static void main(String[] args) throws Exception {
-        new Steady(args[0]).live(args[1], args[2]);
+        new Steady(args[0]).live(args[1], args[2], List.of(args).subList(3, args.length));
         System.exit(0);
     }
 }
