@@ -326,7 +326,7 @@ fn a_start_that_waits_for_its_disk_ends_with_a_signal() -> Result<()> {
         let pid = server.id();
         let ended = until("its port is open", PATIENCE, || Ok(owner::listens(pid, port)?.then_some(())))
             .and_then(|()| artifacts::run(Command::new("kill").args(["-s", signal, &pid.to_string()])))
-            .and_then(|_| until("it ends", PATIENCE, || Ok(server.try_wait().context("wait")?)));
+            .and_then(|_| until("it ends", PATIENCE, || server.try_wait().context("wait")));
         if ended.is_err() {
             server.kill().context("end it")?;
         }

@@ -47,6 +47,12 @@ pub(in crate::replica) struct Client {
     pub(in crate::replica) session: SessionId,
 }
 
+/// Whether it is of the connection to the leader.
+const fn is_of_master(input: &Input) -> bool {
+    use Input::{MasterCame, MasterLeft, MasterSaid, SnapshotArrived};
+    matches!(input, MasterCame | MasterSaid(_) | MasterLeft { .. } | SnapshotArrived { .. })
+}
+
 impl Ensemble {
     /// Servers that know each other and are not started, all with what `prepare` leaves.
     pub(in crate::replica) fn with(voters: Sid, prepare: impl Fn(&mut Tree, &mut Sessions)) -> Self {
@@ -151,10 +157,17 @@ impl Ensemble {
         let mut did = !member.requests.is_empty();
         let Member { replica, tree, sessions, host, watches, requests, .. } = member;
         replica.push(requests);
+        // What the leader says waits while the disk is busy with what it said before, as in the server.
+        let mut waiting = VecDeque::new();
         for input in member.inputs.drain(..) {
-            did = true;
-            replica.peer(now, input);
+            if is_of_master(&input) && !(waiting.is_empty() && replica.takes_master()) {
+                waiting.push_back(input);
+            } else {
+                did = true;
+                replica.peer(now, input);
+            }
         }
+        member.inputs = waiting;
         while replica.wants_prepare() {
             did = true;
             replica.prepare(now, tree, sessions, host);
@@ -207,6 +220,7 @@ impl Ensemble {
                 self.tell(learner, Input::MasterSaid(said));
             }
             Output::CloseMaster { .. } => {
+                self.member(sid).inputs.retain(|input| !is_of_master(input));
                 if let Some(link) = self.member(sid).master.take() {
                     self.cut(link, sid);
                 }
