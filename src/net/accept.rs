@@ -143,19 +143,18 @@ impl Acceptor {
             self.leave(address);
             return;
         };
-        if matches!(security, Security::Plain) {
+        let Some((secure, may_be_plain)) = security.tls() else {
             let connection = self.connection(Transport::plain(stream), peer, Vec::new());
             self.tasks.spawn(async move {
                 connection.run(acceptor.stop.clone()).await;
                 acceptor.leave(address);
             });
             return;
-        }
-        let security = security.clone();
+        };
         self.tasks.spawn(async move {
             let secured = tokio::select! {
                 () = acceptor.stop.cancelled() => None,
-                secured = security.secure(&acceptor.shared, stream, peer, guard) => secured,
+                secured = secure.secure(may_be_plain, &acceptor.shared, stream, peer, guard) => secured,
             };
             if let Some((transport, identities)) = secured {
                 acceptor.connection(transport, peer, identities).run(acceptor.stop.clone()).await;

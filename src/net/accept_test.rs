@@ -266,9 +266,14 @@ fn a_connection_whose_request_finds_no_memory_waits_and_is_then_closed() {
 fn a_server_that_stops_ends_its_connections_and_waits_for_them_only() {
     let mut server = Accepting::new(NO_LIMITS, LONG);
     let mut client = server.connect().unwrap();
-    server.stop.cancel();
     let acceptor = server.acceptor.clone();
-    server.runtime.as_ref().unwrap().block_on(acceptor.drain(LONG));
+    let runtime = server.runtime.as_ref().unwrap();
+    let mut drained = Box::pin(acceptor.drain(LONG));
+    let is_over = runtime
+        .block_on(std::future::poll_fn(|cx| std::task::Poll::Ready(drained.as_mut().poll(cx).is_ready())));
+    assert!(!is_over, "nobody told the connection to end");
+    server.stop.cancel();
+    runtime.block_on(drained);
     // What it was sent may still come, then the end.
     while !is_closed(&mut client) {}
     assert_eq!(server.server.state().client_count(), 0);

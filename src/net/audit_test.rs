@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use jute::Code;
 
 use super::testing::{Server, ask};
-use crate::audit::Line;
+use crate::audit::{Line, ServerEvent};
 use crate::runtime::trail::Trail;
 
 /// A server that is audited, and what its trail holds: each line from its operation on, with `!` before a failure.
@@ -37,6 +37,17 @@ fn each_change_has_its_line_when_it_is_answered_and_reads_have_none() {
         "!create\tznode=/a\tznode_type=persistent\tresult=failure",
         "delete\tznode=/a\tresult=success",
     ];
+    assert_eq!(*lines.lock().unwrap(), expected);
+}
+
+#[test]
+fn the_begin_and_the_end_of_the_server_have_their_lines() {
+    let (server, lines) = audited();
+    for event in [ServerEvent::Started, ServerEvent::Stops, ServerEvent::NotStarted] {
+        server.state().trail().expect("it is audited").server(event);
+    }
+    let expected =
+        ["serverStart\tresult=success", "serverStop\tresult=invoked", "!serverStart\tresult=failure"];
     assert_eq!(*lines.lock().unwrap(), expected);
 }
 

@@ -135,6 +135,20 @@ fn small_answers_to_reads_behind_a_write_let_more_of_them_in() {
 }
 
 #[test]
+fn a_write_does_not_wait_for_room_for_answers_to_reads() {
+    let limits = Limits { requests_max: 1000, request_bytes_max: 1 << 20, ..LIMITS };
+    let mut server = Server::with(Setup { limits, ..Setup::default() });
+    let mut peer = server.connect();
+    let reads = (0..16).map(|_| ask::get_data("/", false));
+    send_all(&mut peer, [ask::set_data("/", b"", -1)].into_iter().chain(reads));
+    send_all(&mut peer, [ask::set_data("/", b"", -1), ask::get_data("/", false)]);
+    assert_eq!(peer.client.in_flight(), 18, "all but the last read");
+    server.turn();
+    peer.serve();
+    assert_eq!(peer.take_replies().len(), 19);
+}
+
+#[test]
 fn a_connection_that_leaves_the_replies_behind_its_writes_unread_is_closed() {
     let limits = Limits { requests_max: 1000, request_bytes_max: 16 << 20, ..LIMITS };
     let options = Options { txn_bytes_max: 32 << 20, ..OPTIONS };
@@ -174,6 +188,25 @@ fn a_connection_that_leaves_its_events_unread_is_closed() {
     assert_eq!((watcher.unsent(), server.state().budget.bytes()), (0, 0));
 }
 
+/// Who does not read is not heard of otherwise: thousands of connections could have so much each.
+#[test]
+fn events_that_nobody_reads_count_in_the_budget() {
+    let mut server = server();
+    let (mut watcher, mut writer) = (server.connect(), server.connect());
+    let path = format!("/{}", "x".repeat(100_000));
+    server.succeed(&mut writer, ask::create(&path, b""));
+    server.succeed(&mut watcher, ask::add_watch(&path, 0));
+    watcher.set_reads(false);
+    assert_eq!(server.state().budget.bytes(), 0);
+    for count in 1..=3 {
+        server.succeed(&mut writer, ask::set_data(&path, b"", -1));
+        assert!(server.state().budget.bytes() >= count * 100_000, "{}", server.state().budget.bytes());
+    }
+    watcher.set_reads(true);
+    watcher.serve();
+    assert_eq!((watcher.take_events().len(), server.state().budget.bytes()), (3, 0));
+}
+
 /// As many watches as a connection may leave, but for less than one that is about to come.
 fn leave_watches(server: &Server, peer: &Peer) {
     let mut watches = server.state().watches();
@@ -191,6 +224,21 @@ fn a_connection_whose_watches_take_too_much_is_closed() {
     leave_watches(&server, &peer);
     server.succeed(&mut peer, ask::add_watch("/a", 0));
     send_all(&mut peer, [ask::add_watch(&format!("/{}", "y".repeat(4 << 20)), 0)]);
+    assert!(peer.end().is_some());
+    assert!(server.state().watches().is_empty());
+}
+
+/// The writer answers what was asked for behind a write.
+#[test]
+fn a_connection_whose_watches_take_too_much_is_closed_also_when_they_come_behind_a_write() {
+    let mut server = server();
+    let mut peer = server.connect();
+    leave_watches(&server, &peer);
+    let last = ask::add_watch(&format!("/{}", "y".repeat(4 << 20)), 0);
+    send_all(&mut peer, [ask::set_data("/", b"", -1), last]);
+    assert_eq!(peer.client.in_flight(), 2);
+    server.turn();
+    peer.serve();
     assert!(peer.end().is_some());
     assert!(server.state().watches().is_empty());
 }

@@ -57,6 +57,8 @@ fn a_long_list_is_made_in_slices_and_is_one_state_whatever_happens_in_between() 
     }
     assert!(turns >= CHILDREN.div_ceil(SLICE_CHILDREN), "{turns} turns");
     peer.serve();
+    let sent = peer.client.outbox().stats.sent;
+    assert_eq!(sent, 4, "the session, the list, the event and what was asked behind it");
     let mut replies = peer.take_replies().into_iter();
     let list = replies.next().expect("the list");
     let body: GetChildren2Response = list.body();

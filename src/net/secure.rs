@@ -137,19 +137,26 @@ impl Security {
         secure.begin(shared, peer).map(Some)
     }
 
+    /// What serves handshakes, if there are any, and whether connections may do without one.
+    pub(super) fn tls(&self) -> Option<(Arc<Secure>, bool)> {
+        match self {
+            Self::Plain => None,
+            Self::Either(secure) => Some((Arc::clone(secure), true)),
+            Self::Tls(secure) => Some((Arc::clone(secure), false)),
+        }
+    }
+}
+
+impl Secure {
     /// Does the handshake, if it is one. None when the connection ends, which the log tells.
     pub(super) async fn secure(
-        &self,
+        self: &Arc<Self>,
+        may_be_plain: bool,
         shared: &Shared,
         stream: TcpStream,
         peer: SocketAddr,
         guard: Option<Unfinished>,
     ) -> Option<(Transport, Vec<Identity>)> {
-        let (secure, may_be_plain) = match self {
-            Self::Plain => return Some((Transport::plain(stream), Vec::new())),
-            Self::Either(secure) => (secure, true),
-            Self::Tls(secure) => (secure, false),
-        };
         let first = tokio::time::timeout(patience(shared), first_byte(&stream)).await;
         let outcome = match first {
             Ok(Ok(First::Other | First::Nothing)) if may_be_plain => {
@@ -158,10 +165,10 @@ impl Security {
             Ok(Ok(First::Tls)) => {
                 let guard = match guard {
                     Some(guard) => guard,
-                    None => secure.begin(shared, peer)?,
+                    None => self.begin(shared, peer)?,
                 };
                 let done =
-                    tokio::time::timeout(patience(shared), handshake(shared, secure, stream, peer)).await;
+                    tokio::time::timeout(patience(shared), handshake(shared, self, stream, peer)).await;
                 drop(guard);
                 done.unwrap_or_else(|_| Err(Failure::Handshake("it was not done in time".into())))
             }
@@ -179,7 +186,7 @@ impl Security {
             Err(failure) => failure,
         };
         shared.metrics.connection_drop_count.increment();
-        secure.failed.fetch_add(1, Ordering::Relaxed);
+        self.failed.fetch_add(1, Ordering::Relaxed);
         match failure {
             Failure::Left(why) => {
                 shared.metrics.unsuccessful_handshake.increment();
@@ -271,4 +278,22 @@ fn shown(
     };
     let (asks, links) = context.asks(connection, now).map_err(Failure::Handshake)?;
     Ok(Shown { identities, asks, links })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Server, Setup};
+    use super::*;
+
+    #[test]
+    fn a_handshake_takes_no_longer_than_a_session_may_be_waited_for_and_never_longer_than_ten_seconds() {
+        let within = |sessionless| {
+            let mut setup = Setup::default();
+            setup.limits.sessionless = sessionless;
+            patience(&Server::with(setup).shared)
+        };
+        let moment = Duration::from_millis(300);
+        assert_eq!(within(moment), moment);
+        assert_eq!(within(Duration::from_secs(60)), HANDSHAKE_WITHIN);
+    }
 }

@@ -129,6 +129,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::net::in_memory::MemoryStream;
 
     /// Says so many pieces, and counts what it made.
     struct Talker {
@@ -164,6 +165,19 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_a_socket_does_not_take_waits_and_one_that_is_gone_is_said_to_be() {
+        let stream = MemoryStream::new(0);
+        let write = |stream: &MemoryStream| {
+            poll_write(&mut stream.clone(), &mut Context::from_waker(std::task::Waker::noop()), b"text")
+        };
+        assert!(write(&stream).is_pending());
+        stream.set_room(3);
+        assert!(matches!(write(&stream), Poll::Ready(Ok(3))));
+        stream.close();
+        assert!(matches!(write(&stream), Poll::Ready(Err(gone)) if gone.kind() == io::ErrorKind::BrokenPipe));
+    }
 
     #[tokio::test]
     async fn a_text_of_many_pieces_is_written_whole() {

@@ -16,6 +16,8 @@
 //! Nothing is applied, and so nothing is answered, before its ticket came back. Calls that need the tree return
 //! when the driver's [`Host::must_yield`] says so, and are called again.
 
+#[cfg(test)]
+mod alone_test;
 mod commit;
 mod host;
 mod internal;

@@ -167,6 +167,18 @@ fn a_client_comes_back_at_any_server_and_leaves_its_old_connection_behind() {
     assert_eq!(ensemble.said(fourth), [Said::Session(before.session)]);
 }
 
+/// A leader that does not know yet all that was committed does not know either who has a session.
+#[test]
+fn a_client_that_comes_back_while_the_leader_catches_up_is_answered_after_that() {
+    let mut ensemble = Ensemble::serving();
+    let before = ensemble.connect(OTHER);
+    // As at the begin of a term, with transactions of the last one to be applied.
+    ensemble.member(LEADER).replica.is_catching_up = true;
+    let after = ensemble.come_back(FOLLOWER, before.session);
+    assert!(!ensemble.member(LEADER).replica.is_catching_up());
+    assert_eq!(ensemble.said(after), [Said::Session(before.session)]);
+}
+
 #[test]
 fn a_client_that_comes_back_to_no_session_is_told_so() {
     let mut ensemble = Ensemble::serving();
@@ -332,6 +344,8 @@ fn what_a_former_leader_had_decided_alone_is_forgotten() {
     assert_eq!(leader.host.served.last(), Some(&Serving::No));
     assert_eq!(leader.sessions.ids(), [client.session]);
     assert!(!leader.sessions.get(client.session).unwrap().is_closing());
+    assert_eq!(leader.replica.prepared_count(), 0, "what it had prepared is never carried out");
+    assert_eq!(leader.replica.connection_of(client.session), None);
     for client in [client, unanswered] {
         assert_eq!(ensemble.closed(client), Some(Close::Now));
         assert!(ensemble.said(client).is_empty());

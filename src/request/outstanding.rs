@@ -153,6 +153,10 @@ impl Outstanding {
 
     /// Starts a group of changes that may have to be taken back.
     pub fn begin(&mut self) {
+        debug_assert!(
+            self.undo.is_none(),
+            "what takes back an earlier group is kept, and grows with each change"
+        );
         self.undo = Some(Undo {
             queue_length: self.queue.len(),
             created_length: self.created.len(),

@@ -10,7 +10,6 @@ use super::reply_caches::Found;
 use super::stage_metrics;
 use super::state::{Registry, State};
 use super::stats::Tally;
-use super::trail::take_note;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::replica::{Close, Host, Observation, Outcome};
@@ -127,9 +126,6 @@ impl Host for Delivery<'_> {
         self.done = (self.done.0 + 1, self.done.1 + head.bytes);
         if let Some(client) = self.clients.get(&connection) {
             client.leave(head.bytes);
-            if self.state.trail().is_some() {
-                take_note(client, head.xid);
-            }
         }
     }
 

@@ -226,6 +226,25 @@ fn writes_wait_for_space_while_reads_and_returning_clients_go_on() {
     });
 }
 
+/// The log takes a few transactions into memory, and only their sync finds no space.
+#[test]
+fn a_disk_that_is_still_full_at_the_next_look_is_still_full() {
+    let mut world = World::new(0, Io::Plain);
+    let mut writer = world.open();
+    world.disk.set_full(true);
+    world.create(&mut writer, "/a");
+    world.turn();
+    for _ in 0..3 {
+        world.wait();
+        assert!(world.state.is_disk_full());
+        assert_eq!((writer.unanswered(), world.state.tree().get("/a").is_some()), (1, false));
+    }
+    world.disk.set_full(false);
+    world.wait();
+    assert!(!world.state.is_disk_full());
+    assert_eq!((writer.unanswered(), world.logged().len()), (0, 2));
+}
+
 #[test]
 fn what_waited_for_space_is_carried_out_in_order() {
     in_every_mode(|mut world| {

@@ -106,6 +106,12 @@ impl Inbox {
         let _set_once = self.lender.set(lender);
     }
 
+    /// Whether the writer can be lent.
+    #[cfg(test)]
+    pub(super) fn is_lent(&self) -> bool {
+        self.lender.get().is_some()
+    }
+
     /// Has what waits dealt with: here, if it is little and the writer can be lent, else by the writer's thread. Call
     /// it without any lock that a turn may need.
     pub fn attend(&self) {

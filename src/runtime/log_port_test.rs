@@ -224,8 +224,12 @@ fn while_the_disk_is_full_nothing_is_reported_as_done() {
         let mut came = world.came(3);
         came.sort_by_key(|came| matches!(came, Came::Full(_)));
         assert_eq!(came, [Came::Done(logged), Came::Done(accepted), Came::Full(false)]);
+        world.append(41..=41);
+        let more = world.sync(41);
+        assert_eq!(world.came(1), [Came::Done(more)]);
+        assert!(!world.port().is_behind(), "it goes on as before");
         world.close().unwrap();
-        assert_eq!(world.found(), (40, 1, 0));
+        assert_eq!(world.found(), (41, 1, 0));
     });
 }
 
@@ -265,6 +269,38 @@ fn what_was_asked_for_is_done_before_the_log_is_closed() {
     world.sync(300);
     world.close().unwrap();
     assert_eq!(world.found().0, 300);
+}
+
+#[test]
+fn what_nobody_asked_to_be_synced_is_durable_when_the_log_is_closed() {
+    in_both_ways(|mut world| {
+        world.append(1..=3);
+        world.port().flush();
+        world.close().unwrap();
+        assert_eq!(world.found().0, 3);
+    });
+}
+
+/// It decides when a snapshot is due.
+#[test]
+fn how_much_was_logged_since_the_log_was_rolled_is_known() {
+    in_both_ways(|mut world| {
+        // A thread tells by its next report at the latest.
+        let log = |world: &mut World, first, last| {
+            for zxid in [first..=last, last + 1..=last + 1] {
+                world.append(zxid.clone());
+                world.sync(*zxid.end());
+                world.came(1);
+            }
+            world.port().bytes_since_roll()
+        };
+        let few = log(&mut world, 1, 2);
+        let many = log(&mut world, 4, 100);
+        assert!(many > few + 97 * 40, "{few} and {many} bytes");
+        world.port().roll();
+        assert!(log(&mut world, 102, 103) < many);
+        world.close().unwrap();
+    });
 }
 
 #[test]

@@ -87,8 +87,6 @@ pub struct MemberWriter {
     leads: bool,
     /// Appended since it was last asked whether a snapshot is due.
     appended: u64,
-    /// A cut or another snapshot was asked for and is not done: a snapshot of what is here must not be taken.
-    is_replacing: bool,
     is_full: bool,
     has_failed: bool,
 }
@@ -117,7 +115,6 @@ impl MemberWriter {
             figures,
             leads: false,
             appended: 0,
-            is_replacing: false,
             is_full: false,
             has_failed: false,
         };
@@ -257,14 +254,8 @@ impl MemberWriter {
         let now = self.driver.now();
         let replica = &mut self.driver.replica;
         match report {
-            Report::Done(ticket) => {
-                self.is_replacing &= !replaces(&ticket);
-                replica.peer(now, Input::Done(ticket));
-            }
-            Report::CutMissing(ticket) => {
-                self.is_replacing = false;
-                replica.peer(now, Input::CutMissing(ticket));
-            }
+            Report::Done(ticket) => replica.peer(now, Input::Done(ticket)),
+            Report::CutMissing(ticket) => replica.peer(now, Input::CutMissing(ticket)),
             Report::Reloaded(staged) => self.staged = Some(staged),
             Report::Full(is_full) => {
                 self.is_full = is_full;
@@ -277,11 +268,11 @@ impl MemberWriter {
         }
     }
 
-    /// Takes one when it is time. Its walk begins at the tree; what the log holds beyond that is read after it.
+    /// Takes one when it is time. Its walk begins at the tree; what the log holds beyond that is read after it. Nothing
+    /// is appended, and none is taken, while a cut or a leader's snapshot is waited for.
     fn take_snapshot(&mut self) {
         let appended = std::mem::take(&mut self.appended);
-        if appended > 0 && !self.is_replacing && self.snapshots.is_due(appended, self.log.bytes_since_roll())
-        {
+        if appended > 0 && self.snapshots.is_due(appended, self.log.bytes_since_roll()) {
             self.log.roll();
             self.log.flush();
             self.snapshots.start();

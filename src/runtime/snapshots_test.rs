@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jute::multi::CreateMode;
-use jute::records::data::{Acl, StatPersisted};
-use jute::{SessionId, Zxid};
+use jute::records::Record;
+use jute::records::data::{Acl, Id, StatPersisted};
+use jute::records::proto::CreateRequest;
+use jute::{OpCode, SessionId, Zxid};
 
 use super::snapshots::{Job, Options, Outcome, Pace, RETRY_MS, SnapshotTaker};
 use super::walk::{self, SLICE_BYTES, SLICE_NODES};
@@ -19,7 +21,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
 use crate::request::prepare::Preparer;
-use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, creation_of, prepare};
+use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, creation_of, deletion, prepare};
 use crate::runtime::budget::Budget;
 use crate::session::Sessions;
 use crate::snapshot::{Compression, Loaded, Visitor, load};
@@ -174,6 +176,28 @@ fn lists_are_shared_with_the_tree_and_not_copied() {
     let kept = job.state.tree().acls().to_file();
     assert_eq!(lists.len(), 2, "of the new nodes and of /zookeeper/config");
     assert!(lists.iter().zip(&kept).all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(&one.1, &other.1)));
+}
+
+/// As the reference writes them, also where a list takes the place of one that nobody needs any more.
+#[test]
+fn the_lists_of_a_snapshot_are_in_the_order_of_their_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    let with_list = |path: &str, id: &str| {
+        let id = Id { scheme: Some("ip".into()), id: Some(id.into()) };
+        let acl = Some(vec![Acl { perms: 31, id }]);
+        let create = CreateRequest { path: Some(path.into()), data: None, acl, flags: 0 };
+        Asked { session: SESSIONS[0], op: OpCode::CREATE, body: create.to_bytes() }
+    };
+    let nodes = [
+        with_list("/first", "10.0.0.1"),
+        with_list("/second", "10.0.0.2"),
+        deletion("/first"),
+        with_list("/third", "10.0.0.3"),
+        with_list("/fourth", "10.0.0.4"),
+    ];
+    let job = job(&directory, Arc::new(StillClock), &nodes);
+    let lists = job.lists(&mut Cursor::new(&job.state.tree()));
+    assert!(lists.len() >= 3 && lists.is_sorted_by_key(|(id, _)| *id), "{lists:?}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Trail {
 
 /// The note of the request with this number. Answers come in the order of requests: notes before it are of requests
 /// that nobody was answered.
-pub(super) fn take_note(client: &Client, xid: i32) -> Option<Note> {
+fn take_note(client: &Client, xid: i32) -> Option<Note> {
     let mut notes = client.notes();
     let place = notes.iter().position(|(noted, _)| *noted == xid)?;
     notes.drain(..=place).next_back().map(|(_, note)| note)

@@ -118,8 +118,9 @@ impl Watches {
             WatcherType::Children => self.child.remove(path, watcher, Some(Mode::Standard)),
             WatcherType::Data => self.data.remove(path, watcher, Some(Mode::Standard)),
             WatcherType::Persistent => {
-                let child = self.child.remove(path, watcher, Some(Mode::Persistent));
-                self.data.remove(path, watcher, Some(Mode::Persistent)) || child
+                // It is in both tables.
+                self.child.remove(path, watcher, Some(Mode::Persistent));
+                self.data.remove(path, watcher, Some(Mode::Persistent))
             }
             WatcherType::PersistentRecursive => {
                 self.data.remove(path, watcher, Some(Mode::PersistentRecursive))

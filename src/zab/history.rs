@@ -183,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn where_they_take_too_much_no_more_are_forgotten_than_must_be() {
+        let payload = bytes::Bytes::from(vec![0; 40 << 10]);
+        let of = |zxid| Proposal { zxid: Zxid(zxid), payload: payload.clone() };
+        let mut history = History::new((1..=1000).map(of).collect(), Zxid(1000));
+        history.trim(Zxid(0), Zxid(100));
+        assert_eq!(history.first(), Some(Zxid(101)), "what is not applied stays");
+        history.trim(Zxid(0), Zxid(1000));
+        let kept = (KEPT_BYTES / payload.len()) as i64;
+        assert_eq!(history.first(), Some(Zxid(1001 - kept)));
+    }
+
+    #[test]
     fn old_ones_are_forgotten_unless_they_are_needed() {
         let mut history = history(&(1..=2000).collect::<Vec<_>>());
         history.trim(Zxid(100), Zxid(2000));

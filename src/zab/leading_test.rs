@@ -50,6 +50,20 @@ fn a_stale_vote_of_a_looking_server_that_leads_by_now_counts_for_its_round_only(
     assert_eq!(member.zab.standing().leader, Some(3));
 }
 
+/// It would begin the next round in one that is long over, and observers would be told of that one.
+#[test]
+fn who_joins_a_leader_of_a_later_round_is_in_that_round() {
+    let mut member = Member::start(E + 3, true, false);
+    member.vote(3, notification(PeerState::Leading, (3, E + 4, 2), 7));
+    member.vote(1, notification(PeerState::Following, (3, E + 4, 2), 7));
+    assert_eq!(member.zab.standing().leader, Some(3));
+    member.take();
+    member.vote(4, notification(PeerState::Observing, (i64::MIN, 0, 0), 0));
+    assert_eq!(member.votes_to(4).last().map(|vote| vote.election_epoch), Some(7));
+    member.hear(Input::MasterLeft { why: "gone".to_owned() });
+    assert_eq!(member.votes_to(1).last().map(|vote| vote.election_epoch), Some(8));
+}
+
 /// Traps 4 and 6: members show the vote of the epoch they are in; a server without a vote is told the round.
 #[test]
 fn a_member_with_a_leader_tells_whoever_looks() {
@@ -117,7 +131,12 @@ fn a_learner_with_more_than_the_leader_is_turned_away_until_the_epoch_is_settled
     assert!(member.is_closed(3).is_some_and(|why| why.contains("ahead")));
     member.said(1, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
     member.learner(5, 3, 1).said(5, FromLearner::AckEpoch { current: 1, last: Zxid(E + 4) });
-    assert!(member.packets(5).contains(&ToLearner::Trunc(Zxid(E + 3))), "what it has more never was");
+    let said = member.packets(5);
+    let [ToLearner::LeaderInfo(_), ToLearner::Trunc(to), ToLearner::NewLeader { zxid, .. }] = &said[..]
+    else {
+        panic!("a cut, and nothing more is lacking: {said:?}")
+    };
+    assert_eq!((*to, *zxid), (Zxid(E + 3), Zxid(2 * E)), "what it has more never was");
 }
 
 #[test]
@@ -163,6 +182,17 @@ fn a_follower_that_does_not_acknowledge_is_dropped_and_a_lonely_leader_resigns()
     member.pass(8 * TICK);
     assert_eq!(member.zab.standing().state, PeerState::Looking);
     assert!(member.said.iter().any(|output| matches!(output, Output::Serve(Serving::No))));
+}
+
+#[test]
+fn a_leader_goes_on_for_as_long_as_its_followers_may_be_silent() {
+    let mut member = Member::leading();
+    for _ in 0..3 {
+        member.said(1, FromLearner::Ping(Vec::new())).pass(5 * TICK);
+        assert!(member.zab.standing().is_serving, "{:?}", member.said);
+    }
+    member.pass(2 * TICK);
+    assert!(!member.zab.standing().is_serving);
 }
 
 /// Trap 33: a learner that takes long to come up to date counts as alive until initLimit and syncLimit are over.
@@ -284,4 +314,49 @@ fn a_follower_that_reads_nothing_is_sent_a_window_and_then_dropped() {
     member.zab.applied(Zxid(2 * E + 600));
     member.hear(Input::Drained { link: Link(1), bytes: sent });
     assert!(member.is_closed(1).is_some_and(|why| why.contains("behind")));
+}
+
+/// The same while it is brought up to date: then what it lacks comes from the log on disk.
+#[test]
+fn a_learner_that_takes_in_the_sync_slowly_is_sent_from_the_log_what_memory_has_lost() {
+    let mut member = Member::leading();
+    let (payload, last) = (bytes::Bytes::from(vec![0; 100 << 10]), Zxid(2 * E + 600));
+    let large = (1..=600).map(|n| Proposal { zxid: Zxid(2 * E + n), payload: payload.clone() }).collect();
+    member.hear(Input::Prepared(large));
+    for _ in 0..20 {
+        member.hear(Input::Drained { link: Link(1), bytes: usize::MAX });
+    }
+    member.said(1, FromLearner::Ack(last));
+    member.take();
+    member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
+    let commits = member.packets(3).into_iter().filter_map(|packet| match packet {
+        ToLearner::Commit(zxid) => Some(zxid),
+        _ => None,
+    });
+    let sent = commits.max().expect("the beginning of it");
+    member.zab.applied(last);
+    member.hear(Input::Drained { link: Link(3), bytes: usize::MAX });
+    let streams = member.take().into_iter().filter_map(|output| match output {
+        Output::StreamLog { link: Link(3), diff: None, after, to } => Some((after, to)),
+        _ => None,
+    });
+    let streams: Vec<_> = streams.collect();
+    let [(after, to)] = streams[..] else { panic!("one stream: {streams:?}") };
+    assert_eq!(after, sent);
+    member.hear(Input::Streamed { link: Link(3) });
+    let next = member.packets(3).into_iter().next();
+    assert!(matches!(&next, Some(ToLearner::Proposal(next)) if next.zxid == to.successor()), "after {to}");
+}
+
+/// What it had proposed before is committed with the epoch, though nothing more is asked of it.
+#[test]
+fn the_only_voter_commits_its_history_when_it_leads_again() {
+    let mut member = Member::leading_alone(E + 3);
+    let Role::Leading(leading) = &mut member.zab.role else { panic!("it leads") };
+    leading.skip_to(&mut member.zab.common, Zxid(3 * E - 3));
+    let last = Zxid(3 * E - 2);
+    member.take();
+    member.hear(Input::Prepared(vec![proposal(last.0)])).pass(201);
+    assert_eq!((member.zab.standing().is_serving, member.zab.standing().epoch), (true, 3));
+    assert!(member.said.iter().any(|output| matches!(output, Output::Commit { up_to } if *up_to == last)));
 }

@@ -137,3 +137,26 @@ fn a_silent_leader_is_left_after_sync_limit_and_one_that_pings_is_not() {
     member.pass(2 * TICK);
     assert!(member.left_master().is_some_and(|why| why.contains("syncLimit")));
 }
+
+/// A cut or a snapshot that is under way when the leader goes is what the next sync goes on from.
+#[test]
+fn what_the_disk_was_asked_for_a_leader_that_has_gone_counts_for_the_next() {
+    let cut = (Input::MasterSaid(FromMaster::Trunc(Zxid(E + 2))), E + 2);
+    let installed = (Input::SnapshotArrived { zxid: Zxid(E + 7) }, E + 7);
+    for (asked, last) in [cut, installed] {
+        let mut member = Member::following(Vec::new());
+        member.zab.input(member.now, asked);
+        let Some(Output::Persist(ticket)) = member.zab.poll() else { panic!("a ticket") };
+        member.hear(Input::MasterLeft { why: "gone".to_owned() });
+        member.take();
+        member.hear(Input::Done(ticket));
+        assert!(member.said.iter().any(|output| matches!(output, Output::Replace)));
+        assert_eq!(member.votes_to(1).last().map(|vote| vote.zxid), Some(Zxid(last)));
+        member.follow_again(2);
+        member.master(FromMaster::Diff(Zxid(last + 1))).master(FromMaster::Proposal(proposal(last + 1)));
+        member.master(FromMaster::Commit(Zxid(last + 1))).master(new_leader()).master(FromMaster::UpToDate);
+        assert!(member.zab.standing().is_serving, "{:?}", member.left_master());
+        let is_it = |output: &Output| matches!(output, Output::Commit { up_to } if up_to.0 == last + 1);
+        assert!(member.said.iter().any(is_it));
+    }
+}

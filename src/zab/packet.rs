@@ -367,6 +367,16 @@ mod tests {
         assert_eq!(&bytes[12..16], &[0, 0, 0, 0]);
     }
 
+    /// A learner of the reference takes it over.
+    #[test]
+    fn the_begin_of_an_epoch_brings_the_leaders_configuration() {
+        let config = Bytes::from_static(b"server.1=a:1:2:participant\nversion=7");
+        let mut bytes = Vec::new();
+        ToLearner::NewLeader { zxid: Zxid(1 << 32), config: config.clone() }.encode(&mut bytes);
+        let said = Packet::decode(&bytes.into()).unwrap().into_from_master();
+        assert_eq!(said, Ok(FromMaster::NewLeader { zxid: Zxid(1 << 32), config: Some(config) }));
+    }
+
     /// Trap 29 of the quorum protocols.
     #[test]
     fn a_length_that_cannot_be_is_refused_before_its_bytes_come() {

@@ -35,10 +35,24 @@ impl Member {
     }
 
     pub(super) fn tuned(logged: i64, is_trusted: bool, is_observer: bool, tuning: Tuning) -> Self {
-        let mut members = voters(3);
+        Self::of(3, if is_observer { 4 } else { 2 }, logged, is_trusted, tuning)
+    }
+
+    /// The only voter, which has this of epoch 1. It leads epoch 2.
+    pub(super) fn leading_alone(logged: i64) -> Self {
+        let mut member = Self::of(1, 1, logged, true, Tuning::default());
+        member.pass(201);
+        assert_eq!((member.zab.standing().is_serving, member.zab.standing().epoch), (true, 2));
+        member
+    }
+
+    /// A member of so many voters and an observer, number 4.
+    fn of(count: Sid, me: Sid, logged: i64, is_trusted: bool, tuning: Tuning) -> Self {
+        let mut members = voters(count);
         members.observers.insert(4);
+        let is_observer = me == 4;
         let options = Options {
-            me: if is_observer { 4 } else { 2 },
+            me,
             is_observer,
             tick_ms: TICK,
             init_limit: 10,
@@ -168,14 +182,19 @@ impl Member {
     /// Follows server 3, of epoch 2, having been sent what is given between DIFF and NEWLEADER.
     pub(super) fn following(sync: Vec<FromMaster>) -> Self {
         let mut member = Self::start(E + 3, true, false);
-        let vote = (3, E + 9, 1);
-        member.vote(3, notification(PeerState::Leading, vote, 1));
-        member.vote(1, notification(PeerState::Following, vote, 1)).hear(Input::MasterCame);
-        member.master(FromMaster::LeaderInfo { epoch: 2, protocol: PROTOCOL });
+        member.follow_again(1);
         for said in sync {
             member.master(said);
         }
         member
+    }
+
+    /// Finds server 3 leading epoch 2, by an election of this round.
+    pub(super) fn follow_again(&mut self, round: i64) {
+        let vote = (3, E + 9, 1);
+        self.vote(3, notification(PeerState::Leading, vote, round));
+        self.vote(1, notification(PeerState::Following, vote, round)).hear(Input::MasterCame);
+        self.master(FromMaster::LeaderInfo { epoch: 2, protocol: PROTOCOL });
     }
 
     pub(super) fn master(&mut self, said: FromMaster) -> &mut Self {

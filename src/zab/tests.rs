@@ -10,6 +10,12 @@ fn persist(zab: &mut Zab) -> Ticket {
 }
 
 #[test]
+fn it_leads_and_serves_from_the_beginning() {
+    let standing = Zab::leading_alone(Zxid(5)).standing();
+    assert_eq!((standing.state, standing.is_serving, standing.leader), (PeerState::Leading, true, None));
+}
+
+#[test]
 fn nothing_is_committed_before_it_is_durable() {
     let mut zab = Zab::leading_alone(Zxid(5));
     zab.input(0, Input::Appended { first: Zxid(6), last: Zxid(6) });

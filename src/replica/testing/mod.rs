@@ -422,7 +422,7 @@ fn as_sent(encode: impl FnOnce(&mut Vec<u8>)) -> Packet {
     Packet::decode(&bytes.into()).unwrap()
 }
 
-fn replica_options() -> Options {
+pub(in crate::replica) fn replica_options() -> Options {
     Options {
         request: RequestOptions { in_ensemble: true, ..OPTIONS },
         min_session_timeout_ms: 4000,

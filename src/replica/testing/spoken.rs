@@ -32,6 +32,8 @@ pub(in crate::replica) struct Spoken {
     pub(in crate::replica) served: Vec<Serving>,
     pub(in crate::replica) dropped: usize,
     pub(in crate::replica) expired: Vec<SessionId>,
+    /// Whether others wait for the tree.
+    pub(in crate::replica) wants_tree: bool,
 }
 
 impl Host for Spoken {
@@ -69,6 +71,9 @@ impl Host for Spoken {
     }
     fn has_listened(&mut self, _connection: ConnectionId, _since_ms: i64) -> bool {
         true
+    }
+    fn must_yield(&mut self) -> bool {
+        self.wants_tree
     }
     fn observe(&mut self, what: Observation<'_>) {
         match what {

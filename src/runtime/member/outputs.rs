@@ -82,7 +82,6 @@ impl MemberWriter {
         if replaces(&ticket) {
             // One that is under way is of what is about to go.
             self.snapshots.give_up();
-            self.is_replacing = true;
             file = self.master.file.take();
         }
         self.log.persist(ticket, self.driver.state.last_zxid(), file);

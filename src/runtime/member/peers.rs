@@ -84,7 +84,6 @@ impl MemberWriter {
     }
 
     fn keep(&mut self, staged: Box<Staged>, file: PathBuf) {
-        self.discard();
         self.staged = Some(staged);
         self.master.file = Some(file);
     }

@@ -11,6 +11,7 @@ use super::super::inbox::Lender;
 use super::super::{Client, Inbox, Snapshots, State};
 use super::member_test::World;
 use super::turns::Turns;
+use crate::clock::Clock;
 use crate::request::testing::creation;
 use crate::request::{Body, Request};
 
@@ -116,15 +117,36 @@ fn what_is_brought_during_a_lent_turn_is_dealt_with_behind_it() {
 
 #[test]
 fn the_writers_thread_is_called_when_a_turn_is_due_before_it_would_wake() {
-    let (turns, inbox, _, _, _held) = Lent::new().lend();
-    turns.expect_at(i64::MIN);
-    turns.take_turn();
-    assert!(!inbox.is_called());
+    let lent = Lent::new();
+    let clock = lent.world.clock.clone();
+    let (turns, inbox, _, _, _held) = lent.lend();
+    for wakes_at in [i64::MIN, clock.now_ms()] {
+        turns.expect_at(wakes_at);
+        turns.take_turn();
+        assert!(!inbox.is_called(), "it wakes before anything is due");
+    }
     turns.expect_at(i64::MAX);
     turns.take_turn();
     assert!(inbox.is_called());
     inbox.wait(LONG);
     assert!(!inbox.is_called(), "a call is heard once");
+}
+
+#[test]
+fn the_writers_thread_lends_the_writer_as_soon_as_it_runs() {
+    let World { inbox, writer, held: _held, .. } = Lent::new().world;
+    let turns = Turns::of(writer);
+    assert!(!inbox.is_lent());
+    run_to_the_end(&turns, &inbox);
+    assert!(inbox.is_lent());
+}
+
+#[test]
+fn a_turn_keeps_nothing_of_connections_that_have_gone() {
+    let mut world = Lent::new().world;
+    (0..10).for_each(|connection| world.inbox.push_gone(connection));
+    world.wait(1);
+    assert!(world.writer.taken.gone.is_empty());
 }
 
 #[test]
