@@ -43,6 +43,7 @@ pub(crate) fn options() -> Options {
         protocols: vec![Protocol::V12, Protocol::V13],
         suites: SuiteSet::default(),
         checks_client_host: false,
+        asks: oxkeeper::tls::revocation::Asks::Nobody,
     }
 }
 
