@@ -50,9 +50,7 @@ fn under_load(ensemble: &mut Ensemble, mix: &Mix) -> Result<()> {
     }
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     let picture = assert_same(ensemble)?;
     assert_no_mismatches(ensemble, WRITES)?;
     ensure!(summary.expired() == 0, "{} sessions expired", summary.expired());

@@ -46,7 +46,7 @@ fn each_sync(mix: &Mix) -> Result<()> {
 fn cases(ensemble: &mut Ensemble) -> Result<()> {
     let summary = diverge(ensemble, "/trunc")?;
     come_back(ensemble, "what nobody else has, nothing new meanwhile", Sync::Trunc)?;
-    verify(ensemble, &summary)?;
+    summary.verify_everywhere(ensemble)?;
 
     ensemble.stop(LEARNER)?;
     write(ensemble, "/memory", FEW)?;
@@ -69,7 +69,7 @@ fn cases(ensemble: &mut Ensemble) -> Result<()> {
     let summary = diverge(ensemble, "/snap")?;
     write(ensemble, "/newer", FEW)?;
     come_back(ensemble, "what nobody else has, and a new epoch goes on", Sync::Snap)?;
-    verify(ensemble, &summary)?;
+    summary.verify_everywhere(ensemble)?;
 
     ensemble.stop(LEARNER)?;
     ensemble.members()[LEARNER].wipe()?;
@@ -87,12 +87,7 @@ fn cases(ensemble: &mut Ensemble) -> Result<()> {
 fn write(ensemble: &mut Ensemble, prefix: &str, count: u64) -> Result<()> {
     let load = Load::default().start(&ensemble.addrs(), prefix);
     load.wait_for(count)?;
-    verify(ensemble, &load.stop()?)
-}
-
-/// Asks every server that runs for what was acknowledged.
-fn verify(ensemble: &Ensemble, summary: &Summary) -> Result<()> {
-    ensemble.running().into_iter().try_for_each(|at| summary.verify(ensemble.members()[at].addr()))
+    load.stop()?.verify_everywhere(ensemble)
 }
 
 /// Lets the last member lead alone for a moment, under load, and go. The others then go on without what it has

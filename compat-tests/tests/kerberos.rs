@@ -215,9 +215,7 @@ fn replace_the_leader(ensemble: &mut Ensemble) -> Result<()> {
     }
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     // The leader at least has heard the others.
     let leader = &ensemble.members()[ensemble.leader()?];
     let says = if leader.is_reference() { "Successfully authenticated" } else { "a server has proven to be" };

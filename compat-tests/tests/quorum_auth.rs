@@ -79,9 +79,7 @@ fn kill_each(ensemble: &mut Ensemble, jaas: &Path) -> Result<()> {
     ensemble.bring_back(follower)?;
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     assert_same(ensemble)?;
     for member in ensemble.members() {
         ensure!(member.is_reference() || !member.log().contains(SECRET), "{member} shows a password");
@@ -126,9 +124,7 @@ fn upgrade(ensemble: &mut Ensemble) -> Result<()> {
     let leader = ensemble.leader()?;
     let quorum = ensemble.members()[leader].quorum_addr();
     ensure!(answer(quorum, &stranger())?.is_empty(), "a stranger is answered after the last step");
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     assert_same(ensemble)?;
     ensure!(summary.expired() == 0, "{} sessions expired", summary.expired());
     Ok(())

@@ -74,9 +74,7 @@ fn under_load(ensemble: &mut Ensemble) -> Result<()> {
     drop(held);
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     ensure!(summary.expired() == 0, "{} sessions expired", summary.expired());
     Ok(())
 }

@@ -59,9 +59,7 @@ fn both_are_needed(ensemble: &mut Ensemble, login: &Path, certificates: &Certifi
 
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     assert_same(ensemble)?;
     for member in ensemble.members().iter().filter(|member| !member.is_reference()) {
         let log = member.log();

@@ -118,9 +118,7 @@ fn serve_over_tls(ensemble: &mut Ensemble, certificates: &Certificates) -> Resul
     load.wait_for(WRITES)?;
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     assert_same(ensemble)?;
     for member in ensemble.members().iter().filter(|member| !member.is_reference()) {
         let log = member.log();
@@ -208,9 +206,7 @@ fn replace(ensemble: &mut Ensemble, certificates: &Certificates) -> Result<()> {
     ensemble.bring_back(follower)?;
     load.wait_for(WRITES)?;
     let summary = load.stop()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     ensure!(ensemble.leader()? == leader, "another server leads than before");
     assert_same(ensemble).map(drop)
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+use super::Ensemble;
 use crate::wire::{Body, Client, Reply, hello, op};
 
 /// For one answer. A server that is frozen or cut off from its leader is left after this time.
@@ -161,6 +162,11 @@ impl Summary {
     #[must_use]
     pub fn moves(&self) -> u64 {
         self.sessions.iter().map(|known| known.moves).sum()
+    }
+
+    /// Asks every server that runs for everything that was acknowledged.
+    pub fn verify_everywhere(&self, ensemble: &Ensemble) -> Result<()> {
+        ensemble.running().into_iter().try_for_each(|at| self.verify(ensemble.members()[at].addr()))
     }
 
     /// Asks a server for everything that was acknowledged, and for the ephemeral nodes of the sessions.

@@ -136,9 +136,7 @@ fn there_and_back(
     // Last, because nobody pings its sessions any more.
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
-    for at in ensemble.running() {
-        summary.verify(ensemble.members()[at].addr())?;
-    }
+    summary.verify_everywhere(ensemble)?;
     summary.end(ensemble.members()[0].addr())?;
     assert_same(ensemble)?;
     assert_no_mismatches(ensemble, WRITES)?;
