@@ -236,11 +236,11 @@ fn settings_without_effect_are_named_where_they_come_as_flags() -> Result<()> {
     if judged() != Kind::Oxkeeper {
         return Ok(());
     }
-    let flags = "-Xmx1g -Dzookeeper.leader.ackLoggingFrequency=9 -Dzookeeper.nio.numWorkerThreads=4 -Dfile.encoding=UTF-8";
+    let flags = "-Xmx1g -Dzookeeper.flushDelay=9 -Dzookeeper.nio.numWorkerThreads=4 -Dfile.encoding=UTF-8";
     let environment = vec![("JVMFLAGS".to_owned(), flags.to_owned())];
     let server = Server::start(Kind::Oxkeeper, &Options { environment, ..Options::default() })?;
     let log = server.log();
-    for name in ["leader.ackLoggingFrequency", "nio.numWorkerThreads"] {
+    for name in ["flushDelay", "nio.numWorkerThreads"] {
         ensure!(log.contains(name), "{name} is not named:\n{log}");
     }
     ensure!(!log.contains("file.encoding"), "a flag of Java's own is named:\n{log}");
