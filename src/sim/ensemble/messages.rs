@@ -3,6 +3,7 @@
 use super::carrier::{Down, Said};
 use super::node::PeerLink;
 use super::world::{Event, World};
+use crate::snapshot::SnapshotError;
 use crate::zab::{Input, Packet, Sid};
 
 impl World {
@@ -109,12 +110,16 @@ impl World {
             }
             Down::Snapshot(zxid, stream) => {
                 self.figures.snapshots += 1;
-                let is_kept = self.nodes[&learner]
-                    .process
-                    .as_ref()
-                    .is_none_or(|process| process.hear_snapshot(zxid, &stream));
-                assert!(is_kept, "a snapshot from {leader} is whole");
-                self.turn(learner);
+                let kept = match &self.nodes[&learner].process {
+                    Some(process) => process.hear_snapshot(zxid, &stream),
+                    None => Ok(()),
+                };
+                match kept {
+                    Ok(()) => self.turn(learner),
+                    // Its connection ends, and it comes again.
+                    Err(SnapshotError::Disk(_)) => self.break_wire(link),
+                    Err(error) => panic!("a snapshot from {leader} is whole: {error}"),
+                }
             }
         }
     }

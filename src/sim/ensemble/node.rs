@@ -24,7 +24,7 @@ use crate::runtime::{Client, Inbox, LogKeeper, LogPort, MemberParts, MemberWrite
 use crate::session::Sessions;
 use crate::sim::disk::SimDisk;
 use crate::sim::server::machine::{LIMITS, MEMORY_BYTES, REQUEST_OPTIONS, TIMEOUTS_MS};
-use crate::snapshot::Compression;
+use crate::snapshot::{Compression, SnapshotError};
 use crate::store::{self, Directories, Receiving};
 use crate::tree::Cursor;
 use crate::txnlog::{self, Io, Log};
@@ -162,8 +162,8 @@ impl Process {
         self.shared.inbox.push_peer(FromPeers::Happened { input, bytes: 0 });
     }
 
-    /// A tree comes from the leader. False when it cannot be kept.
-    pub(super) fn hear_snapshot(&self, zxid: Zxid, stream: &[u8]) -> bool {
+    /// A tree comes from the leader.
+    pub(super) fn hear_snapshot(&self, zxid: Zxid, stream: &[u8]) -> Result<(), SnapshotError> {
         let what = Receiving {
             zxid,
             from: "the leader",
@@ -172,10 +172,10 @@ impl Process {
             field_bytes_max: 1 << 20,
             rules: crate::tree::OwnerRules::default(),
         };
-        let Ok(received) = store::receive(&self.disk, what, &mut &*stream) else { return false };
+        let received = store::receive(&self.disk, what, &mut &*stream)?;
         let staged = Box::new(Staged { tree: received.tree, sessions: received.sessions });
         self.shared.inbox.push_peer(FromPeers::Snapshot { zxid, staged, file: received.file });
-        true
+        Ok(())
     }
 
     /// The writer takes a turn. What was said in it, or nothing when the disk has failed and the process ends.
