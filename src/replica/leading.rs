@@ -10,7 +10,7 @@ use super::host::{Close, Host};
 use super::roles::Role;
 use super::{Now, Replica};
 use crate::request::prepare::Preparer;
-use crate::request::{Head, Options, Origin, Request, Write};
+use crate::request::{Body, Head, Options, Origin, Request, Write};
 use crate::session::Sessions;
 use crate::tree::Tree;
 use crate::zab::{Input, Link, Proposal};
@@ -87,19 +87,41 @@ impl Leading {
         std::mem::take(&mut self.returning)
     }
 
+    /// A learner's write as it arrives. It may wait for long, on a full disk above all, and the client may come back to
+    /// the learner meanwhile: what it sent there through a connection that it had left must do nothing all the same.
+    pub(super) fn arrived(&self, request: Request, sessions: &Sessions) -> Request {
+        let Head { session, origin, op, .. } = request.head;
+        let is_elsewhere = self.owners.get(&session).is_some_and(|owner| Some(*owner) != Owner::of(origin));
+        if is_elsewhere
+            && is_fenced(op)
+            && is_alive(sessions, session)
+            && matches!(request.body, Body::Write(_))
+        {
+            return Request { body: Body::Write(Write::Refused(Code::SESSION_MOVED)), ..request };
+        }
+        request
+    }
+
     /// Whether the session's client is elsewhere than where this request comes from. Whoever is the first to ask
     /// for something is where the client is (reference: `SessionTrackerImpl.checkSession`; the end of a session is
     /// not checked).
     fn has_moved(&mut self, head: &Head, sessions: &Sessions) -> bool {
-        let is_checked = !matches!(head.op, OpCode::CREATE_SESSION | OpCode::CLOSE_SESSION);
-        let is_alive = || sessions.get(head.session).is_some_and(|handle| !handle.is_closing());
         match Owner::of(head.origin) {
-            Some(from) if is_checked && is_alive() => {
+            Some(from) if is_fenced(head.op) && is_alive(sessions, head.session) => {
                 *self.owners.entry(head.session).or_insert(from) != from
             }
             _ => false,
         }
     }
+}
+
+fn is_alive(sessions: &Sessions, session: SessionId) -> bool {
+    sessions.get(session).is_some_and(|handle| !handle.is_closing())
+}
+
+/// Whether only the server where the session's client is may ask for it.
+const fn is_fenced(op: OpCode) -> bool {
+    !matches!(op, OpCode::CREATE_SESSION | OpCode::CLOSE_SESSION)
 }
 
 impl Replica {

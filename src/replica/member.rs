@@ -62,8 +62,9 @@ impl Replica {
         match (output, &mut self.role) {
             (Output::Commit { up_to }, _) => self.proposals.commit(up_to),
             (Output::Serve(serving), _) => self.serve(serving, sessions, host),
-            (Output::Submit { link, request }, Role::Leading(_)) => {
-                self.arrived.push_back(Request::of_learner(link, request, now.monotonic_ms));
+            (Output::Submit { link, request }, Role::Leading(leading)) => {
+                let request = Request::of_learner(link, request, now.monotonic_ms);
+                self.arrived.push_back(leading.arrived(request, sessions));
             }
             (Output::Touch(touched), Role::Leading(_)) => {
                 for (session, timeout_ms) in touched {

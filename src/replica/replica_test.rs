@@ -167,6 +167,26 @@ fn a_client_comes_back_at_any_server_and_leaves_its_old_connection_behind() {
     assert_eq!(ensemble.said(fourth), [Said::Session(before.session)]);
 }
 
+/// Found by the simulator: while a full disk of the leader kept the write waiting, the client had come back.
+#[test]
+fn what_comes_through_an_old_connection_fails_though_it_waits_until_the_client_is_back_at_its_server() {
+    let mut ensemble = Ensemble::serving();
+    let before = ensemble.connect(FOLLOWER);
+    ensemble.come_back(OTHER, before.session);
+    ensemble.member(LEADER).replica.set_full();
+    ensemble.send(before, 1, OpCode::CREATE, &create("/late"));
+    ensemble.settle();
+    let after = ensemble.come_back(FOLLOWER, before.session);
+    assert_eq!(ensemble.said(after), [Said::Session(before.session)]);
+    let now = ensemble.now;
+    let leader = ensemble.member(LEADER);
+    leader.replica.set_space(now, &leader.sessions);
+    ensemble.ask(after, 2, OpCode::CREATE, &create("/a"));
+    assert_eq!(ensemble.said(after)[1..], [ok(2)]);
+    ensemble.zxid();
+    assert!(ensemble.member(LEADER).tree.get("/late").is_none());
+}
+
 /// A leader that does not know yet all that was committed does not know either who has a session.
 #[test]
 fn a_client_that_comes_back_while_the_leader_catches_up_is_answered_after_that() {
