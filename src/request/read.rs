@@ -235,7 +235,7 @@ impl Read<'_> {
         write::int(out, i32::try_from(count).unwrap_or(i32::MAX));
         let mut walk = Walk::new(self.tree, id);
         let mut bytes = 0;
-        let progress = walk.slice(self.tree, &mut |name| {
+        let progress = walk.slice(self.tree, |name: &[u8]| {
             bytes += name.len();
             write_name(out, name);
         });

@@ -122,7 +122,7 @@ impl UnfinishedList {
         let Some((missing, _)) = self.rest.front_mut() else { return Progress::Done };
         let out = &mut self.bytes;
         let (mut bytes, mut names) = (0, 0);
-        let progress = missing.listing.slice(tree, &mut |name| {
+        let progress = missing.listing.slice(tree, |name: &[u8]| {
             bytes += name.len();
             names += 1;
             write_name(out, name);

@@ -58,37 +58,40 @@ impl Walk {
     }
 
     /// Hands the names of some children to `write`, as UTF-8.
-    pub fn slice(&mut self, tree: &Tree, write: &mut dyn FnMut(&[u8])) -> Progress {
+    pub fn slice(&mut self, tree: &Tree, mut write: impl FnMut(&[u8])) -> Progress {
         if self.is_lost {
             return Progress::Lost;
         }
         let (mut visited, mut bytes) = (0, 0);
-        let mut name = |name: &[u8], left: &mut usize| {
-            bytes += name.len();
-            *left -= 1;
-            write(name);
-            bytes
-        };
-        while self.left > 0 && visited < SLICE_CHILDREN {
+        let has_room = |visited, bytes| visited < SLICE_CHILDREN && bytes < SLICE_BYTES;
+        while self.left > 0
+            && has_room(visited, bytes)
+            && let Some(early) = self.early.pop()
+        {
             visited += 1;
-            let named = if let Some(early) = self.early.pop() {
-                name(&early, &mut self.left)
-            } else {
-                let Some(id) = tree.node(self.parent).children().get(self.next) else {
-                    return Progress::Lost;
-                };
-                self.next += 1;
-                let child = tree.node(*id);
-                if child.czxid() > self.began_at {
-                    continue;
-                }
-                name(child.name_bytes(), &mut self.left)
-            };
-            if named >= SLICE_BYTES {
+            bytes += early.len();
+            self.left -= 1;
+            write(&early);
+        }
+        for id in tree.node(self.parent).children().iter().skip(self.next) {
+            if self.left == 0 || !has_room(visited, bytes) {
                 break;
             }
+            visited += 1;
+            self.next += 1;
+            let child = tree.node(*id);
+            if child.czxid() <= self.began_at {
+                let name = child.name_bytes();
+                bytes += name.len();
+                self.left -= 1;
+                write(name);
+            }
         }
-        if self.left == 0 { Progress::Done } else { Progress::More }
+        match self.left {
+            0 => Progress::Done,
+            _ if has_room(visited, bytes) => Progress::Lost,
+            _ => Progress::More,
+        }
     }
 
     /// A child leaves its place, and the last one takes it.
@@ -115,7 +118,7 @@ pub struct Listing {
 
 impl Listing {
     /// [`Walk::slice`].
-    pub fn slice(&self, tree: &Tree, write: &mut dyn FnMut(&[u8])) -> Progress {
+    pub fn slice(&self, tree: &Tree, write: impl FnMut(&[u8])) -> Progress {
         lock(&self.walk).slice(tree, write)
     }
 
@@ -245,7 +248,7 @@ mod tests {
         let whole = walk.left;
         let hidden = whole.saturating_sub(names);
         walk.left -= hidden;
-        let progress = walk.slice(tree, &mut |name| into.push(name.to_vec()));
+        let progress = walk.slice(tree, |name: &[u8]| into.push(name.to_vec()));
         walk.left += hidden;
         if progress == Progress::Done && hidden > 0 { Progress::More } else { progress }
     }
@@ -286,7 +289,7 @@ mod tests {
         let slices: Vec<_> = (0..3)
             .map(|_| {
                 let mut names = 0;
-                let progress = walk.slice(&changed.0, &mut |_| names += 1);
+                let progress = walk.slice(&changed.0, |_: &[u8]| names += 1);
                 (names, progress)
             })
             .collect();
@@ -295,7 +298,7 @@ mod tests {
         let mut long = Changed::new();
         (0..9).for_each(|child| long.create(&format!("/p/{child}{}", "n".repeat(SLICE_BYTES / 4))));
         let (mut walk, mut names) = (long.walk(), 0);
-        assert_eq!(walk.slice(&long.0, &mut |_| names += 1), Progress::More);
+        assert_eq!(walk.slice(&long.0, |_: &[u8]| names += 1), Progress::More);
         assert_eq!((names, walk.left()), (4, 5));
         // Also what is passed over takes time.
         let mut newer = Changed::new();
@@ -303,7 +306,7 @@ mod tests {
         let listing = newer.0.follow(newer.walk());
         (0..SLICE_CHILDREN).for_each(|child| newer.create(&format!("/p/{child}")));
         lock(&listing.walk).next = 1;
-        assert_eq!(listing.slice(&newer.0, &mut |_| panic!("it came later")), Progress::More);
+        assert_eq!(listing.slice(&newer.0, |_: &[u8]| panic!("it came later")), Progress::More);
     }
 
     #[test]
@@ -317,7 +320,7 @@ mod tests {
         changed.create("/other");
         let mut named = BTreeSet::new();
         assert_eq!(
-            listing.slice(&changed.0, &mut |name| assert!(named.insert(name.to_vec()))),
+            listing.slice(&changed.0, |name: &[u8]| assert!(named.insert(name.to_vec()))),
             Progress::Done
         );
         assert_eq!(named, wanted);
@@ -330,7 +333,7 @@ mod tests {
         let listing = changed.0.follow(changed.walk());
         changed.0.end_listings();
         let other = Changed::new();
-        assert_eq!(listing.slice(&other.0, &mut |_| panic!("not of this tree")), Progress::Lost);
+        assert_eq!(listing.slice(&other.0, |_: &[u8]| panic!("not of this tree")), Progress::Lost);
     }
 
     #[test]
@@ -339,7 +342,7 @@ mod tests {
         ["/p/a", "/p/b"].iter().for_each(|path| changed.create(path));
         let (first, second) = (changed.0.follow(changed.walk()), changed.0.follow(changed.walk()));
         drop(first);
-        assert_eq!(second.slice(&changed.0, &mut |_| {}), Progress::Done);
+        assert_eq!(second.slice(&changed.0, |_: &[u8]| {}), Progress::Done);
         changed.delete("/p/a");
         assert!(changed.0.listings.is_empty());
     }
