@@ -82,7 +82,7 @@ pub(super) fn go_on(
     };
     let mut outbox = client.outbox();
     if !outbox.go_on(&read) {
-        return Err(End::Refused("the tree was replaced while it was sent a list of children".into()));
+        return Err(End::Refused("the tree was replaced while a long reply was being made".into()));
     }
     state.budget.hold(outbox.take_unaccounted() as i64);
     drop(outbox);
