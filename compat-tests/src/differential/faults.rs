@@ -82,7 +82,12 @@ fn catch(setup: &Setup, program: &Path, number: usize, fault: Fault, tries_max: 
         let (short, mismatch) = shrink::shrink(&faulty, &steps[..mismatch.step], tries_max, |_, _| {})
             .with_context(|| format!("{name}: seed {seed} does not part fresh servers"))?;
         let read_back = script::parse(&script::print(&short))?;
-        ensure!(play_alone(&faulty, &read_back)?.is_some(), "{name}: the short script shows nothing again");
+        ensure!(
+            play_alone(&faulty, &read_back)?.is_some(),
+            "{name}: the short script shows nothing when it is played again:\n{}it showed:\n{}",
+            script::print(&short),
+            mismatch.story
+        );
         if let Some(other) = play_alone(&setup.with_fault(program, None), &read_back)? {
             bail!("{name}: the servers part without the fault too: {}", other.story);
         }
