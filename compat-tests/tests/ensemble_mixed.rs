@@ -43,9 +43,9 @@ fn under_load(ensemble: &mut Ensemble, mix: &Mix) -> Result<()> {
     for at in order {
         let _ = load.take_gap();
         ensemble.kill(at)?;
-        load.wait_for(WRITES)?;
+        ensemble.wait_for(&load, WRITES)?;
         ensemble.bring_back(at)?;
-        load.wait_for(WRITES)?;
+        ensemble.wait_for(&load, WRITES)?;
         gaps.push(load.take_gap());
     }
     let summary = load.stop()?;

@@ -209,9 +209,9 @@ fn replace_the_leader(ensemble: &mut Ensemble) -> Result<()> {
     for _ in 0..2 {
         let leader = ensemble.leader()?;
         ensemble.kill(leader)?;
-        load.wait_for(50)?;
+        ensemble.wait_for(&load, 50)?;
         ensemble.bring_back(leader)?;
-        load.wait_for(50)?;
+        ensemble.wait_for(&load, 50)?;
     }
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;

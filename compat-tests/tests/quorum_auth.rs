@@ -47,9 +47,9 @@ fn kill_each(ensemble: &mut Ensemble, jaas: &Path) -> Result<()> {
     let order = std::iter::once(leader).chain((0..ensemble.members().len()).filter(|at| *at != leader));
     for at in order {
         ensemble.kill(at)?;
-        load.wait_for(WRITES)?;
+        ensemble.wait_for(&load, WRITES)?;
         ensemble.bring_back(at)?;
-        load.wait_for(WRITES)?;
+        ensemble.wait_for(&load, WRITES)?;
     }
     // Whoever does not know the password is nobody.
     let leader = ensemble.leader()?;

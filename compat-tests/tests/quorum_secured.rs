@@ -28,9 +28,9 @@ fn both_are_needed(ensemble: &mut Ensemble, login: &Path, certificates: &Certifi
     load.wait_for(WRITES)?;
     let leader = ensemble.leader()?;
     ensemble.kill(leader)?;
-    load.wait_for(WRITES)?;
+    ensemble.wait_for(&load, WRITES)?;
     ensemble.bring_back(leader)?;
-    load.wait_for(WRITES)?;
+    ensemble.wait_for(&load, WRITES)?;
 
     let leader = ensemble.leader()?;
     let follower = ensemble.voters().into_iter().find(|at| *at != leader).context("a follower")?;

@@ -113,9 +113,9 @@ fn serve_over_tls(ensemble: &mut Ensemble, certificates: &Certificates) -> Resul
     load.wait_for(WRITES)?;
     ensemble.bring_back(follower)?;
     ensemble.kill(leader)?;
-    load.wait_for(WRITES)?;
+    ensemble.wait_for(&load, WRITES)?;
     ensemble.bring_back(leader)?;
-    load.wait_for(WRITES)?;
+    ensemble.wait_for(&load, WRITES)?;
     let summary = load.stop()?;
     ensemble.wait_all_serving()?;
     summary.verify_everywhere(ensemble)?;

@@ -269,6 +269,11 @@ impl Member {
         Ok(())
     }
 
+    /// Of one whose process has ended by itself.
+    pub(super) fn forget_process(&mut self) {
+        self.child = None;
+    }
+
     pub(super) fn stop(&mut self) -> Result<()> {
         self.signal("TERM")?;
         let deadline = Instant::now() + STOP_LIMIT;

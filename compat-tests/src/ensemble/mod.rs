@@ -37,6 +37,9 @@ pub use sync::Sync;
 /// For whatever servers must come to by themselves: elections, syncs, starts. The machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const LOG_LINES: usize = 40;
+/// What a follower of the reference says before it ends: when it lost its leader, it read its log while it still applied
+/// what was committed (`ZooKeeperServer.shutdown`, `ZKDatabase.fastForwardDataBase`).
+const LOST_RACE: &str = "Committed proposal cached out of order";
 
 /// What a server is in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +214,31 @@ impl Ensemble {
     /// SIGKILL, and waits for the end.
     pub fn kill(&mut self, at: usize) -> Result<()> {
         self.members[at].kill()
+    }
+
+    /// Waits until so many more writes of a load are acknowledged. Members of the reference that end by the fault of
+    /// their own that a change of leader can show are started again, as whoever supervises them does.
+    pub fn wait_for(&mut self, load: &load::Running, writes: u64) -> Result<()> {
+        let goal = load.acknowledged() + writes;
+        let what = format!("{writes} more writes are acknowledged");
+        until(&what, PATIENCE, || {
+            self.revive()?;
+            Ok((load.acknowledged() >= goal).then_some(()))
+        })
+    }
+
+    fn revive(&mut self) -> Result<()> {
+        for member in self.members.iter_mut().filter(|member| member.is_launched()) {
+            if member.is_reference()
+                && member.ended()?.is_some()
+                && member.log_of_this_life().contains(LOST_RACE)
+            {
+                println!("{member} ended by a fault of the reference ({LOST_RACE:?}) and is started again");
+                member.forget_process();
+                member.launch()?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts it and waits until it serves.
