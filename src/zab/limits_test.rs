@@ -135,6 +135,21 @@ fn an_observer_waits_before_it_connects_and_before_it_looks_again() {
     assert!(passes_until(&mut member, |said| matches!(said, Output::Notify { .. })) > 0);
 }
 
+/// A server that stood still hears what came meanwhile before it looks at its clock.
+#[test]
+fn an_observer_that_hears_something_when_its_rest_is_over_looks_all_the_same() {
+    let tuning = Tuning { observer_looks_ms: 3000, ..Tuning::default() };
+    let mut member = Member::tuned(E + 3, true, true, tuning);
+    let vote = (3, E + 4, 2);
+    member.vote(3, notification(PeerState::Leading, vote, 7));
+    member.vote(1, notification(PeerState::Following, vote, 7));
+    member.hear(Input::MasterLeft { why: "it is gone".to_owned() });
+    member.take();
+    member.now += 3000;
+    member.vote(3, notification(PeerState::Looking, vote, 8)).pass(1);
+    assert!(member.take().iter().any(|said| matches!(said, Output::Notify { .. })), "it looks for a leader");
+}
+
 #[test]
 fn learners_syncs_that_wait_are_counted_by_what_they_wait_for() {
     let mut member = leading_both();

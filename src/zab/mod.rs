@@ -271,10 +271,8 @@ impl Zab {
     pub fn deadline(&self) -> Option<Ms> {
         match &self.role {
             Role::Alone { .. } => None,
-            Role::Settling => {
-                let rests = self.rests_until > self.now && self.common.durables.is_settled();
-                rests.then_some(self.rests_until)
-            }
+            // Also when that is past: whatever came since may have been heard before the tick.
+            Role::Settling => self.common.durables.is_settled().then_some(self.rests_until),
             Role::Looking(election) => Some(election.deadline()),
             Role::Leading(leading) => Some(leading.deadline()),
             Role::Learning(learning) => Some(learning.deadline(&self.common)),
