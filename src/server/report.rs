@@ -47,7 +47,7 @@ pub(super) struct Facts {
 
 /// Answers for the running server.
 pub(super) struct Reporter {
-    facts: Facts,
+    pub(super) facts: Facts,
     started_ms: i64,
     trace_mask: AtomicI64,
 }
@@ -447,4 +447,4 @@ impl Commands for Words {
 
 #[cfg(test)]
 #[path = "report_test.rs"]
-mod tests;
+pub(super) mod tests;

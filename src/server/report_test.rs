@@ -10,7 +10,7 @@ use crate::session::Sessions;
 use crate::tree::OwnerRules;
 
 /// Alone, with one client at each port: the number of the peer's end is the port's place.
-fn server() -> Arc<Reporter> {
+pub(in crate::server) fn server() -> Arc<Reporter> {
     let config = "dataDir=/nowhere\nclientPort=1\n";
     let config = Config::parse("zoo.cfg", config.as_bytes(), &Environment::default()).unwrap();
     let tree = Tree::new(OwnerRules::default());
