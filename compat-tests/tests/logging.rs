@@ -1,13 +1,17 @@
-//! A log that is read by a program which hangs, or dies, harms neither the server nor its clients.
+//! What is said to operators: a log that is read by a program which hangs, or dies, harms neither the server nor its clients,
+//! and a server that is asked how it stands (`kill -3`) says so and goes on.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use compat_tests::artifacts;
+use compat_tests::artifacts::{self, REFERENCE};
+use compat_tests::compare::judged;
 use compat_tests::server::{Kind, Options, Server};
+use compat_tests::systems::until;
 use compat_tests::wire::{Body, Client, op};
 
 /// More lines than a pipe holds: each of these connections is worth two.
@@ -94,5 +98,43 @@ fn what_a_client_sends_is_not_logged_whole() -> Result<()> {
     let log = server.log();
     ensure!(log.contains("authentication refused: no scheme \"sss"), "{log}");
     ensure!(log.len() < 20_000, "{} bytes of log", log.len());
+    Ok(())
+}
+
+/// `kill -3`: a JVM prints its threads. Both go on with the clients that they have.
+#[test]
+fn a_server_that_is_asked_how_it_stands_says_so_and_goes_on() -> Result<()> {
+    if !artifacts::available(&["java", "mvn"])? {
+        return Ok(());
+    }
+    for (kind, says) in [
+        (Kind::Apache(REFERENCE), "Full thread dump"),
+        (
+            judged(),
+            if judged() == Kind::Oxkeeper { "SIGQUIT: this server goes on" } else { "Full thread dump" },
+        ),
+    ] {
+        // Whoever has silenced the log has asked for this all the same.
+        let silent = vec![("OXKEEPER_LOG".into(), "error".into())];
+        let mut server = Server::start(kind, &Options { environment: silent, ..Options::default() })?;
+        let mut client = Client::connect(server.addr(), 10_000)?;
+        ensure!(client.call(1, op::CREATE, &Body::create("/a", b"data", 0))?.err == 0, "{kind}: create");
+        for times in 1..=2 {
+            server.signal("QUIT")?;
+            until("it has said how it stands", Duration::from_secs(30), || {
+                Ok((server.log().matches(says).count() >= times).then_some(()))
+            })
+            .with_context(|| format!("{kind}, whose log is:\n{}", server.log()))?;
+        }
+        let reply = client.call(2, op::GET_DATA, &Body::path_and_watch("/a", false))?;
+        ensure!(reply.err == 0, "{kind}: getData: code {}", reply.err);
+        serves(&mut server, "/b").with_context(|| format!("{kind} after SIGQUIT"))?;
+        if kind == Kind::Oxkeeper {
+            let log = server.log();
+            ensure!(log.contains("; mode: standalone; serves clients: yes; last zxid: 0x2\n"), "{log}");
+            ensure!(log.contains("SIGQUIT: connections: 1, by secureClientPort: 0; "), "{log}");
+        }
+        server.stop()?;
+    }
     Ok(())
 }

@@ -67,10 +67,10 @@ fn check(
 #[test]
 fn certificates_are_needed_unless_it_is_said_otherwise() -> Result<()> {
     let versions = |options: Options, _| options.line("ssl.enabledProtocols=TLSv1.2,TLSv1.3");
-    let sections = &["clients", "stores", "probes", "plain"];
+    let sections = &["clients", "stores", "probes", "plain", "words"];
     check(
         "need",
-        "clients with each kind of certificate, x509 identities and ACLs",
+        "clients with each kind of certificate, x509 identities and ACLs; of whose clients the words of each port speak",
         versions,
         ("server.jks", "trust.jks"),
         sections,

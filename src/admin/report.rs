@@ -294,7 +294,7 @@ pub trait Source {
     fn ephemeral_owners(&self) -> Vec<i64>;
     /// Paths of a session's ephemeral nodes, sorted.
     fn ephemerals_of(&self, session: i64, tell: &mut dyn FnMut(&str) -> ControlFlow<()>);
-    /// Connections by expiry, earliest first.
+    /// Connections of that port by expiry, earliest first.
     fn connections_by_expiry(&self) -> Vec<Bucket<DumpedConnection>>;
     /// Numbers of watches.
     fn watch_summary(&self) -> WatchSummary;
@@ -314,7 +314,7 @@ pub trait Source {
     fn set_trace_mask(&self, mask: i64);
     /// Forgets latencies, packet counts and the metrics of the default provider.
     fn reset_stats(&self);
-    /// Forgets counts and latencies of every connection.
+    /// Forgets counts and latencies of the connections of that port.
     fn reset_connections(&self);
 }
 

@@ -20,6 +20,7 @@ use super::connection::Connection;
 use super::transport::Transport;
 use crate::auth::Identity;
 use crate::runtime::Client;
+use crate::runtime::client::Port;
 use crate::runtime::outbox::Closing;
 
 /// Backlog when the configuration leaves it open (reference: the Java default).
@@ -143,8 +144,9 @@ impl Acceptor {
             self.leave(address);
             return;
         };
+        let port = security.port();
         let Some((secure, may_be_plain)) = security.tls() else {
-            let connection = self.connection(Transport::plain(stream), peer, Vec::new());
+            let connection = self.connection(Transport::plain(stream), peer, port, Vec::new());
             self.tasks.spawn(async move {
                 connection.run(acceptor.stop.clone()).await;
                 acceptor.leave(address);
@@ -157,16 +159,22 @@ impl Acceptor {
                 secured = secure.secure(may_be_plain, &acceptor.shared, stream, peer, guard) => secured,
             };
             if let Some((transport, identities)) = secured {
-                acceptor.connection(transport, peer, identities).run(acceptor.stop.clone()).await;
+                acceptor.connection(transport, peer, port, identities).run(acceptor.stop.clone()).await;
             }
             acceptor.leave(address);
         });
     }
 
     /// A connection that the rest of the server knows from now on.
-    fn connection(&self, transport: Transport, peer: SocketAddr, identities: Vec<Identity>) -> Connection {
+    fn connection(
+        &self,
+        transport: Transport,
+        peer: SocketAddr,
+        port: Port,
+        identities: Vec<Identity>,
+    ) -> Connection {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let client = Arc::new(Client::new(id, peer, self.shared.clock.wall_ms()));
+        let client = Arc::new(Client::new(id, peer, self.shared.clock.wall_ms()).by(port));
         for identity in identities {
             if !client.add_identity(identity) {
                 // A handshake that carried it would not have fitted.

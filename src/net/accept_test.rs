@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::testing::{Server, Setup, ask, first_frame};
 use super::{AcceptLimits, Acceptor, Commands, Descriptors, Security, bind};
 use crate::runtime::budget::Budget;
+use crate::runtime::client::Port;
 
 const NO_LIMITS: AcceptLimits =
     AcceptLimits { per_address: 0, total: 0, keepalive: false, descriptors: Descriptors::at_most(u64::MAX) };
@@ -177,7 +178,7 @@ impl Commands for Words {
     fn is_heavy(&self, word: [u8; 4]) -> bool {
         word == *b"long"
     }
-    fn answer(&self, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
+    fn answer(&self, _: Port, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
         if word == *b"echo" {
             send(extra.to_vec());
         } else {

@@ -118,7 +118,7 @@ impl Connection {
         let extra = self.pump.protocol.input().unread().get(..wanted).unwrap_or_default().to_vec();
         let stream = &mut self.pump.stream;
         let write = |cx: &mut Context<'_>, bytes: &[u8]| words::poll_write(stream, cx, bytes);
-        let bytes = words::answer(words::PATIENCE, commands, word, extra, write).await?;
+        let bytes = words::answer(words::PATIENCE, commands, self.client.port, word, extra, write).await?;
         let mut outbox = self.client.outbox();
         outbox.append(|out| out.sent_text(bytes));
         outbox.close(Closing::AfterReplies);

@@ -92,6 +92,7 @@ pub use self::secure::{Secure, Security};
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::runtime::client::Port;
 use crate::runtime::{Inbox, State};
 
 /// Bounds of one connection.
@@ -120,10 +121,10 @@ pub trait Commands: Send + Sync {
     /// Whether its answer walks much, so that few of its kind are made at a time.
     fn is_heavy(&self, word: [u8; 4]) -> bool;
 
-    /// Makes the text to send before closing, and hands it to `send` in pieces of some tens of KiB. `send` may
-    /// wait for the client; it says false when the client is gone or too slow. It takes a while: it is not
-    /// called on a runtime thread.
-    fn answer(&self, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool);
+    /// Makes the text to send to who asked by this port, before closing, and hands it to `send` in pieces of some
+    /// tens of KiB. `send` may wait for the client; it says false when the client is gone or too slow. It takes a
+    /// while: it is not called on a runtime thread.
+    fn answer(&self, port: Port, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool);
 }
 
 /// No four-letter words: for servers that are driven without operators.
@@ -141,7 +142,7 @@ impl Commands for NoWords {
     fn is_heavy(&self, _word: [u8; 4]) -> bool {
         false
     }
-    fn answer(&self, _word: [u8; 4], _extra: &[u8], _send: &mut dyn FnMut(Vec<u8>) -> bool) {}
+    fn answer(&self, _port: Port, _word: [u8; 4], _extra: &[u8], _send: &mut dyn FnMut(Vec<u8>) -> bool) {}
 }
 
 /// What every connection shares.

@@ -17,6 +17,7 @@ use super::tls_stream::TlsStream;
 use super::transport::Transport;
 use crate::auth::Identity;
 use crate::revocation::Revocation;
+use crate::runtime::client::Port;
 use crate::tls::revocation::{Asks, Link};
 use crate::tls::{Context, Current, ServerConnection, reason};
 
@@ -135,6 +136,14 @@ impl Security {
             return None;
         }
         secure.begin(shared, peer).map(Some)
+    }
+
+    /// The port that speaks so: `secureClientPort` is the one of TLS alone.
+    pub(super) const fn port(&self) -> Port {
+        match self {
+            Self::Plain | Self::Either(_) => Port::Client,
+            Self::Tls(_) => Port::SecureClient,
+        }
     }
 
     /// What serves handshakes, if there are any, and whether connections may do without one.

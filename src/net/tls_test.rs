@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::testing::{Server, Setup, ask, first_frame};
 use super::{AcceptLimits, Acceptor, Descriptors, Secure, Security, bind};
 use crate::revocation::Revocation;
+use crate::runtime::client::Port;
 use crate::tls::revocation::Asks;
 use crate::tls::{ClientAuth, Current, testing};
 
@@ -295,4 +296,19 @@ fn a_context_that_is_replaced_serves_new_connections_and_old_ones_live_on() {
         send(&mut old, &request(-2, &(OpCode::PING, Vec::new()))).unwrap();
         receive(&mut old).unwrap();
     });
+}
+
+#[test]
+fn clients_are_told_apart_by_their_port_and_not_by_what_they_speak_there() {
+    for (speaks_both, port) in [(false, Port::SecureClient), (true, Port::Client)] {
+        let mut server = Secured::new(ClientAuth::Need, speaks_both, 100, LONG);
+        let mut client = tls(server.address, Some("client.pem"));
+        client = server.serve(move |_| {
+            assert!(connects(&mut client));
+            client
+        });
+        let ports: Vec<_> = server.server.state().clients().iter().map(|client| client.port).collect();
+        assert_eq!(ports, [port]);
+        drop(client);
+    }
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::Commands;
 use super::protocol::End;
 use super::transport::Stream;
+use crate::runtime::client::Port;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,7 @@ impl From<WordError> for End {
 pub(super) async fn answer(
     patience: Patience,
     commands: Arc<dyn Commands>,
+    port: Port,
     word: [u8; 4],
     extra: Vec<u8>,
     mut poll_write: impl FnMut(&mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
@@ -83,7 +85,7 @@ pub(super) async fn answer(
     let begun = Instant::now();
     let (made, mut pieces) = mpsc::channel::<Vec<u8>>(1);
     let answering = tokio::task::spawn_blocking(move || {
-        commands.answer(word, &extra, &mut |piece| made.blocking_send(piece).is_ok());
+        commands.answer(port, word, &extra, &mut |piece| made.blocking_send(piece).is_ok());
     });
     let mut bytes = 0_usize;
     while let Some(piece) = pieces.recv().await {
@@ -153,7 +155,7 @@ mod tests {
         fn is_heavy(&self, word: [u8; 4]) -> bool {
             word == *b"wchp"
         }
-        fn answer(&self, _: [u8; 4], _: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
+        fn answer(&self, _: Port, _: [u8; 4], _: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
             for _ in 0..self.pieces {
                 self.made.fetch_add(1, Ordering::Relaxed);
                 if !send(vec![b'x'; 1000]) {
@@ -188,7 +190,7 @@ mod tests {
             written += count;
             Poll::Ready(Ok(count))
         };
-        let sent = answer(patience, Talker::new(500), *b"wchp", Vec::new(), write).await;
+        let sent = answer(patience, Talker::new(500), Port::Client, *b"wchp", Vec::new(), write).await;
         assert_eq!((sent.unwrap(), written), (500_000, 500_000));
     }
 
@@ -197,7 +199,7 @@ mod tests {
         let patience = Patience { piece: SHORT, text: LONG };
         let talker = Talker::new(1_000_000);
         let never = |_: &mut Context<'_>, _: &[u8]| Poll::Pending;
-        let unread = answer(patience, talker.clone(), *b"wchp", Vec::new(), never).await;
+        let unread = answer(patience, talker.clone(), Port::Client, *b"wchp", Vec::new(), never).await;
         assert!(matches!(unread, Err(WordError::Unread)), "{unread:?}");
         assert!(talker.made.load(Ordering::Relaxed) <= 3, "{:?} pieces", talker.made);
     }
@@ -214,7 +216,7 @@ mod tests {
             }
             Poll::Ready(Ok(1))
         };
-        let unread = answer(patience, Talker::new(1_000_000), *b"wchp", Vec::new(), slow).await;
+        let unread = answer(patience, Talker::new(1_000_000), Port::Client, *b"wchp", Vec::new(), slow).await;
         assert!(matches!(unread, Err(WordError::Unread)), "{unread:?}");
     }
 }

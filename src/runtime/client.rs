@@ -24,6 +24,16 @@ pub trait Socket: Send + Sync + std::fmt::Debug {
     fn shut_down(&self);
 }
 
+/// Which port a client came by. Operators' words speak of the clients of the port that they are sent to (reference: each port
+/// has a `ServerCnxnFactory` of its own).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// `clientPort`, also where it speaks TLS.
+    Client,
+    /// `secureClientPort`.
+    SecureClient,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Client {
@@ -31,6 +41,8 @@ pub struct Client {
     pub id: ConnectionId,
     /// Its other end.
     pub peer: SocketAddr,
+    /// Which port it came by.
+    pub port: Port,
     /// When it came, in milliseconds since 1970.
     pub established_ms: i64,
     socket: OnceLock<Arc<dyn Socket>>,
@@ -56,13 +68,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// A connection that just came; the `ip` scheme identifies it by its address.
+    /// A connection that just came, by `clientPort`; the `ip` scheme identifies it by its address.
     #[must_use]
     pub fn new(id: ConnectionId, peer: SocketAddr, established_ms: i64) -> Self {
         let ip = Identity { scheme: "ip".into(), id: crate::tree::ip::identity(peer.ip()) };
         Self {
             id,
             peer,
+            port: Port::Client,
             established_ms,
             socket: OnceLock::new(),
             session: OnceLock::new(),
@@ -79,6 +92,12 @@ impl Client {
             listen: AtomicBool::new(false),
             silent_ms: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// The same, that came by this port.
+    #[must_use]
+    pub fn by(self, port: Port) -> Self {
+        Self { port, ..self }
     }
 
     /// Lets others write to its socket when that is quicker than waking its task.

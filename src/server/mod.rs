@@ -12,6 +12,7 @@ mod loading;
 mod member;
 mod members;
 mod options;
+mod quit;
 mod report;
 mod sasl;
 mod signals;
@@ -87,7 +88,7 @@ impl Server {
             .event_interval(16)
             .enable_all()
             .build()?;
-        let signals = Signals::listen(runtime.handle())?;
+        let signals = Signals::listen()?;
         let audited = Audited::new(&config)?;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let clock: Arc<dyn Clock> = Arc::new(RealClock);
@@ -156,7 +157,10 @@ impl Server {
             }
         })?;
         audited.started();
-        let asked = signals.started();
+        let asked = signals.started({
+            let reporter = Arc::clone(&reporter);
+            move || quit::say(&reporter)
+        });
         let ends = Ends { asked, stop };
         runtime.block_on(serve(&config, shared, listeners, tls, reporter, clock, ends))?;
         audited.stops();

@@ -22,6 +22,7 @@ use crate::disk::Disk;
 use crate::metrics::prometheus::Exporter;
 use crate::metrics::{Gauges, LeaderGauges, Metrics, QuotaGauges, java, process};
 use crate::net::{Commands, Secure};
+use crate::runtime::client::Port;
 use crate::runtime::outbox::ClientStats;
 use crate::runtime::standing::Proposals;
 use crate::runtime::{Client, State};
@@ -46,7 +47,7 @@ pub(super) struct Facts {
 
 /// Answers for the running server.
 pub(super) struct Reporter {
-    facts: Facts,
+    pub(super) facts: Facts,
     started_ms: i64,
     trace_mask: AtomicI64,
 }
@@ -58,6 +59,11 @@ impl Reporter {
     pub(super) fn new(facts: Facts) -> Self {
         let started_ms = facts.clock.now_ms();
         Self { facts, started_ms, trace_mask: AtomicI64::new(TRACE_MASK) }
+    }
+
+    /// As it answers who asks by this port.
+    pub(super) const fn asked_by(&self, port: Port) -> Asked<'_> {
+        Asked { reporter: self, port }
     }
 
     /// Gauges as of now.
@@ -214,9 +220,23 @@ const fn peer_state(state: PeerState) -> &'static str {
     }
 }
 
-impl Source for Reporter {
+/// The running server as it answers who asks by one of its ports.
+pub(super) struct Asked<'a> {
+    reporter: &'a Reporter,
+    port: Port,
+}
+
+impl Asked<'_> {
+    /// The clients of the port.
+    fn clients(&self) -> impl Iterator<Item = Arc<Client>> {
+        let clients = self.reporter.facts.state.clients().into_iter();
+        clients.filter(|client| client.port == self.port)
+    }
+}
+
+impl Source for Asked<'_> {
     fn is_serving(&self) -> bool {
-        self.facts.state.standing.serves()
+        self.reporter.facts.state.standing.serves()
     }
 
     fn is_read_only(&self) -> bool {
@@ -224,7 +244,7 @@ impl Source for Reporter {
     }
 
     fn server(&self) -> ServerReport {
-        let state = &self.facts.state;
+        let state = &self.reporter.facts.state;
         let (latency_min_ms, total, count, latency_max_ms) = state.stats.latency();
         let tree = state.tree();
         ServerReport {
@@ -237,9 +257,9 @@ impl Source for Reporter {
             connections: state.client_count(),
             outstanding: state.budget.waiting() as u64,
             zxid: tree.last_zxid().0,
-            mode: self.mode(),
+            mode: self.reporter.mode(),
             node_count: tree.node_count() as u64,
-            proposal_sizes: (self.mode() == Mode::Leader).then(|| {
+            proposal_sizes: (self.reporter.mode() == Mode::Leader).then(|| {
                 let Proposals { last_bytes, min_bytes, max_bytes, .. } = state.standing.proposals();
                 Sizes { last_bytes, min_bytes, max_bytes }
             }),
@@ -270,19 +290,19 @@ impl Source for Reporter {
                 }),
             }
         };
-        let _enough = self.facts.state.clients().iter().map(report).try_for_each(tell);
+        let _enough = self.clients().map(|client| report(&client)).try_for_each(tell);
     }
 
     fn conf(&self) -> ConfReport {
-        let config = &self.facts.config;
+        let config = &self.reporter.facts.config;
         let dirs = self.dirs();
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         ConfReport {
-            client_port: self.facts.client_port.map_or(-1, i32::from),
-            secure_client_port: self.facts.secure_client_port.map_or(-1, i32::from),
-            data_dir: absolute(&self.facts.snapshots).display().to_string(),
+            client_port: self.reporter.facts.client_port.map_or(-1, i32::from),
+            secure_client_port: self.reporter.facts.secure_client_port.map_or(-1, i32::from),
+            data_dir: absolute(&self.reporter.facts.snapshots).display().to_string(),
             data_dir_bytes: dirs.data_dir_bytes,
-            data_log_dir: absolute(&self.facts.logs).display().to_string(),
+            data_log_dir: absolute(&self.reporter.facts.logs).display().to_string(),
             data_log_bytes: dirs.log_dir_bytes,
             tick_time_ms: config.tick_time_ms,
             max_client_cnxns: config.max_client_cnxns,
@@ -290,7 +310,7 @@ impl Source for Reporter {
             max_session_timeout_ms: config.max_session_timeout_ms,
             client_port_listen_backlog: config.client_port_listen_backlog.unwrap_or(-1),
             server_id: config.server_id.filter(|_| config.is_distributed()).unwrap_or(0),
-            quorum: self.quorum_conf(),
+            quorum: self.reporter.quorum_conf(),
         }
     }
 
@@ -299,61 +319,62 @@ impl Source for Reporter {
     }
 
     fn sessions_by_expiry(&self) -> Vec<Bucket<i64>> {
-        let buckets = walks::sessions_by_expiry(&self.facts.state);
-        let bucket = |(end, members)| Bucket { expires_unix_ms: self.to_wall(end), members };
+        let buckets = walks::sessions_by_expiry(&self.reporter.facts.state);
+        let bucket = |(end, members)| Bucket { expires_unix_ms: self.reporter.to_wall(end), members };
         buckets.into_iter().map(bucket).collect()
     }
 
     fn ephemeral_owners(&self) -> Vec<i64> {
-        walks::ephemeral_owners(&self.facts.state)
+        walks::ephemeral_owners(&self.reporter.facts.state)
     }
 
     fn ephemerals_of(&self, session: i64, tell: &mut dyn FnMut(&str) -> ControlFlow<()>) {
-        walks::ephemerals_of(&self.facts.state, SessionId(session), tell);
+        walks::ephemerals_of(&self.reporter.facts.state, SessionId(session), tell);
     }
 
     fn connections_by_expiry(&self) -> Vec<Bucket<DumpedConnection>> {
         let mut connections = std::collections::BTreeMap::<i64, Vec<DumpedConnection>>::new();
-        let tick = i64::from(self.facts.config.tick_time_ms);
-        for client in self.facts.state.clients() {
+        let tick = i64::from(self.reporter.facts.config.tick_time_ms);
+        for client in self.clients() {
             let idle_until = client.session().map_or(0, |session| session.deadline_ms());
             let member = DumpedConnection { remote: client.peer, session: session_of(&client) };
             connections.entry((idle_until.div_euclid(tick) + 1) * tick).or_default().push(member);
         }
-        let bucket = |(end, members)| Bucket { expires_unix_ms: self.to_wall(end), members };
+        let bucket = |(end, members)| Bucket { expires_unix_ms: self.reporter.to_wall(end), members };
         connections.into_iter().map(bucket).collect()
     }
 
     fn watch_summary(&self) -> WatchSummary {
-        let (connections, paths, watches) = self.facts.state.watches().summary();
+        let (connections, paths, watches) = self.reporter.facts.state.watches().summary();
         WatchSummary { connections, paths, watches }
     }
 
     fn watches_by_session(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>) {
-        walks::watches_by_session(&self.facts.state, tell);
+        walks::watches_by_session(&self.reporter.facts.state, tell);
     }
 
     fn watches_by_path(&self, tell: &mut dyn FnMut(Watch<'_>) -> ControlFlow<()>) {
-        walks::watches_by_path(&self.facts.state, tell);
+        walks::watches_by_path(&self.reporter.facts.state, tell);
     }
 
     fn dirs(&self) -> DirsReport {
         DirsReport {
-            data_dir_bytes: self.bytes_in(&self.facts.snapshots),
-            log_dir_bytes: self.bytes_in(&self.facts.logs),
+            data_dir_bytes: self.reporter.bytes_in(&self.reporter.facts.snapshots),
+            log_dir_bytes: self.reporter.bytes_in(&self.reporter.facts.logs),
         }
     }
 
     fn monitor(&self) -> Vec<(String, String)> {
-        let gauges = self.gauges();
-        let peer_state = self.facts.state.standing.told().map(|told| peer_state(told.state));
-        let mut entries = match self.facts.config.metrics {
-            MetricsProvider::Default => self.facts.metrics.mntr_entries(&gauges),
+        let gauges = self.reporter.gauges();
+        let peer_state = self.reporter.facts.state.standing.told().map(|told| peer_state(told.state));
+        let mut entries = match self.reporter.facts.config.metrics {
+            MetricsProvider::Default => self.reporter.facts.metrics.mntr_entries(&gauges),
             MetricsProvider::Null => Vec::new(),
             MetricsProvider::Prometheus => {
-                let process = self.facts.config.metrics_export_jvm_info;
-                let exporter = Exporter::new(self.facts.metrics.clone(), move || gauges.clone(), process);
-                exporter.mntr_entries(self.facts.clock.now_ms().cast_unsigned())
+                let process = self.reporter.facts.config.metrics_export_jvm_info;
+                let exporter =
+                    Exporter::new(self.reporter.facts.metrics.clone(), move || gauges.clone(), process);
+                exporter.mntr_entries(self.reporter.facts.clock.now_ms().cast_unsigned())
             }
         };
         if let Some(state) = peer_state {
@@ -365,33 +386,33 @@ impl Source for Reporter {
     fn digests(&self) -> Vec<DigestReport> {
         let report =
             |(zxid, digest): (jute::Zxid, u64)| DigestReport { zxid: zxid.0, digest: digest.cast_signed() };
-        self.facts.state.digests().into_iter().map(report).collect()
+        self.reporter.facts.state.digests().into_iter().map(report).collect()
     }
 
     fn trace_mask(&self) -> i64 {
-        self.trace_mask.load(Ordering::Relaxed)
+        self.reporter.trace_mask.load(Ordering::Relaxed)
     }
 
     fn set_trace_mask(&self, mask: i64) {
-        self.trace_mask.store(mask, Ordering::Relaxed);
+        self.reporter.trace_mask.store(mask, Ordering::Relaxed);
     }
 
     fn reset_stats(&self) {
-        self.facts.state.stats.reset();
-        self.facts.state.standing.reset_proposals();
-        if self.facts.config.metrics != MetricsProvider::Prometheus {
-            self.facts.metrics.reset();
+        self.reporter.facts.state.stats.reset();
+        self.reporter.facts.state.standing.reset_proposals();
+        if self.reporter.facts.config.metrics != MetricsProvider::Prometheus {
+            self.reporter.facts.metrics.reset();
         }
     }
 
     fn reset_connections(&self) {
-        for client in self.facts.state.clients() {
+        for client in self.clients() {
             client.outbox().stats = ClientStats::RESET;
         }
     }
 }
 
-/// Four-letter words on the client port.
+/// Four-letter words on the ports of clients.
 pub(super) struct Words {
     whitelist: Whitelist,
     reporter: Arc<Reporter>,
@@ -416,10 +437,14 @@ impl Commands for Words {
         four_letter::is_heavy(word)
     }
 
-    fn answer(&self, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
+    fn answer(&self, port: Port, word: [u8; 4], extra: &[u8], send: &mut dyn FnMut(Vec<u8>) -> bool) {
         let mut out = Out::new(send);
-        let source = self.reporter.as_ref();
-        four_letter::answer(word, extra.try_into().ok(), &self.whitelist, source, &mut out);
+        let source = self.reporter.asked_by(port);
+        four_letter::answer(word, extra.try_into().ok(), &self.whitelist, &source, &mut out);
         out.finish();
     }
 }
+
+#[cfg(test)]
+#[path = "report_test.rs"]
+pub(super) mod tests;

@@ -162,3 +162,39 @@ fn learners_syncs_that_wait_are_counted_by_what_they_wait_for() {
     assert_eq!(member.zab.progress().pending_syncs, 0);
     assert_eq!(member.zab.progress().proposed, Zxid(2 * E + 2));
 }
+
+/// It is the commit that ends the wait: neither a learner that leaves nor one that reads late changes the count.
+#[test]
+fn the_count_of_syncs_that_wait_follows_proposals_and_commits() {
+    let mut member = leading_both();
+    let count = |member: &Member| member.zab.progress().pending_syncs;
+    let sync = |link| Input::SyncAsked { link: Link(link) };
+    member.hear(sync(1));
+    assert_eq!(count(&member), 0, "everything is committed");
+    for n in 1..=4 {
+        member.hear(Input::Prepared(vec![proposal(2 * E + n)]));
+        if n != 3 {
+            member.hear(sync(1)).hear(sync(3)).hear(sync(1));
+        }
+    }
+    assert_eq!(count(&member), 3, "nobody waits for the third transaction");
+    member.hear(sync(9));
+    assert_eq!(count(&member), 3);
+    member.said(3, FromLearner::Ack(Zxid(2 * E + 1)));
+    assert_eq!(count(&member), 2);
+    member.hear(Input::LearnerLeft { link: Link(3) });
+    assert_eq!(count(&member), 2);
+    member.said(1, FromLearner::Ack(Zxid(2 * E + 3)));
+    assert_eq!(count(&member), 1);
+    member.said(1, FromLearner::Ack(Zxid(2 * E + 4)));
+    assert_eq!(count(&member), 0);
+    member.hear(sync(1));
+    assert_eq!(count(&member), 0);
+    // More than may be on its way to a learner: the commit has to wait until that is read.
+    let payload = bytes::Bytes::from(vec![0; 5 << 20]);
+    member.hear(Input::Prepared(vec![Proposal { zxid: Zxid(2 * E + 5), payload }])).hear(sync(1));
+    assert_eq!(count(&member), 1);
+    member.said(1, FromLearner::Ack(Zxid(2 * E + 5)));
+    assert_eq!((count(&member), member.zab.progress().committed), (0, Zxid(2 * E + 5)));
+    assert!(!member.packets(1).contains(&ToLearner::Commit(Zxid(2 * E + 5))), "it reads late");
+}

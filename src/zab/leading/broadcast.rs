@@ -1,6 +1,6 @@
 //! Proposals out, acknowledgements in, commits in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jute::Zxid;
 
@@ -92,6 +92,7 @@ impl Leading {
             && up_to > common.committed
         {
             common.committed = up_to;
+            while self.synced_for.pop_front_if(|zxid| *zxid <= up_to).is_some() {}
         }
         common.release();
     }
@@ -203,13 +204,15 @@ impl Leading {
         let after = if self.proposed > self.begin_of_epoch() { self.proposed } else { common.committed };
         if let Some(learner) = self.learners.get_mut(&link) {
             learner.syncs.push_back(after);
+            if after > common.committed && self.synced_for.back() != Some(&after) {
+                self.synced_for.push_back(after);
+            }
         }
     }
 
     /// How many transactions learners wait for with a sync (reference: `Leader.getNumPendingSyncs`).
     pub(in super::super) fn pending_syncs(&self) -> usize {
-        let all = self.learners.values().flat_map(|learner| &learner.syncs);
-        all.collect::<BTreeSet<_>>().len()
+        self.synced_for.len()
     }
 
     pub(super) fn ping_all(&mut self, common: &mut Common, _now: Ms) {

@@ -9,7 +9,7 @@ mod broadcast;
 mod lag;
 mod learner;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jute::{SessionId, Zxid};
 
@@ -56,6 +56,9 @@ pub(super) struct Leading {
     /// The last transaction of the epoch.
     proposed: Zxid,
     learners: BTreeMap<Link, Learner>,
+    /// The transactions that are not committed and for which learners wait with a sync, in order, each once, whoever of
+    /// them has left since (reference: `Leader.pendingSyncs`).
+    synced_for: VecDeque<Zxid>,
     /// What this server's own log was given.
     own_lag: Lag,
     /// Who elected it, and when.
@@ -86,6 +89,7 @@ impl Leading {
             initial: common.history.last(),
             proposed: common.history.last(),
             learners: BTreeMap::new(),
+            synced_for: VecDeque::new(),
             own_lag: Lag::default(),
             electors,
             elected_ms: now,

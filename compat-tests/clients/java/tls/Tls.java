@@ -45,6 +45,7 @@ public final class Tls {
                 case "probes" -> probes(securePort);
                 case "unified" -> probes(plainPort);
                 case "plain" -> plain();
+                case "words" -> words();
                 case "hosts" -> hosts();
                 case "resumption" -> resumption();
                 case "subject" -> subject();
@@ -100,12 +101,43 @@ public final class Tls {
             }
         }
         System.out.println("without TLS: " + session(() -> new Socket("127.0.0.1", port)));
-        System.out.println("a word: " + word(port, "client.p12"));
+        System.out.println("a word: " + word("ruok", port, "client.p12"));
     }
 
     private static void plain() {
         System.out.println("plain: " + session(() -> new Socket("127.0.0.1", plainPort)));
         System.out.println("TLS on the plain port: " + probe(plainPort, "client.p12", "TLSv1.3"));
+    }
+
+    /** Of whose clients each port speaks: one of each, and what a reset by either port does to them. */
+    private static void words() throws Exception {
+        Dial plain = () -> new Socket("127.0.0.1", plainPort);
+        Dial secure = () -> socket(context("client.p12"), securePort, "TLSv1.3");
+        try (Socket one = plain.make(); Socket other = secure.make()) {
+            System.out.println("sessions: " + hasSession(one) + " " + hasSession(other));
+            for (String reset : List.of("", "secure", "plain")) {
+                if (!reset.isEmpty()) {
+                    System.out.print(reset + " crst: " + word("crst", reset.equals("plain") ? plain : secure));
+                }
+                for (String word : List.of("cons", "stat")) {
+                    System.out.println("plain " + word + " has " + listed(word(word, plain), one, other));
+                    System.out.println("secure " + word + " has " + listed(word(word, secure), one, other));
+                }
+            }
+        }
+    }
+
+    /** Which of the two are in a list of connections, and how much came of each. */
+    private static String listed(String text, Socket plain, Socket secure) {
+        return text.lines().filter(line -> line.contains("recved=")).map(line -> {
+            String recved = line.replaceAll(".*(recved=\\d+).*", "$1");
+            for (Socket socket : List.of(plain, secure)) {
+                if (line.contains(":" + socket.getLocalPort() + "[")) {
+                    return (socket == plain ? "plain " : "secure ") + recved;
+                }
+            }
+            return "";
+        }).filter(line -> !line.isEmpty()).sorted().collect(Collectors.joining(", "));
     }
 
     private static void hosts() {
@@ -218,10 +250,14 @@ public final class Tls {
         return new DataInputStream(socket.getInputStream()).readInt() == 37;
     }
 
-    private static String word(int port, String store) {
-        try (Socket socket = socket(context(store), port, "TLSv1.3")) {
+    private static String word(String word, int port, String store) {
+        return word(word, () -> socket(context(store), port, "TLSv1.3"));
+    }
+
+    private static String word(String word, Dial dial) {
+        try (Socket socket = dial.make()) {
             socket.setSoTimeout(30000);
-            socket.getOutputStream().write("ruok".getBytes(StandardCharsets.US_ASCII));
+            socket.getOutputStream().write(word.getBytes(StandardCharsets.US_ASCII));
             return new String(socket.getInputStream().readAllBytes(), StandardCharsets.US_ASCII);
         } catch (Exception e) {
             return "end";
