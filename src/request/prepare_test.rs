@@ -12,6 +12,7 @@ use jute::{Code, OpCode, SessionId, Zxid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::Options;
 use super::prepare::Preparer;
 use super::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, multi_body, prepare};
 use crate::session::Sessions;
@@ -138,6 +139,17 @@ fn nothing_is_done_for_a_session_that_is_unknown_or_ending() {
     assert_eq!(refusal(&mut server, SESSIONS[0], end), None);
     let late = creation("/late", CreateMode::Persistent);
     assert_eq!(refusal(&mut server, SESSIONS[0], late), Some(Code::SESSION_EXPIRED));
+}
+
+/// A leader tells whoever it does not know that its session has expired.
+#[test]
+fn in_an_ensemble_a_session_that_is_unknown_has_expired() {
+    let mut server = Server::new();
+    let options = Options { in_ensemble: true, ..OPTIONS };
+    server.preparer = Preparer::new(options, Zxid::ZERO);
+    let create = || creation("/new", CreateMode::Persistent);
+    assert_eq!(refusal(&mut server, SessionId(99), create()), Some(Code::SESSION_EXPIRED));
+    assert_eq!(refusal(&mut server, SESSIONS[0], create()), None);
 }
 
 /// The sweep acts on nobody's behalf, and what it found may have changed.

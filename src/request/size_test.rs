@@ -257,3 +257,24 @@ fn where_the_end_of_a_session_lists_nothing_nothing_is_removed_before_it() {
     assert!(server.preparer.removals_before_end(&server.tree, SESSIONS[0]).is_empty());
     assert!(!is_refused(&server.serve(&creation("/one-more", CreateMode::Ephemeral))));
 }
+
+/// To the byte.
+#[test]
+fn before_the_end_of_a_session_nothing_is_removed_that_its_end_can_list() {
+    let mut server = Server::new(1 << 20);
+    for n in 100..200 {
+        server.serve(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral));
+    }
+    let close = Asked { session: SESSIONS[0], op: OpCode::CLOSE_SESSION, body: Vec::new() };
+    let end = {
+        let mut alike = Server::new(1 << 20);
+        (100..200)
+            .for_each(|n| drop(alike.serve(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral))));
+        bytes_of(&alike.serve(&close))
+    };
+    let removed = |txn_bytes_max| {
+        let preparer = Preparer::new(Options { txn_bytes_max, ..OPTIONS }, server.tree.last_zxid());
+        preparer.removals_before_end(&server.tree, SESSIONS[0]).concat().len()
+    };
+    assert_eq!([removed(end), removed(end - 1), removed(end - 18), removed(end - 19)], [0, 1, 1, 2]);
+}

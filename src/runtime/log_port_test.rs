@@ -12,6 +12,7 @@ use super::log_port::Report;
 use super::{Inbox, LogKeeper, LogPort, LogThread};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
+use crate::logging::testing::logged_by;
 use crate::metrics::Metrics;
 use crate::snapshot::{Compression, Writer};
 use crate::store::{Directories, Epochs, Options, StoreError, recover_member};
@@ -43,6 +44,11 @@ enum Came {
 
 impl World {
     fn new(is_threaded: bool) -> Self {
+        Self::with(is_threaded, 1000)
+    }
+
+    /// A log that says that a sync was slow when it took longer than so many milliseconds.
+    fn with(is_threaded: bool, fsync_warning_ms: u64) -> Self {
         let held = tempfile::tempdir().unwrap();
         let faults = FaultyDisk::default();
         let disk: Arc<dyn Disk> = Arc::new(faults.clone());
@@ -55,6 +61,7 @@ impl World {
         let log = txnlog::Options {
             prealloc_bytes: 0,
             io: Io::Plain,
+            fsync_warning_ms,
             ..txnlog::Options::new(directories.logs.clone())
         };
         let log = Log::open(disk.clone(), log, Zxid::ZERO).unwrap();
@@ -315,4 +322,19 @@ fn an_observer_without_a_log_writes_only_epochs_and_cannot_be_cut() {
     assert_eq!(world.came(3), [Came::Done(logged), Came::Done(current), Came::CutMissing(cut)]);
     world.close().unwrap();
     assert_eq!(world.found(), (0, 2, 0));
+}
+
+#[test]
+fn a_member_s_sync_that_takes_longer_than_the_threshold_is_warned_of() {
+    let warned = |fsync_warning_ms| {
+        let mut world = World::with(false, fsync_warning_ms);
+        let (lines, came) = logged_by(|| {
+            world.append(1..=1);
+            world.sync(1);
+            world.came(1)
+        });
+        assert_eq!(came, [Came::Done(1)]);
+        lines.contains("took longer than fsync.warningthresholdms")
+    };
+    assert_eq!([warned(0), warned(u64::MAX)], [true, false]);
 }

@@ -30,15 +30,15 @@ fn check_enforced(context: &Context<'_>, path: &str, nodes: i64, bytes: i64) -> 
 }
 
 fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -> Result<(), Code> {
-    let limit = if hard > -1 { hard } else { soft };
+    let (limit, kind, excess) =
+        if hard > -1 { (hard, "hard", Err(Code::QUOTA_EXCEEDED)) } else { (soft, "soft", Ok(())) };
     let wanted = used.wrapping_add(more); // usage is text that clients may set; Java wraps around
     if more == 0 || limit <= -1 || wanted <= limit {
         return Ok(());
     }
-    let kind = if hard > -1 { "hard" } else { "soft" };
     let path = shown(path);
     tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
-    if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
+    excess
 }
 
 /// Refuses to create what a server of the reference would not survive to apply.

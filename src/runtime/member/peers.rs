@@ -129,3 +129,22 @@ fn check(input: &Input) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::member_test::World;
+    use super::*;
+
+    /// A heartbeat or a vote must not wait for the disk, as what the leader says does.
+    #[test]
+    fn only_what_the_leader_says_waits_behind_what_it_said() {
+        let mut world = World::new(&[1, 2, 3], true);
+        let happened = |input| FromPeers::Happened { input, bytes: 0 };
+        world.writer.hear_peers(vec![
+            happened(Input::Tick),
+            happened(Input::MasterSaid(Said::UpToDate)),
+            happened(Input::MasterLeft { why: "late".into() }),
+        ]);
+        assert_eq!(world.writer.master.waiting.len(), 2);
+    }
+}
