@@ -8,7 +8,7 @@ use jute::SessionId;
 use jute::records::Record;
 use jute::write;
 
-use super::protocol::Protocol;
+use super::protocol::{End, Protocol};
 use super::pump::{Pause, Pump};
 use super::testing::{Server, first_frame};
 use super::transport::Stream;
@@ -23,6 +23,8 @@ struct Bytes {
     sent: Vec<u8>,
     /// The socket takes nothing now.
     is_stuck: bool,
+    /// It never will again.
+    is_broken: bool,
 }
 
 #[derive(Clone, Default)]
@@ -37,6 +39,9 @@ impl Stream for HoldingBack {
 
     fn try_write(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut stream = self.0.lock().unwrap();
+        if stream.is_broken {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         if stream.is_stuck {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -78,10 +83,14 @@ fn connected() -> (Server, Arc<Client>, HoldingBack, Pump<HoldingBack>) {
 
 /// What the connection has come to; nothing while it waits.
 fn poll(pump: &mut Pump<HoldingBack>) -> Option<Pause> {
-    match pump.poll_until(&mut Context::from_waker(Waker::noop()), &|_| false) {
+    match polled(pump) {
         Poll::Pending => None,
         Poll::Ready(came) => Some(came.expect("nothing fails")),
     }
+}
+
+fn polled(pump: &mut Pump<HoldingBack>) -> Poll<std::result::Result<Pause, End>> {
+    pump.poll_until(&mut Context::from_waker(Waker::noop()), &|_| false)
 }
 
 #[test]
@@ -111,4 +120,14 @@ fn a_connection_that_is_ended_at_once_waits_for_no_stream() {
     assert_eq!(pump.unsent(), 5);
     client.close(Closing::Now);
     assert_eq!(poll(&mut pump), Some(Pause::Ended));
+}
+
+#[test]
+fn a_stream_that_breaks_ends_its_connection() {
+    let (_server, client, stream, mut pump) = connected();
+    client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));
+    let broken = Bytes { is_stuck: true, is_broken: true, ..Bytes::default() };
+    *stream.0.lock().unwrap() = broken;
+    let came = polled(&mut pump);
+    assert!(matches!(&came, Poll::Ready(Err(End::Failed(error))) if error.kind() == ErrorKind::BrokenPipe));
 }

@@ -12,9 +12,9 @@ use jute::{Code, OpCode, SessionId, Zxid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::Options;
 use super::prepare::Preparer;
 use super::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, multi_body, prepare};
+use super::{Options, Origin, Request, Write};
 use crate::session::Sessions;
 use crate::tree::model_test::contents;
 use crate::tree::{OwnerRules, Tree};
@@ -192,4 +192,14 @@ fn a_transaction_names_what_was_checked_and_the_version_of_its_digest() {
     let header = &entry.header;
     assert_eq!((header.client_id, header.cxid, header.zxid, header.time), (SESSIONS[0], 7, Zxid(2), 77));
     assert_eq!(header.r#type, OpCode::MULTI.0);
+}
+
+/// A client's numbers begin at 1.
+#[test]
+fn what_the_server_asks_of_itself_has_no_number() {
+    let mut server = Server::new();
+    let end = Request::internal(SESSIONS[0], OpCode::CLOSE_SESSION, Write::CloseSession, 5);
+    assert_eq!((end.head.origin, end.head.bytes, end.head.received_ms), (Origin::Internal, 0, 5));
+    let entry = prepare(&mut server.preparer, &server.tree, &mut server.sessions, end, 77).unwrap();
+    assert_eq!((entry.header.client_id, entry.header.cxid, entry.header.time), (SESSIONS[0], 0, 77));
 }

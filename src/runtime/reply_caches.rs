@@ -90,8 +90,8 @@ impl Default for ReplyCaches {
 /// read for longest; here that is told from the replies that were not found since.
 #[derive(Debug)]
 struct ReplyCache {
-    /// A race between two readers miscounts one reply; so does an entry of zeros, which is taken for an empty place: one
-    /// of 2^44, of the first reply.
+    /// A race between two readers miscounts one reply. So does an empty place, which is taken for that of a node whose
+    /// part of the hash is 0: one of four million.
     groups: Box<[[AtomicU64; GROUP]]>,
     /// Replies about nodes that were not there.
     missed: AtomicU32,
@@ -116,7 +116,7 @@ impl ReplyCache {
             (stat.version, stat.cversion, stat.aversion),
         ));
         let now = u64::from(self.missed.load(Relaxed));
-        let age_of = |place: u64| if place == 0 { u64::MAX } else { now.wrapping_sub(place) & AGE };
+        let age_of = |place: u64| now.wrapping_sub(place) & AGE;
         let is_node = |place: u64| (place ^ of_path) & NODE == 0 && age_of(place) < u64::from(self.entries);
         let there = group.iter().map(|place| place.load(Relaxed));
         if let Some((place, there)) = group.iter().zip(there.clone()).find(|(_, there)| is_node(*there)) {
@@ -164,6 +164,19 @@ mod tests {
             let cache = ReplyCache::new(entries);
             assert_eq!(found(&cache, 0..nodes), 0);
             assert_eq!(found(&cache, 0..nodes), again, "{nodes} nodes, {entries} entries");
+        }
+    }
+
+    #[test]
+    fn what_was_found_stays_for_as_many_others_as_there_is_room_for() {
+        for name in 0..20 {
+            for (others, is_there) in [(49, true), (50, false)] {
+                let cache = ReplyCache::new(51);
+                let finds = || cache.finds(&format!("/found-{name}"), &stat(1));
+                assert_eq!([finds(), finds()], [false, true]);
+                found(&cache, 0..others);
+                assert_eq!(finds(), is_there, "/found-{name} after {others} others");
+            }
         }
     }
 
