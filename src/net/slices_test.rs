@@ -151,6 +151,24 @@ fn a_multi_of_many_reads_is_made_in_slices_and_shows_one_state() {
     assert_eq!(peer.client.outbox().last_zxid(), reply.zxid, "no ping shows an earlier state");
 }
 
+/// What clients make the server hold is known before it is sent.
+#[test]
+fn long_replies_count_with_what_is_there_while_they_are_made() {
+    let (server, mut peer) = server(|path| ask::create(path, b"old"));
+    let seen = server.state().last_zxid();
+    let part_bytes = read_all().1.len() / NODES;
+    peer.send(read_all());
+    for turn in 1..=NODES / SLICE_PARTS {
+        assert!(peer.link.turn());
+        let waiting = peer.client.outbox().waiting();
+        assert!(waiting > turn * SLICE_PARTS * part_bytes, "{waiting} bytes after {turn} turns");
+    }
+    peer.serve();
+    peer.send(ask::set_watches(seen, &[&paths(0..NODES), &[], &[], &[], &[]]));
+    assert!(peer.link.turn());
+    assert!(peer.client.outbox().waiting() > NODES * node(0).len(), "the paths that are to be watched");
+}
+
 #[test]
 fn what_changes_all_the_time_is_read_in_one_go_in_the_end() {
     let (mut server, mut other) = server(|path| ask::create(path, b"0"));

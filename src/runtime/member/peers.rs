@@ -69,7 +69,8 @@ impl MemberWriter {
                         self.peers.consumed(bytes);
                     }
                     if let Err(why) = check(&input) {
-                        self.leave_master(why);
+                        // The core then has the connection closed, and what it brought forgotten.
+                        self.driver.replica.peer(now, Input::MasterLeft { why });
                         break;
                     }
                     self.driver.replica.peer(now, input);
@@ -108,14 +109,6 @@ impl MemberWriter {
             }
         }
         self.discard();
-    }
-
-    /// The leader sent what this server cannot take in.
-    fn leave_master(&mut self, why: String) {
-        self.peers.close_master(&why);
-        self.forget_master();
-        let now = self.driver.now();
-        self.driver.replica.peer(now, Input::MasterLeft { why });
     }
 }
 

@@ -169,3 +169,15 @@ fn a_turn_is_due_within_a_second_however_late_everything_else_is() {
     assert!((1..=1000).contains(&left_ms), "in {left_ms} ms");
     assert_eq!(writer.timeout(), Duration::from_millis(left_ms.unsigned_abs()));
 }
+
+#[test]
+fn what_is_due_by_time_is_done_in_the_turn_of_that_time() {
+    let mut world = World::new(&[1, 2, 3], true);
+    world.wait(1);
+    let due_ms = world.writer.deadline_ms();
+    let left_ms = due_ms - world.clock.now_ms();
+    assert!((1..1000).contains(&left_ms), "it votes again in {left_ms} ms");
+    world.clock.advance_us(left_ms * 1000);
+    world.writer.turn();
+    assert!(world.writer.deadline_ms() > due_ms);
+}
