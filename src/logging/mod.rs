@@ -7,6 +7,8 @@
 mod limit;
 mod queue;
 mod shown;
+#[cfg(test)]
+pub(crate) mod testing;
 mod trail;
 
 use std::io::{self, IsTerminal};

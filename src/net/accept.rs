@@ -185,6 +185,12 @@ impl Acceptor {
         Connection::new(self.shared.clone(), client, transport)
     }
 
+    /// How many addresses have connections.
+    #[cfg(test)]
+    pub(super) fn addresses(&self) -> usize {
+        self.by_address.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn enter(&self, address: IpAddr) -> bool {
         let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();

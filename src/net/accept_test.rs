@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::testing::{Server, Setup, ask, first_frame};
 use super::{AcceptLimits, Acceptor, Commands, Descriptors, Security, bind};
+use crate::logging::testing::logged_by;
 use crate::runtime::budget::Budget;
 use crate::runtime::client::Port;
 
@@ -279,6 +280,28 @@ fn a_server_that_stops_ends_its_connections_and_waits_for_them_only() {
     while !is_closed(&mut client) {}
     assert_eq!(server.server.state().client_count(), 0);
     assert_eq!(server.server.shared.metrics.connection_drop_count.value(), 0, "no client's doing");
+}
+
+#[test]
+fn a_server_that_stops_tells_of_connections_that_did_not_end_and_of_no_others() {
+    let mut server = Accepting::new(NO_LIMITS, LONG);
+    let _client = server.connect().unwrap();
+    let runtime = server.runtime.as_ref().unwrap();
+    let told = |patience| logged_by(|| runtime.block_on(server.acceptor.drain(patience))).0;
+    let lines = told(Duration::from_millis(20));
+    assert!(lines.contains("1 connections did not end within 20ms"), "{lines}");
+    server.stop.cancel();
+    assert_eq!(told(LONG), "");
+}
+
+#[test]
+fn of_an_address_whose_connections_have_gone_nothing_is_kept() {
+    let mut server = Accepting::new(AcceptLimits { per_address: 9, ..NO_LIMITS }, LONG);
+    let (_first, _second) = (server.connect().unwrap(), server.connect().unwrap());
+    assert_eq!(server.acceptor.addresses(), 1);
+    server.stop.cancel();
+    server.runtime.as_ref().unwrap().block_on(server.acceptor.drain(LONG));
+    assert_eq!(server.acceptor.addresses(), 0);
 }
 
 /// A server that starts again gets its port, though connections of the earlier one linger.

@@ -5,7 +5,8 @@ use jute::records::proto::{GetACLResponse, GetDataResponse};
 use jute::{Code, OpCode, Zxid};
 
 use super::testing::{Peer, Server, Setup, ask};
-use crate::auth;
+use crate::auth::{self, Identity};
+use crate::logging::testing::logged_by;
 use crate::request::Options;
 use crate::request::testing::OPTIONS;
 
@@ -197,4 +198,33 @@ fn a_step_of_sasl_is_answered_with_no_token() {
         assert!(peer.take_replies().is_empty());
         assert!(peer.end().is_some_and(|told| told.contains(why)), "{:?}", peer.end());
     }
+}
+
+#[test]
+fn the_log_tells_who_proves_to_be_the_superuser_and_who_fails_to() {
+    let super_digest = Some("super:D/InIHSb7yEEbrWz8b9l71RjZJU=".into());
+    let auth = auth::Options { super_digest, ..auth::Options::default() };
+    let mut server = Server::with(Setup { auth, ..Setup::default() });
+    let mut told = |credentials: &str| {
+        let (lines, _) = logged_by(|| connect_as(&mut server, credentials));
+        assert!(!lines.contains("test") && !lines.contains("secret"), "no password is told: {lines}");
+        ["has proven to be the superuser", "a wrong password for the superuser"]
+            .map(|said| lines.contains(said))
+    };
+    assert_eq!(told("super:test"), [true, false]);
+    assert_eq!(told("super:secret"), [false, true]);
+    assert_eq!(told("u:secret"), [false, false]);
+}
+
+/// Every client has an identity, its address: that is not what a certificate proves.
+#[test]
+fn an_auth_packet_for_x509_proves_nothing_without_a_certificate() {
+    let auth = auth::Options { x509_enabled: true, ..auth::Options::default() };
+    let mut server = Server::with(Setup { auth, ..Setup::default() });
+    let (mut plain, mut certified) = (server.connect(), server.connect());
+    let shown = Identity { scheme: "x509".into(), id: "CN=me".into() };
+    assert!(certified.client.add_identity(shown));
+    server.succeed(&mut certified, ask::auth("x509", b""));
+    assert_eq!(server.ask(&mut plain, ask::auth("x509", b"")).code, Code::AUTH_FAILED);
+    assert!(plain.end().is_some() && certified.end().is_none());
 }

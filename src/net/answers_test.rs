@@ -192,6 +192,10 @@ fn a_multi_is_carried_out_whole_or_not_at_all() {
     );
     let created = CreateResponse::decode(&mut Reader::new(&found[0].2)).unwrap();
     assert_eq!(created.path.as_deref(), Some("/a/b"), "what was created, as by itself");
+    for (part, path) in [(1, "/a/c"), (4, "/a/d")] {
+        let created = Create2Response::decode(&mut Reader::new(&found[part].2)).unwrap();
+        assert_eq!((created.path.as_deref(), created.stat.czxid), (Some(path), reply.zxid));
+    }
     assert_eq!(Stat::decode(&mut Reader::new(&found[2].2)).unwrap(), stat(&mut server, &mut peer, "/a/b"));
     assert!(server.has("/a/b") && server.has("/a/d") && !server.has("/a/c"));
     // The third of four fails: those before it say so with 0, those behind it were never looked at.

@@ -62,6 +62,8 @@ pub mod protocol;
 mod protocol_test;
 pub mod pump;
 #[cfg(test)]
+mod pump_test;
+#[cfg(test)]
 mod reads_test;
 #[cfg(test)]
 mod sasl_test;

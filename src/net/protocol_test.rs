@@ -4,9 +4,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use jute::records::Record;
-use jute::records::proto::{CreateResponse, GetDataResponse, SetDataResponse};
-use jute::{Code, OpCode, Zxid};
+use jute::records::proto::{CreateResponse, GetDataResponse, RequestHeader, SetDataResponse};
+use jute::{Code, OpCode, Zxid, write};
 
+use super::protocol::Consumed;
 use super::testing::{Peer, Reply, Server, ask};
 
 fn data_of(reply: &Reply) -> Vec<u8> {
@@ -192,4 +193,27 @@ fn the_watches_of_a_connection_go_with_it() {
     assert!(server.has("/a"));
     assert!(server.state().watches().is_empty());
     assert_eq!(server.succeed(&mut writer, ask::set_data("/a", b"new", -1)).code, Code::OK);
+}
+
+/// To the byte.
+#[test]
+fn who_leaves_as_much_unread_as_may_be_is_not_read_and_not_served_and_is_heard_from_when_it_reads() {
+    let mut server = Server::new();
+    let mut peer = server.connect();
+    let most = server.shared.limits.unsent_bytes_max;
+    let mut sent = Vec::new();
+    write::buffer(&mut sent, Some(&RequestHeader { xid: -2, r#type: OpCode::PING.0 }.to_bytes()));
+    let protocol = peer.link.protocol();
+    assert!(protocol.may_read(most - 1) && !protocol.may_read(most));
+    assert!(protocol.is_listening(most), "its silence is its own");
+    protocol.input().fill(|buffer| buffer.extend_from_slice(&sent));
+    assert_eq!((protocol.consume(most).unwrap(), protocol.served()), (Consumed::Nothing, 0));
+    assert_eq!((protocol.consume(most - 1).unwrap(), protocol.served()), (Consumed::Something, 1));
+    server.clock.advance_us(1_000_000);
+    let session = peer.client.session().unwrap().clone();
+    let due_ms = session.deadline_ms();
+    peer.link.protocol().took(most - 1);
+    assert_eq!(session.deadline_ms(), due_ms, "it is heard from when it is read");
+    peer.link.protocol().took(most);
+    assert_eq!(session.deadline_ms(), due_ms + 1000);
 }

@@ -20,7 +20,6 @@ pub struct Pump<S> {
     /// Being written; what was written of it is `sent`.
     output: Vec<u8>,
     sent: usize,
-    is_registered: bool,
 }
 
 /// What the loop came to.
@@ -44,7 +43,7 @@ enum Progress {
 impl<S: Stream> Pump<S> {
     /// A connection that just came.
     pub const fn new(protocol: Protocol, stream: S) -> Self {
-        Self { protocol, stream, output: Vec::new(), sent: 0, is_registered: false }
+        Self { protocol, stream, output: Vec::new(), sent: 0 }
     }
 
     /// Moves bytes until the phase is `done`, or the connection has ended, or what came has to wait.
@@ -62,10 +61,6 @@ impl<S: Stream> Pump<S> {
     }
 
     fn poll_loop(&mut self, cx: &mut Context<'_>, done: &impl Fn(Phase) -> bool) -> Poll<Result<Pause, End>> {
-        if !self.is_registered {
-            self.is_registered = true;
-            self.protocol.client().outbox().set_task(cx.waker().clone());
-        }
         loop {
             if done(self.protocol.phase()) {
                 return Poll::Ready(Ok(Pause::Reached));
@@ -147,9 +142,7 @@ impl<S: Stream> Pump<S> {
                 }
                 let has_more = outbox.collect(&mut self.output, cx.waker());
                 let accounted = outbox.forget_taken();
-                if accounted > 0 {
-                    self.protocol.shared().state.budget.hold(-(accounted as i64));
-                }
+                self.protocol.shared().state.budget.hold(-(accounted as i64));
                 match outbox.closing() {
                     Some(Closing::Now) => return Ok(Progress::Ended),
                     Some(Closing::Refused(why)) => return Err(End::Refused(why.into())),

@@ -343,9 +343,10 @@ fn a_learners_connection_hands_over_every_sync() {
 fn a_client_that_takes_in_long_replies_slowly_does_not_expire() {
     let mut server = Server::new();
     let mut peer = server.connect();
-    server.succeed(&mut peer, ask::create("/large", &[0; 100_000]));
+    server.succeed(&mut peer, ask::create("/large", &[0; 900_000]));
     peer.set_reads(false);
-    for _ in 0..60 {
+    // None of those behind the second is served before all is over.
+    for _ in 0..5 {
         peer.send(ask::get_data("/large", false));
     }
     peer.serve();

@@ -148,6 +148,25 @@ fn a_multi_of_many_reads_is_made_in_slices_and_shows_one_state() {
     assert_eq!(data[0], data[NODES - 1]);
     assert_eq!(data[NODES - 2], None, "it was begun again when that had gone");
     assert_eq!(reply.zxid, server.state().last_zxid());
+    assert_eq!(peer.client.outbox().last_zxid(), reply.zxid, "no ping shows an earlier state");
+}
+
+/// What clients make the server hold is known before it is sent.
+#[test]
+fn long_replies_count_with_what_is_there_while_they_are_made() {
+    let (server, mut peer) = server(|path| ask::create(path, b"old"));
+    let seen = server.state().last_zxid();
+    let part_bytes = read_all().1.len() / NODES;
+    peer.send(read_all());
+    for turn in 1..=NODES / SLICE_PARTS {
+        assert!(peer.link.turn());
+        let waiting = peer.client.outbox().waiting();
+        assert!(waiting > turn * SLICE_PARTS * part_bytes, "{waiting} bytes after {turn} turns");
+    }
+    peer.serve();
+    peer.send(ask::set_watches(seen, &[&paths(0..NODES), &[], &[], &[], &[]]));
+    assert!(peer.link.turn());
+    assert!(peer.client.outbox().waiting() > NODES * node(0).len(), "the paths that are to be watched");
 }
 
 #[test]
@@ -159,7 +178,8 @@ fn what_changes_all_the_time_is_read_in_one_go_in_the_end() {
         let all = [0, NODES - 1].map(|n| ask::set_data(&node(n), turn.to_string().as_bytes(), -1));
         server.succeed(&mut other, ask::multi(OpCode::MULTI, all));
     });
-    assert!((4..100).contains(&turns), "{turns} turns");
+    // Four times in slices, the fifth time in one go; then there is nothing more.
+    assert_eq!(turns, 4 * NODES.div_ceil(SLICE_PARTS) + 1 + 1);
     let data = data_of(&peer.take_replies().pop().expect("the reply"));
     assert_eq!((data.len(), &data[0]), (NODES, &data[NODES - 1]));
 }

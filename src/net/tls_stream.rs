@@ -175,3 +175,72 @@ impl Write for Outgoing<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConnection, StreamOwned};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::tls::{ClientAuth, testing};
+
+    /// A client sends a record, and another one byte by byte when it is told to.
+    #[tokio::test]
+    async fn a_record_is_read_in_as_many_parts_as_the_reader_has_room_for_and_what_is_left_is_known() {
+        const BYTES: usize = 100;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (go_on, told) = mpsc::channel();
+        let client = std::thread::spawn(move || {
+            let name = ServerName::try_from("localhost").unwrap();
+            let client = ClientConnection::new(testing::client(None), name).unwrap();
+            let mut client = StreamOwned::new(client, std::net::TcpStream::connect(address).unwrap());
+            client.write_all(&[7; BYTES]).unwrap();
+            told.recv().unwrap();
+            let mut records = Vec::new();
+            client.conn.writer().write_all(&[8; BYTES]).unwrap();
+            client.conn.send_close_notify();
+            while client.conn.wants_write() {
+                client.conn.write_tls(&mut records).unwrap();
+            }
+            client.sock.set_nodelay(true).unwrap();
+            for byte in records {
+                client.sock.write_all(&[byte]).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            client
+        });
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = TlsStream::new(stream, testing::context(ClientAuth::None).connection().unwrap());
+        poll_fn(|cx| stream.poll_handshake(cx)).await.unwrap();
+        let mut came = Vec::new();
+        while came.len() < BYTES {
+            // The last one is of one byte.
+            let mut part = Vec::with_capacity(33);
+            let room = part.capacity();
+            let count = poll_fn(|cx| stream.poll_read(cx, &mut part)).await.unwrap();
+            assert!(count == part.len() && count <= room, "{count} bytes, and {} in the buffer", part.len());
+            came.append(&mut part);
+            assert_eq!(stream.has_unread(), came.len() < BYTES);
+        }
+        assert_eq!(came, [7; BYTES]);
+        go_on.send(()).unwrap();
+        // It may take a moment from one end to the other.
+        for _ in 0..2000 {
+            if stream.has_unread() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(stream.has_unread(), "the system holds it");
+        while poll_fn(|cx| stream.poll_read(cx, &mut came)).await.unwrap() > 0 {}
+        assert_eq!(came[BYTES..], [8; BYTES]);
+        assert_eq!(poll_fn(|cx| stream.poll_read(cx, &mut came)).await.unwrap(), 0, "the end stays the end");
+        drop(client.join().unwrap());
+    }
+}

@@ -116,30 +116,27 @@ impl OneState {
 
     /// Adds some more.
     pub(super) fn slice(&mut self, read: &Read<'_>) -> Progress {
-        loop {
-            if self.frame.is_empty() {
-                self.begin(read);
+        if self.frame.is_empty() {
+            self.begin(read);
+        }
+        // The last attempt is made in the hold in which it begins.
+        let is_last = self.attempts > ATTEMPTS_MAX;
+        let (parts, bytes) = if is_last { (usize::MAX, usize::MAX) } else { (SLICE_PARTS, SLICE_BYTES) };
+        let most = (parts, self.frame.len().saturating_add(bytes));
+        let outcome = match self.asked {
+            Asked::Reads(_) => self.read_parts(read, most),
+            Asked::Ephemerals { .. } => self.list_ephemerals(read, most),
+        };
+        match outcome {
+            Ok(Progress::Done) => {
+                self.finish();
+                Progress::Done
             }
-            let is_last = self.attempts > ATTEMPTS_MAX;
-            let (parts, bytes) = if is_last { (usize::MAX, usize::MAX) } else { (SLICE_PARTS, SLICE_BYTES) };
-            let most = (parts, self.frame.len().saturating_add(bytes));
-            let outcome = match self.asked {
-                Asked::Reads(_) => self.read_parts(read, most),
-                Asked::Ephemerals { .. } => self.list_ephemerals(read, most),
-            };
-            match outcome {
-                Ok(Progress::Done) => self.finish(),
-                Ok(progress) => return progress,
-                Err(Changed) => {
-                    self.frame.clear();
-                    // The last attempt is made in the hold in which it begins.
-                    if self.attempts < ATTEMPTS_MAX {
-                        return Progress::More;
-                    }
-                    continue;
-                }
+            Ok(progress) => progress,
+            Err(Changed) => {
+                self.frame.clear();
+                Progress::More
             }
-            return Progress::Done;
         }
     }
 
@@ -161,15 +158,15 @@ impl OneState {
 
     /// Puts in what is known in the end.
     fn finish(&mut self) {
-        let mut header = Vec::with_capacity(REPLY_HEADER_BYTES);
-        write::int(&mut header, 0);
+        let mut header = Vec::new();
         write::int(&mut header, self.xid);
         write::long(&mut header, self.began_at.0);
         write::int(&mut header, self.code.0);
         if let Asked::Ephemerals { .. } = self.asked {
             write::int(&mut header, i32::try_from(self.done).unwrap_or(i32::MAX));
         }
-        if let Some(place) = self.frame.get_mut(..header.len()) {
+        // The place in front is the length's.
+        if let Some(place) = self.frame.get_mut(4..4 + header.len()) {
             place.copy_from_slice(&header);
         }
     }

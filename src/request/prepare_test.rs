@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 use super::prepare::Preparer;
 use super::testing::{Asked, OPTIONS, SESSIONS, asked, creation, deletion, multi_body, prepare};
+use super::{Options, Origin, Request, Write};
 use crate::session::Sessions;
 use crate::tree::model_test::contents;
 use crate::tree::{OwnerRules, Tree};
@@ -140,6 +141,17 @@ fn nothing_is_done_for_a_session_that_is_unknown_or_ending() {
     assert_eq!(refusal(&mut server, SESSIONS[0], late), Some(Code::SESSION_EXPIRED));
 }
 
+/// A leader tells whoever it does not know that its session has expired.
+#[test]
+fn in_an_ensemble_a_session_that_is_unknown_has_expired() {
+    let mut server = Server::new();
+    let options = Options { in_ensemble: true, ..OPTIONS };
+    server.preparer = Preparer::new(options, Zxid::ZERO);
+    let create = || creation("/new", CreateMode::Persistent);
+    assert_eq!(refusal(&mut server, SessionId(99), create()), Some(Code::SESSION_EXPIRED));
+    assert_eq!(refusal(&mut server, SESSIONS[0], create()), None);
+}
+
 /// The sweep acts on nobody's behalf, and what it found may have changed.
 #[test]
 fn the_sweep_removes_only_what_is_there_and_empty_and_no_session_s() {
@@ -180,4 +192,14 @@ fn a_transaction_names_what_was_checked_and_the_version_of_its_digest() {
     let header = &entry.header;
     assert_eq!((header.client_id, header.cxid, header.zxid, header.time), (SESSIONS[0], 7, Zxid(2), 77));
     assert_eq!(header.r#type, OpCode::MULTI.0);
+}
+
+/// A client's numbers begin at 1.
+#[test]
+fn what_the_server_asks_of_itself_has_no_number() {
+    let mut server = Server::new();
+    let end = Request::internal(SESSIONS[0], OpCode::CLOSE_SESSION, Write::CloseSession, 5);
+    assert_eq!((end.head.origin, end.head.bytes, end.head.received_ms), (Origin::Internal, 0, 5));
+    let entry = prepare(&mut server.preparer, &server.tree, &mut server.sessions, end, 77).unwrap();
+    assert_eq!((entry.header.client_id, entry.header.cxid, entry.header.time), (SESSIONS[0], 0, 77));
 }

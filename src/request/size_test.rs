@@ -257,3 +257,46 @@ fn where_the_end_of_a_session_lists_nothing_nothing_is_removed_before_it() {
     assert!(server.preparer.removals_before_end(&server.tree, SESSIONS[0]).is_empty());
     assert!(!is_refused(&server.serve(&creation("/one-more", CreateMode::Ephemeral))));
 }
+
+/// To the byte.
+#[test]
+fn before_the_end_of_a_session_nothing_is_removed_that_its_end_can_list() {
+    let mut server = Server::new(1 << 20);
+    for n in 100..200 {
+        server.serve(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral));
+    }
+    let close = Asked { session: SESSIONS[0], op: OpCode::CLOSE_SESSION, body: Vec::new() };
+    let end = {
+        let mut alike = Server::new(1 << 20);
+        (100..200)
+            .for_each(|n| drop(alike.serve(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral))));
+        bytes_of(&alike.serve(&close))
+    };
+    let removed = |txn_bytes_max| {
+        let preparer = Preparer::new(Options { txn_bytes_max, ..OPTIONS }, server.tree.last_zxid());
+        preparer.removals_before_end(&server.tree, SESSIONS[0]).concat().len()
+    };
+    assert_eq!([removed(end), removed(end - 1), removed(end - 18), removed(end - 19)], [0, 1, 1, 2]);
+}
+
+/// To the byte, too.
+#[test]
+fn what_is_removed_before_the_end_of_a_session_fills_its_transactions() {
+    let mut server = Server::new(1 << 20);
+    for n in 100..200 {
+        server.serve(&creation(&format!("/ephemeral-{n}"), CreateMode::Ephemeral));
+    }
+    let removal = |paths: Vec<String>| {
+        let mut request = Asked { session: SESSIONS[0], op: OpCode::MULTI, body: Vec::new() }.request();
+        request.body = Body::Write(Write::RemoveEphemerals(paths));
+        let mut preparer = Preparer::new(OPTIONS, server.tree.last_zxid());
+        let mut sessions = Sessions::new(2000, 1, 0);
+        bytes_of(&prepare(&mut preparer, &server.tree, &mut sessions, request, 5).unwrap())
+    };
+    let of_two = removal(vec!["/ephemeral-100".into(), "/ephemeral-101".into()]);
+    for (txn_bytes_max, each) in [(of_two, 2), (of_two - 1, 1)] {
+        let preparer = Preparer::new(Options { txn_bytes_max, ..OPTIONS }, server.tree.last_zxid());
+        let parts = preparer.removals_before_end(&server.tree, SESSIONS[0]);
+        assert!(parts.len() > 40 && parts.iter().all(|part| part.len() == each), "{parts:?}");
+    }
+}

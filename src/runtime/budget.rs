@@ -61,7 +61,7 @@ impl Budget {
     /// Requests that were handed to the writer and are not done.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        usize::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(0)
+        usize::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
     /// Bytes held for clients.

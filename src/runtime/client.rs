@@ -312,6 +312,18 @@ mod tests {
     }
 
     #[test]
+    fn identities_take_as_many_bytes_as_they_may_and_not_one_more() {
+        let adds = |more: usize| {
+            let (client, _) = client(0);
+            let known = client.identities().encoded_bytes();
+            let empty = Identity { scheme: "digest".into(), id: String::new() };
+            let id = "u".repeat(IDENTITY_BYTES_MAX - known - encoded_bytes(&empty) + more);
+            client.add_identity(Identity { id, ..empty })
+        };
+        assert!(adds(0) && !adds(1));
+    }
+
+    #[test]
     fn what_is_delivered_directly_is_not_written_again() {
         let (client, socket) = client(100);
         client.outbox().append(|out| out.raw(|out| out.extend_from_slice(b"reply")));

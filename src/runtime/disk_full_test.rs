@@ -12,6 +12,7 @@ use super::budget::Budget;
 use super::{Client, Inbox, NoSnapshots, Parts, State, Turn, Writer};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::faulty::FaultyDisk;
+use crate::logging::testing::logged_by;
 use crate::metrics::Metrics;
 use crate::replica::{Options, SweepOptions};
 use crate::request::testing::{OPTIONS, creation_of};
@@ -132,6 +133,12 @@ impl World {
     fn hang_up(&self, connection: &Connection) {
         self.state.unregister(&connection.client);
         self.inbox.push_gone(connection.client.id);
+    }
+
+    /// The lines that are logged while the writer waits, looking at the disk four times a second.
+    fn told_in(&mut self, ms: i64) -> Vec<String> {
+        let (lines, ()) = logged_by(|| (0..ms / 250).for_each(|_| self.wait()));
+        lines.lines().filter(|line| line.contains("disk")).map(str::to_owned).collect()
     }
 
     /// Every transaction in the log, as a restart reads it.
@@ -313,9 +320,46 @@ fn a_server_that_waits_for_space_can_be_stopped() {
         assert!(world.state.is_disk_full());
         writer.collect();
         world.inbox.stop();
-        assert_eq!(world.turn(), Turn::Stop);
+        let (lines, turn) = logged_by(|| world.turn());
+        assert_eq!(turn, Turn::Stop);
+        assert!(lines.contains("stopping with a full disk"), "{lines}");
         // What was not answered may be there or not, and the server with the most has no gap.
         world.disk.set_full(false);
         assert!(world.logged().len() > writer.replies.len());
+    });
+}
+
+/// The server's own thread, which finds nothing more in its inbox.
+#[test]
+fn a_server_that_waits_for_space_ends_when_it_is_stopped_and_says_so() {
+    in_every_mode(|mut world| {
+        let mut writer = world.open();
+        world.disk.set_full(true);
+        (0..60).for_each(|number| world.create(&mut writer, &format!("/n{number}")));
+        world.turn();
+        world.inbox.stop();
+        let World { writer, state, .. } = world;
+        let (lines, ended) = logged_by(|| writer.run());
+        assert!(ended.is_ok() && state.is_disk_full());
+        assert_eq!(lines.matches("stopping with a full disk").count(), 1, "{lines}");
+    });
+}
+
+#[test]
+fn a_full_disk_is_told_of_at_once_and_once_a_minute_and_its_end_once() {
+    in_every_mode(|mut world| {
+        let mut writer = world.open();
+        world.disk.set_full(true);
+        (0..60).for_each(|number| world.create(&mut writer, &format!("/n{number}")));
+        let first = world.told_in(250);
+        assert!(first.len() == 1 && first[0].contains("the disk is full") && first[0].contains("for_ms=0"));
+        assert!(!first[0].contains("waiting=0"), "{}", first[0]);
+        let next = world.told_in(60_000);
+        assert!(next.len() == 1 && next[0].contains("the disk is full"), "{next:?}");
+        assert!(next[0].contains("for_ms=60000"), "{}", next[0]);
+        world.disk.set_full(false);
+        let last = world.told_in(1000);
+        assert!(last.len() == 1 && last[0].contains("there is space on the disk again"), "{last:?}");
+        assert!(last[0].contains("after_ms=60250"), "{}", last[0]);
     });
 }

@@ -274,6 +274,13 @@ mod tests {
     fn whatever_comes_into_any_lane_wakes_the_writer() {
         assert_eq!(woken_by(|inbox| inbox.push_peer(tick())).peers.len(), 1);
         assert_eq!(woken_by(|inbox| inbox.push_disk(Report::Full(true))).disk.len(), 1);
+        let several = |inbox: &Inbox| {
+            inbox.put_peers(&mut vec![tick(), tick()]);
+            inbox.attend();
+        };
+        assert_eq!(woken_by(several).peers.len(), 2);
+        let reports = |inbox: &Inbox| inbox.push_reports(&mut [Report::Full(true)].into_iter());
+        assert_eq!(woken_by(reports).disk.len(), 1);
         assert!(woken_by(Inbox::stop).is_quiet());
     }
 

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::zab::{Proposal, Ticket};
 
 /// Bytes of transactions that may wait for the disk before no more are taken.
-const BEHIND_BYTES: usize = 16 << 20;
+pub(super) const BEHIND_BYTES: usize = 16 << 20;
 
 /// What became of something asked of the disk.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use jute::txn::{TxnBody, TxnEntry};
 use jute::{SessionId, Zxid};
 
 use super::inbox::Taken;
-use super::log_port::Report;
+use super::log_port::{BEHIND_BYTES, Report};
 use super::{Inbox, LogKeeper, LogPort, LogThread};
 use crate::disk::Disk;
 use crate::disk::faulty::FaultyDisk;
+use crate::logging::testing::logged_by;
 use crate::metrics::Metrics;
 use crate::snapshot::{Compression, Writer};
 use crate::store::{Directories, Epochs, Options, StoreError, recover_member};
@@ -25,6 +26,7 @@ struct World {
     options: Options,
     directories: Arc<Directories>,
     inbox: Arc<Inbox>,
+    metrics: Arc<Metrics>,
     port: Option<LogPort>,
     asked: u64,
     reports: Vec<Report>,
@@ -43,6 +45,11 @@ enum Came {
 
 impl World {
     fn new(is_threaded: bool) -> Self {
+        Self::with(is_threaded, 1000)
+    }
+
+    /// A log that says that a sync was slow when it took longer than so many milliseconds.
+    fn with(is_threaded: bool, fsync_warning_ms: u64) -> Self {
         let held = tempfile::tempdir().unwrap();
         let faults = FaultyDisk::default();
         let disk: Arc<dyn Disk> = Arc::new(faults.clone());
@@ -55,11 +62,12 @@ impl World {
         let log = txnlog::Options {
             prealloc_bytes: 0,
             io: Io::Plain,
+            fsync_warning_ms,
             ..txnlog::Options::new(directories.logs.clone())
         };
         let log = Log::open(disk.clone(), log, Zxid::ZERO).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let keeper = LogKeeper::new(log, disk.clone(), directories.clone(), options.clone(), metrics);
+        let keeper = LogKeeper::new(log, disk.clone(), directories.clone(), options.clone(), metrics.clone());
         let inbox = Arc::new(Inbox::default());
         let port = if is_threaded {
             LogPort::Threaded(LogThread::start(keeper, inbox.clone()).unwrap())
@@ -67,7 +75,18 @@ impl World {
             LogPort::inline(keeper)
         };
         let (asked, reports) = Default::default();
-        Self { faults, disk, options, directories, inbox, port: Some(port), asked, reports, _held: held }
+        Self {
+            faults,
+            disk,
+            options,
+            directories,
+            inbox,
+            metrics,
+            port: Some(port),
+            asked,
+            reports,
+            _held: held,
+        }
     }
 
     fn port(&mut self) -> &mut LogPort {
@@ -220,6 +239,8 @@ fn while_the_disk_is_full_nothing_is_reported_as_done() {
         let logged = world.sync(40);
         let accepted = world.ask(Effect::Accepted { epoch: 1 }, 0);
         assert_eq!(world.came(1), [Came::Full(true)]);
+        let is_inline = matches!(world.port, Some(LogPort::Inline(_)));
+        assert_eq!(world.port().is_behind(), is_inline, "a thread takes some more");
         world.faults.set_full(false);
         let mut came = world.came(3);
         came.sort_by_key(|came| matches!(came, Came::Full(_)));
@@ -315,4 +336,50 @@ fn an_observer_without_a_log_writes_only_epochs_and_cannot_be_cut() {
     assert_eq!(world.came(3), [Came::Done(logged), Came::Done(current), Came::CutMissing(cut)]);
     world.close().unwrap();
     assert_eq!(world.found(), (0, 2, 0));
+}
+
+#[test]
+fn a_member_s_sync_that_takes_longer_than_the_threshold_is_warned_of() {
+    let warned = |fsync_warning_ms| {
+        let mut world = World::with(false, fsync_warning_ms);
+        let (lines, came) = logged_by(|| {
+            world.append(1..=1);
+            world.sync(1);
+            world.came(1)
+        });
+        assert_eq!(came, [Came::Done(1)]);
+        lines.contains("took longer than fsync.warningthresholdms")
+    };
+    assert_eq!([warned(0), warned(u64::MAX)], [true, false]);
+}
+
+/// To the byte, whether the thread has it yet or not.
+#[test]
+fn so_many_bytes_may_wait_for_the_disk_before_no_more_are_taken() {
+    for (payload_bytes, is_behind) in [(BEHIND_BYTES - 64, false), (BEHIND_BYTES - 63, true)] {
+        let mut world = World::new(true);
+        world.faults.set_full(true);
+        world.port().append(Proposal { zxid: Zxid(1), payload: vec![0; payload_bytes].into() });
+        assert_eq!(world.port().is_behind(), is_behind);
+        assert_eq!(world.came(1), [Came::Full(true)]);
+        assert_eq!(world.port().is_behind(), is_behind);
+        world.close().unwrap();
+    }
+}
+
+#[test]
+fn the_transactions_that_a_sync_makes_durable_are_counted_once() {
+    in_both_ways(|mut world| {
+        world.append(1..=3);
+        world.sync(3);
+        world.came(1);
+        world.sync(3);
+        world.came(1);
+        let metrics = world.metrics.clone();
+        let batches = &metrics.sync_processor_batch_size;
+        assert_eq!((batches.count(), batches.sum()), (1, 3), "nothing is no batch");
+        assert_eq!(metrics.sync_processor_request_queued.value(), 3);
+        assert_eq!(metrics.fsynctime.count(), 2);
+        world.close().unwrap();
+    });
 }

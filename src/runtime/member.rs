@@ -9,6 +9,8 @@ mod figures;
 mod member_test;
 mod outputs;
 mod peers;
+#[cfg(test)]
+mod snapshot_test;
 pub(super) mod turns;
 #[cfg(test)]
 mod turns_test;
@@ -164,7 +166,7 @@ impl MemberWriter {
             return Duration::ZERO;
         }
         let left = self.deadline_ms() - self.driver.clock.now_ms();
-        Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1))
+        Duration::from_millis(left.max(1).cast_unsigned())
     }
 
     /// Whether there is something to prepare, and it would not only add to what waits for the disk.

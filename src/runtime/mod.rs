@@ -6,6 +6,8 @@
 pub mod budget;
 pub mod client;
 mod delivery;
+#[cfg(test)]
+mod delivery_test;
 mod disk_full;
 #[cfg(test)]
 mod disk_full_test;

@@ -31,7 +31,7 @@ pub struct Outbox {
     must_wake: bool,
     /// Wakes the connection for what is put in; registered while it waits for that.
     waker: Option<Waker>,
-    /// Wakes the connection whatever it waits for.
+    /// Wakes the connection whatever it waits for; of the task that looked first, which it keeps.
     task: Option<Waker>,
     /// What the connection has done.
     pub stats: ClientStats,
@@ -208,11 +208,6 @@ impl Outbox {
         }
     }
 
-    /// Registers the waker of the connection's task, for what is not about replies.
-    pub fn set_task(&mut self, task: Waker) {
-        self.task = Some(task);
-    }
-
     /// Wakes the connection's task, whatever it waits for.
     pub fn wake_task(&self) {
         if let Some(task) = &self.task {
@@ -221,8 +216,9 @@ impl Outbox {
     }
 
     /// Takes what is to be written, if anything came since the last time, and leaves `spare` in its
-    /// place. Registers `waker` for what comes later.
+    /// place. Registers `waker` for what comes later, and the first one for what is not about replies.
     pub fn collect(&mut self, spare: &mut Vec<u8>, waker: &Waker) -> bool {
+        self.task.get_or_insert_with(|| waker.clone());
         self.writing = self.fresh;
         self.must_wake = false;
         if self.fresh {
@@ -396,7 +392,10 @@ mod tests {
     fn a_task_is_woken_whatever_it_waits_for() {
         let (mut outbox, wakes) = (Outbox::default(), Arc::new(Wakes::default()));
         outbox.wake_task();
-        outbox.set_task(Waker::from(wakes.clone()));
+        put(&mut outbox, b"reply");
+        collected(&mut outbox, &Waker::from(wakes.clone()));
+        outbox.wake();
+        assert_eq!(wakes.take(), 0, "for no reply");
         outbox.wake_task();
         outbox.wake_task();
         assert_eq!(wakes.take(), 2);

@@ -90,7 +90,8 @@ impl Default for ReplyCaches {
 /// read for longest; here that is told from the replies that were not found since.
 #[derive(Debug)]
 struct ReplyCache {
-    /// A race between two readers miscounts one reply.
+    /// A race between two readers miscounts one reply. So does an empty place, which is taken for that of a node whose
+    /// part of the hash is 0: one of four million.
     groups: Box<[[AtomicU64; GROUP]]>,
     /// Replies about nodes that were not there.
     missed: AtomicU32,
@@ -114,13 +115,12 @@ impl ReplyCache {
             (stat.czxid.0, stat.mzxid.0, stat.pzxid.0),
             (stat.version, stat.cversion, stat.aversion),
         ));
-        let node = of_path | 1 << 63; // never an empty place
         let now = u64::from(self.missed.load(Relaxed));
-        let age_of = |place: u64| if place == 0 { u64::MAX } else { now.wrapping_sub(place) & AGE };
-        let is_node = |place: u64| (place ^ node) & NODE == 0 && age_of(place) < u64::from(self.entries);
+        let age_of = |place: u64| now.wrapping_sub(place) & AGE;
+        let is_node = |place: u64| (place ^ of_path) & NODE == 0 && age_of(place) < u64::from(self.entries);
         let there = group.iter().map(|place| place.load(Relaxed));
         if let Some((place, there)) = group.iter().zip(there.clone()).find(|(_, there)| is_node(*there)) {
-            let entry = node & NODE | of_stat & STATE | now & AGE;
+            let entry = of_path & NODE | of_stat & STATE | now & AGE;
             if entry != there {
                 place.store(entry, Relaxed);
             }
@@ -128,7 +128,7 @@ impl ReplyCache {
         }
         let now = u64::from(self.missed.fetch_add(1, Relaxed).wrapping_add(1));
         if let Some((place, _)) = group.iter().zip(there).max_by_key(|(_, there)| age_of(*there)) {
-            place.store(node & NODE | of_stat & STATE | now & AGE, Relaxed);
+            place.store(of_path & NODE | of_stat & STATE | now & AGE, Relaxed);
         }
         false
     }
@@ -164,6 +164,19 @@ mod tests {
             let cache = ReplyCache::new(entries);
             assert_eq!(found(&cache, 0..nodes), 0);
             assert_eq!(found(&cache, 0..nodes), again, "{nodes} nodes, {entries} entries");
+        }
+    }
+
+    #[test]
+    fn what_was_found_stays_for_as_many_others_as_there_is_room_for() {
+        for name in 0..20 {
+            for (others, is_there) in [(49, true), (50, false)] {
+                let cache = ReplyCache::new(51);
+                let finds = || cache.finds(&format!("/found-{name}"), &stat(1));
+                assert_eq!([finds(), finds()], [false, true]);
+                found(&cache, 0..others);
+                assert_eq!(finds(), is_there, "/found-{name} after {others} others");
+            }
         }
     }
 

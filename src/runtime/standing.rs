@@ -143,3 +143,47 @@ impl Published {
         self.flags.load(Ordering::Acquire) & FORWARDS != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_knows_its_last_smallest_and_largest_proposal() {
+        let published = Published::default();
+        let sizes = |published: &Published| {
+            let Proposals { last_bytes, min_bytes, max_bytes, since_ms } = published.proposals();
+            [last_bytes, min_bytes, max_bytes, since_ms]
+        };
+        assert_eq!(sizes(&published), [-1, -1, -1, 0]);
+        published.begin_leading(7);
+        for (bytes, wanted) in
+            [(20, [20, 20, 20, 7]), (30, [30, 20, 30, 7]), (10, [10, 10, 30, 7]), (25, [25, 10, 30, 7])]
+        {
+            published.count_proposal(bytes);
+            assert_eq!(sizes(&published), wanted);
+        }
+        published.reset_proposals();
+        assert_eq!(sizes(&published), [-1, -1, -1, 7], "its term goes on");
+        published.begin_leading(9);
+        assert_eq!(sizes(&published), [-1, -1, -1, 9]);
+    }
+
+    #[test]
+    fn who_serves_and_who_passes_writes_on_is_told_by_the_role() {
+        let published = Published::default();
+        assert!(published.serves() && !published.forwards());
+        for (serving, serves, forwards) in [
+            (Serving::No, false, false),
+            (Serving::Leading { epoch: 1 }, true, false),
+            (Serving::Following { leader: 2, epoch: 1 }, true, true),
+            (Serving::Observing { leader: 2, epoch: 1 }, true, true),
+        ] {
+            published.set(serving);
+            assert_eq!((published.serves(), published.forwards()), (serves, forwards), "{serving:?}");
+            assert_eq!(published.get(), Standing::Member(serving));
+        }
+        published.set_pending_syncs(3);
+        assert_eq!(published.pending_syncs(), 3);
+    }
+}

@@ -157,12 +157,13 @@ impl Writer {
         }
     }
 
-    fn timeout(&self) -> Duration {
+    /// How long nothing is to be done, if nothing comes.
+    pub(super) fn timeout(&self) -> Duration {
         if self.disk_full.is_none() && self.driver.replica.has_backlog() {
             return Duration::ZERO;
         }
         let left = self.deadline_ms() - self.driver.clock.now_ms();
-        Duration::from_millis(u64::try_from(left).unwrap_or(0).max(1))
+        Duration::from_millis(left.max(1).cast_unsigned())
     }
 
     fn take_turn(&mut self) -> Result<Turn, LogError> {

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jute::records::proto::ConnectRequest;
 use jute::{OpCode, SessionId, Zxid};
@@ -11,6 +12,7 @@ use super::budget::Budget;
 use super::{Client, Inbox, Parts, Snapshots, State, Turn, Writer};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::faulty::FaultyDisk;
+use crate::logging::testing::logged_by;
 use crate::metrics::Metrics;
 use crate::replica::{Options, SweepOptions};
 use crate::request::testing::{OPTIONS, creation_of};
@@ -251,33 +253,44 @@ fn nobody_is_kept_from_anything_while_the_log_is_written_and_synced() {
     assert_eq!(held.load(Ordering::Relaxed), 0);
 }
 
-/// Takes in what is logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The threshold was read, and nothing came of it.
 #[test]
 fn a_sync_that_takes_longer_than_the_threshold_is_warned_of() {
     let warned = |fsync_warning_ms| {
         let mut world = World::with(fsync_warning_ms);
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let (lines, ()) = logged_by(|| {
             world.create(paths("a", 1));
             world.turn();
         });
-        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().contains("took longer than fsync.warning")
+        lines.contains("took longer than fsync.warning")
     };
     assert_eq!([warned(0), warned(u64::MAX)], [true, false]);
+}
+
+#[test]
+fn the_writers_thread_serves_what_came_before_it_was_stopped_and_ends() {
+    let world = World::new();
+    // More than one batch.
+    world.create(paths("a", 10_000));
+    world.inbox.stop();
+    let World { writer, state, client, directory: _held, .. } = world;
+    let (lines, ended) = logged_by(|| writer.run());
+    assert!(ended.is_ok() && !lines.contains("stopping with a full disk"), "{lines}");
+    assert_eq!(client.in_flight(), 0);
+    assert!(paths("a", 10_000).all(|path| state.tree().get(&path).is_some()));
+}
+
+#[test]
+fn the_writers_thread_sleeps_until_the_next_turn_is_due_and_not_while_requests_wait() {
+    let mut world = World::new();
+    world.turn();
+    assert_eq!(world.writer.timeout(), Duration::from_secs(1));
+    let deadline_ms = world.state.sessions().next_deadline_ms().unwrap();
+    world.clock.advance_us((deadline_ms - START_MS - 300) * 1000);
+    assert_eq!(world.writer.timeout(), Duration::from_millis(300));
+    world.clock.advance_us(400_000);
+    assert_eq!(world.writer.timeout(), Duration::from_millis(1), "it is due");
+    world.create(paths("a", 10_000));
+    world.turn();
+    assert_eq!(world.writer.timeout(), Duration::ZERO, "the next batch waits");
 }

@@ -118,7 +118,12 @@ impl Finder<'_> {
             ReturnType::Type(_, of) => defaults(of),
         };
         let start = block.brace_token.span.open().byte_range().end;
-        for value in values {
+        // Where it returns this anyway, nothing is changed.
+        let returned = match block.stmts.as_slice() {
+            [Stmt::Expr(only, None)] => self.text(only),
+            _ => String::new(),
+        };
+        for value in values.into_iter().filter(|value| value.is_empty() || *value != returned) {
             let change = format!("returns {}", if value.is_empty() { "at once" } else { &value });
             self.add(start..start, format!(" if $ON {{ return {value}; }} "), "", change);
         }
@@ -409,6 +414,7 @@ mod tests {
         assert_eq!(changes("fn f() -> bool { g() }"), ["returns true", "returns false"]);
         assert_eq!(changes("fn f() -> Result<(), E> { g() }"), ["returns Ok(())"]);
         assert_eq!(changes("fn f() -> Result<Option<u8>, E> { g() }"), ["returns Ok(None)"]);
+        assert_eq!(changes("fn f() -> bool { false }"), ["returns true", "`false` is `true`"]);
     }
 
     #[test]

@@ -30,15 +30,15 @@ fn check_enforced(context: &Context<'_>, path: &str, nodes: i64, bytes: i64) -> 
 }
 
 fn exceeds(more: i64, used: i64, soft: i64, hard: i64, path: &str, what: &str) -> Result<(), Code> {
-    let limit = if hard > -1 { hard } else { soft };
+    let (limit, kind, excess) =
+        if hard > -1 { (hard, "hard", Err(Code::QUOTA_EXCEEDED)) } else { (soft, "soft", Ok(())) };
     let wanted = used.wrapping_add(more); // usage is text that clients may set; Java wraps around
     if more == 0 || limit <= -1 || wanted <= limit {
         return Ok(());
     }
-    let kind = if hard > -1 { "hard" } else { "soft" };
     let path = shown(path);
     tracing::warn!("quota on {path}: {wanted} {what} would exceed the {kind} limit of {limit}");
-    if hard > -1 { Err(Code::QUOTA_EXCEEDED) } else { Ok(()) }
+    excess
 }
 
 /// Refuses to create what a server of the reference would not survive to apply.
@@ -79,6 +79,7 @@ mod tests {
     use jute::{OpCode, Zxid};
 
     use super::*;
+    use crate::logging::testing::logged_by;
     use crate::request::Options;
     use crate::request::prepare::Preparer;
     use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, multi_body, prepare};
@@ -150,6 +151,20 @@ mod tests {
             let (more, used, soft, hard) = case;
             assert_eq!(check(more, used, soft, hard), wanted, "{case:?}");
         }
+    }
+
+    #[test]
+    fn what_passes_a_limit_is_told_of_with_the_kind_of_limit() {
+        let told = |soft, hard| logged_by(|| exceeds(1, 100, soft, hard, "/a", "nodes")).0;
+        for ((soft, hard), kind) in [
+            ((5, -1), "the soft limit of 5"),
+            ((5, 50), "the hard limit of 50"),
+            ((5, 0), "the hard limit of 0"),
+        ] {
+            let lines = told(soft, hard);
+            assert!(lines.contains(&format!("101 nodes would exceed {kind}")), "{lines}");
+        }
+        assert_eq!([told(-1, -1), told(101, -1), told(5, 101)], [""; 3]);
     }
 
     /// Trap 26: each ends a server of the reference when it applies it, or when it next looks at the quota. With the server

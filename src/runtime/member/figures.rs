@@ -76,6 +76,20 @@ mod tests {
         }
     }
 
+    /// A turn may bring the first writes of a term with its beginning.
+    #[test]
+    fn what_a_term_begins_with_is_counted_whole() {
+        let (metrics, standing) = (Metrics::new(), Published::default());
+        let mut figures = Figures::new(0);
+        let mut count = |proposed, committed| {
+            figures.count(&metrics, &standing, 1, progress(PeerState::Leading, true, proposed, committed))
+        };
+        count(2 * E + 3, 2 * E + 2);
+        assert_eq!((metrics.proposal_count.value(), metrics.commit_count.value()), (3, 2));
+        count(4 * E + 2, 4 * E + 1);
+        assert_eq!((metrics.proposal_count.value(), metrics.commit_count.value()), (5, 3));
+    }
+
     #[test]
     fn terms_and_what_is_done_in_them_are_counted() {
         let (metrics, standing) = (Metrics::new(), Published::default());

@@ -69,7 +69,8 @@ impl MemberWriter {
                         self.peers.consumed(bytes);
                     }
                     if let Err(why) = check(&input) {
-                        self.leave_master(why);
+                        // The core then has the connection closed, and what it brought forgotten.
+                        self.driver.replica.peer(now, Input::MasterLeft { why });
                         break;
                     }
                     self.driver.replica.peer(now, input);
@@ -109,14 +110,6 @@ impl MemberWriter {
         }
         self.discard();
     }
-
-    /// The leader sent what this server cannot take in.
-    fn leave_master(&mut self, why: String) {
-        self.peers.close_master(&why);
-        self.forget_master();
-        let now = self.driver.now();
-        self.driver.replica.peer(now, Input::MasterLeft { why });
-    }
 }
 
 /// Whether a transaction that the leader sends can be applied here: it is asked before it is logged.
@@ -127,5 +120,24 @@ fn check(input: &Input) -> Result<(), String> {
             check_proposal(proposal).map_err(|why| format!("its transaction {zxid} cannot be applied: {why}"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::member_test::World;
+    use super::*;
+
+    /// A heartbeat or a vote must not wait for the disk, as what the leader says does.
+    #[test]
+    fn only_what_the_leader_says_waits_behind_what_it_said() {
+        let mut world = World::new(&[1, 2, 3], true);
+        let happened = |input| FromPeers::Happened { input, bytes: 0 };
+        world.writer.hear_peers(vec![
+            happened(Input::Tick),
+            happened(Input::MasterSaid(Said::UpToDate)),
+            happened(Input::MasterLeft { why: "late".into() }),
+        ]);
+        assert_eq!(world.writer.master.waiting.len(), 2);
     }
 }

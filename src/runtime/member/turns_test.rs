@@ -159,3 +159,25 @@ fn after_the_end_nobody_takes_a_turn() {
     assert!(state.tree().get("/n0").is_none());
     assert_eq!(client.in_flight(), 0);
 }
+
+#[test]
+fn a_turn_is_due_within_a_second_however_late_everything_else_is() {
+    let World { writer, clock, state, held: _held, .. } = Lent::new().world;
+    let now_ms = clock.now_ms();
+    assert!(state.sessions().next_deadline_ms().unwrap() > now_ms + 5000);
+    let left_ms = writer.deadline_ms() - now_ms;
+    assert!((1..=1000).contains(&left_ms), "in {left_ms} ms");
+    assert_eq!(writer.timeout(), Duration::from_millis(left_ms.unsigned_abs()));
+}
+
+#[test]
+fn what_is_due_by_time_is_done_in_the_turn_of_that_time() {
+    let mut world = World::new(&[1, 2, 3], true);
+    world.wait(1);
+    let due_ms = world.writer.deadline_ms();
+    let left_ms = due_ms - world.clock.now_ms();
+    assert!((1..1000).contains(&left_ms), "it votes again in {left_ms} ms");
+    world.clock.advance_us(left_ms * 1000);
+    world.writer.turn();
+    assert!(world.writer.deadline_ms() > due_ms);
+}
