@@ -99,15 +99,11 @@ impl History {
     /// How many have a zxid at or below this one.
     fn position_after(&self, zxid: Zxid) -> usize {
         // Within an epoch positions follow from numbers; a binary search is right in any case.
-        match self.proposals.back() {
-            Some(last) if last.zxid <= zxid => self.proposals.len(),
-            Some(last) if last.zxid.epoch() == zxid.epoch() => {
-                let behind = usize::try_from(last.zxid.0 - zxid.0).unwrap_or(usize::MAX);
-                let at = self.proposals.len().saturating_sub(behind);
-                match at.checked_sub(1).and_then(|before| self.proposals.get(before)) {
-                    Some(found) if found.zxid == zxid => at,
-                    _ => self.proposals.partition_point(|proposal| proposal.zxid <= zxid),
-                }
+        let is_it = |proposal: &Proposal| proposal.zxid == zxid;
+        let behind = self.last().0.checked_sub(zxid.0).and_then(|behind| usize::try_from(behind).ok());
+        match behind {
+            Some(behind) if self.proposals.iter().nth_back(behind).is_some_and(is_it) => {
+                self.proposals.len() - behind
             }
             _ => self.proposals.partition_point(|proposal| proposal.zxid <= zxid),
         }
@@ -170,6 +166,16 @@ mod tests {
         assert_eq!(history.at_or_before(Zxid(4)), None);
         let between: Vec<_> = history.between(Zxid(6), Zxid(E + 1)).map(|found| found.zxid.0).collect();
         assert_eq!(between, [7, E + 1]);
+    }
+
+    #[test]
+    fn positions_are_found_whatever_is_asked_for() {
+        let history = history(&[5, 6, 7]);
+        let before = |zxid| history.at_or_before(Zxid(zxid)).map(|found| found.0);
+        assert_eq!([3, 4, 5, 6, 7, 8].map(before), [None, None, Some(5), Some(6), Some(7), Some(7)]);
+        assert_eq!([i64::MIN, -1, i64::MAX].map(before), [None, None, Some(7)]);
+        let empty = History::new(Vec::new(), Zxid(7));
+        assert_eq!([6, 7, 8].map(|zxid| empty.at_or_before(Zxid(zxid))), [None; 3]);
     }
 
     #[test]

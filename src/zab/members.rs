@@ -129,6 +129,29 @@ mod tests {
     }
 
     #[test]
+    fn a_group_of_one_server_counts_and_one_without_voters_does_not() {
+        let quorum = Quorum::Hierarchical {
+            groups: [(1, 1), (2, 2), (3, 3), (8, 4), (9, 5)].into(),
+            weights: [].into(),
+        };
+        let members = Members { quorum, ..testing::voters(3) };
+        assert!(members.is_quorum(&[1, 3].into()));
+        assert!(!members.is_quorum(&[1].into()));
+        assert!(!members.is_quorum(&[1, 8, 9].into()), "they do not vote");
+        assert!(members.has_weight(1), "what nothing is said of weighs 1");
+    }
+
+    #[test]
+    fn half_the_weight_does_not_win_a_group() {
+        let quorum = Quorum::Hierarchical { groups: [(1, 0), (2, 0)].into(), weights: [(2, 3)].into() };
+        let members = Members { quorum, ..testing::voters(2) };
+        assert!(!members.is_quorum(&[1].into()));
+        assert!(members.is_quorum(&[2].into()));
+        let quorum = Quorum::Hierarchical { groups: [(1, 0), (2, 0)].into(), weights: [].into() };
+        assert!(!Members { quorum, ..testing::voters(2) }.is_quorum(&[2].into()));
+    }
+
+    #[test]
     fn what_a_quorum_has_reached_is_what_more_than_half_have() {
         let members = testing::voters(3);
         assert_eq!(members.reached_by_quorum(&[(1, 9)].into()), None);

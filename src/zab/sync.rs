@@ -91,5 +91,7 @@ mod tests {
         check(&log, 2 * E + 2, -1, Plan::Snap);
         check(&[], 7, 7, diff(7));
         check(&[], 7, 5, Plan::Log { after: Zxid(5), to: Zxid(7) });
+        check(&[1, 2], 2, 0, diff(0));
+        check(&[], 0, 0, diff(0));
     }
 }

@@ -103,13 +103,15 @@ impl Leading {
         let (target, begin) = (self.target(common), self.begin_of_epoch());
         let Some(learner) = self.learners.get_mut(&link).filter(|_| is_ready) else { return };
         let Stage::Promised { last } = learner.stage else { return };
+        let is_observer = learner.is_observer;
         let plan = plan(&common.history, target, begin, last, common.options.force_snapshot);
         tracing::info!(sid = learner.sid, %last, up_to = %target, ?plan, "bringing a learner up to date");
         let sync = if plan == Plan::Snap { Sync::Snap } else { Sync::Diff };
-        if !self.begin_sync(common, link, sync) {
-            return;
+        if is_observer && let Some(why) = self.too_many(common, sync) {
+            return self.drop_learner(common, link, why);
         }
         let Some(learner) = self.learners.get_mut(&link) else { return };
+        learner.sync = Some(sync);
         match plan {
             Plan::Diff { after } => {
                 learner.stage = Stage::Catching;
@@ -138,9 +140,9 @@ impl Leading {
         }
     }
 
-    /// Counts a learner among those that are being brought up to date. False when there are too many, and this one, an
-    /// observer, has to come again (reference: `LearnerSyncThrottler`).
-    fn begin_sync(&mut self, common: &mut Common, link: Link, sync: Sync) -> bool {
+    /// Why an observer cannot be brought up to date now and has to come again, if too many others are (reference:
+    /// `LearnerSyncThrottler`).
+    fn too_many(&self, common: &Common, sync: Sync) -> Option<String> {
         let is_under_way = |other: &&Learner| other.sync == Some(sync) && other.stage != Stage::Live;
         let under_way = self.learners.values().filter(is_under_way).count();
         let max = common.options.tuning.syncs_max;
@@ -148,14 +150,8 @@ impl Leading {
             Sync::Snap => (max.snap, "snapshots", "leader.maxConcurrentSnapSyncs"),
             Sync::Diff => (max.diff, "transactions", "leader.maxConcurrentDiffSyncs"),
         };
-        let Some(learner) = self.learners.get_mut(&link) else { return false };
-        if learner.is_observer && under_way >= max {
-            let why = format!("{under_way} others are being sent {what} already, and {key} is {max}");
-            self.drop_learner(common, link, why);
-            return false;
-        }
-        learner.sync = Some(sync);
-        true
+        let why = || format!("{under_way} others are being sent {what} already, and {key} is {max}");
+        (under_way >= max).then(why)
     }
 
     /// What counts as committed towards a learner that is brought up to date.
@@ -186,10 +182,14 @@ impl Leading {
                 sid = learner.sid,
                 "the log on disk does not reach back to the learner: it gets a snapshot"
             );
-            learner.sync = None;
-            if self.begin_sync(common, link, Sync::Snap) {
-                common.output(Output::StreamSnapshot { link });
+            if learner.is_observer
+                && let Some(why) = self.too_many(common, Sync::Snap)
+            {
+                return self.drop_learner(common, link, why);
             }
+            let Some(learner) = self.learners.get_mut(&link) else { return };
+            learner.sync = Some(Sync::Snap);
+            common.output(Output::StreamSnapshot { link });
         }
     }
 
@@ -263,8 +263,7 @@ impl Leading {
                     }
                     Next::Log => {
                         let after = learner.sent;
-                        let reach = common.history.first().map_or(target, |first| Zxid(first.0 - 1));
-                        let to = reach.min(target);
+                        let to = common.history.base().min(target);
                         learner.stage = Stage::Streaming;
                         learner.set_position(to);
                         common.output(Output::StreamLog { link: *link, diff: None, after, to });
