@@ -125,8 +125,8 @@ impl History {
 
     /// What comes after this zxid never was.
     pub(super) fn cut(&mut self, zxid: Zxid) {
-        while self.proposals.back().is_some_and(|last| last.zxid > zxid) {
-            self.bytes -= self.proposals.pop_back().map_or(0, |last| last.payload.len());
+        while let Some(last) = self.proposals.pop_back_if(|last| last.zxid > zxid) {
+            self.bytes -= last.payload.len();
         }
         if self.proposals.is_empty() {
             self.base = zxid;
@@ -184,13 +184,16 @@ mod tests {
         history.cut(Zxid(6));
         assert_eq!(history.last(), Zxid(6));
         history.push(Proposal { zxid: Zxid(E + 1), payload: bytes::Bytes::new() });
+        assert_eq!(history.bytes, 20);
         history.cut(Zxid(2));
-        assert_eq!((history.last(), history.first()), (Zxid(2), None));
+        assert_eq!((history.last(), history.first(), history.bytes), (Zxid(2), None, 0));
+        assert!(history.reaches_back_to(Zxid(2)) && !history.reaches_back_to(Zxid(1)));
     }
 
     #[test]
     fn where_they_take_too_much_no_more_are_forgotten_than_must_be() {
-        let payload = bytes::Bytes::from(vec![0; 40 << 10]);
+        // So many of them are just as much as may be kept.
+        let payload = bytes::Bytes::from(vec![0; 64 << 10]);
         let of = |zxid| Proposal { zxid: Zxid(zxid), payload: payload.clone() };
         let mut history = History::new((1..=1000).map(of).collect(), Zxid(1000));
         history.trim(Zxid(0), Zxid(100));

@@ -328,3 +328,87 @@ fn observers_without_a_number_are_given_numbers_that_no_server_has() {
     let numbers: Vec<_> = member.zab.standing().learners.iter().map(|(sid, ..)| *sid).collect();
     assert_eq!(numbers, [1, -1, -2, -3]);
 }
+
+/// It took longer than initLimit, and that was not its fault.
+#[test]
+fn a_learner_that_was_sent_the_tree_has_its_whole_time_from_then_on() {
+    let mut member = leading_both();
+    member.learner(4, 4, 1).said(4, FromLearner::AckEpoch { current: 1, last: Zxid(-1) });
+    member.hear(Input::SnapshotBegan { link: Link(4), zxid: Zxid(E + 3) });
+    pass_well(&mut member, 13, &[1, 3]);
+    member.hear(Input::Streamed { link: Link(4) });
+    pass_well(&mut member, 10, &[1, 3]);
+    assert_eq!(member.is_closed(4), None);
+    pass_well(&mut member, 1, &[1, 3]);
+    assert!(member.is_closed(4).is_some_and(|why| why.contains("initLimit")));
+}
+
+#[test]
+fn a_learner_is_sent_no_more_than_its_window_until_it_has_read() {
+    for (less, count) in [(0, 1), (1, 2)] {
+        let mut member = leading_both();
+        member.hear(Input::Drained { link: Link(1), bytes: usize::MAX });
+        member.take();
+        let weight = ToLearner::Proposal(Proposal { zxid: Zxid(1), payload: bytes::Bytes::new() }).weight();
+        let payload = bytes::Bytes::from(vec![0; (4 << 20) - weight - less]);
+        let first = Proposal { zxid: Zxid(2 * E + 1), payload };
+        member.hear(Input::Prepared(vec![first, proposal(2 * E + 2)]));
+        assert_eq!(member.packets(1).len(), count, "{less} bytes less than the window");
+        member.hear(Input::Drained { link: Link(1), bytes: 1 });
+        assert_eq!(member.packets(1).len(), 2 - count);
+    }
+}
+
+/// It has been sent transactions that are committed since, and was not told, as it does not read.
+#[test]
+fn what_a_slow_learner_was_not_told_to_be_committed_is_kept_for_it() {
+    let mut member = leading_both();
+    let small = (1..=1200).map(|n| proposal(2 * E + n)).collect();
+    let payload = bytes::Bytes::from(vec![0; 5 << 20]);
+    let last = Zxid(2 * E + 1201);
+    member.hear(Input::Prepared(small)).hear(Input::Prepared(vec![Proposal { zxid: last, payload }]));
+    member.hear(Input::Drained { link: Link(3), bytes: usize::MAX }).said(3, FromLearner::Ack(last));
+    member.zab.applied(last);
+    member.take();
+    member.hear(Input::Drained { link: Link(1), bytes: usize::MAX });
+    assert_eq!(member.is_closed(1), None);
+    let commits = member.packets(1).into_iter().filter(|packet| matches!(packet, ToLearner::Commit(_)));
+    assert_eq!(commits.count(), 1201);
+}
+
+/// Reference: `FastLeaderElection.lookForLeader`.
+#[test]
+fn who_hears_nothing_asks_again_after_twice_as_long_each_time_up_to_a_limit() {
+    let mut member = Member::start(E + 3, true, false);
+    let asked = |member: &mut Member| {
+        let said = member.take();
+        let dials = said.iter().filter(|said| matches!(said, Output::Dial)).count();
+        let votes = said.iter().filter(|said| matches!(said, Output::Notify { to: 1, .. })).count();
+        (dials, votes)
+    };
+    assert_eq!(asked(&mut member), (0, 1));
+    let waits = [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000];
+    for wait in waits {
+        member.pass(wait - 1);
+        assert_eq!(asked(&mut member), (0, 0), "before {wait} ms");
+        member.pass(1);
+        assert_eq!(asked(&mut member), (1, 1), "after {wait} ms");
+    }
+    member.pass(59_000).vote(3, notification(PeerState::Looking, (3, 0, 0), 0));
+    member.take();
+    member.pass(59_999);
+    assert_eq!(asked(&mut member), (0, 0), "whoever hears something waits anew");
+    member.pass(1);
+    assert_eq!(asked(&mut member), (1, 1));
+}
+
+#[test]
+fn a_vote_of_a_round_that_cannot_be_is_not_taken() {
+    for (round, is_taken) in [(1 << 48, false), ((1 << 48) - 1, true), (-1, false), (i64::MAX, false)] {
+        let mut member = Member::start(E + 3, true, false);
+        member.take();
+        member.vote(3, notification(PeerState::Looking, (3, E + 4, 1), round));
+        let told = member.votes_to(1).last().map(|vote| (vote.leader, vote.election_epoch));
+        assert_eq!(told, is_taken.then_some((3, round)));
+    }
+}

@@ -44,13 +44,7 @@ impl Leading {
     }
 
     /// A learner has acknowledged (reference: `Leader.processAck`, `waitForNewLeaderAck`).
-    pub(super) fn acked(
-        &mut self,
-        common: &mut Common,
-        now: Ms,
-        link: Link,
-        zxid: Zxid,
-    ) -> Result<(), String> {
+    pub(super) fn acked(&mut self, common: &mut Common, link: Link, zxid: Zxid) -> Result<(), String> {
         let (begin, is_serving) = (self.begin_of_epoch(), self.is_serving());
         let Some(learner) = self.learners.get_mut(&link) else { return Ok(()) };
         if learner.stage == Stage::Told {
@@ -58,8 +52,6 @@ impl Leading {
                 return Err(format!("it acknowledged {zxid} where the new epoch {begin} was to be"));
             }
             learner.stage = Stage::Live;
-            learner.heard_ms = now;
-            learner.ack_tick = self.tick + common.options.sync_limit;
             tracing::info!(sid = learner.sid, zxid = %learner.sent, "learner is up to date");
             if is_serving {
                 learner.send(common, link, ToLearner::UpToDate);
@@ -275,7 +267,6 @@ impl Leading {
                     Next::Nothing => break,
                 }
             }
-            learner.answer_syncs(common, *link);
         }
         for link in behind {
             self.drop_learner(common, link, "it has fallen behind what is kept in memory".to_owned());
@@ -318,8 +309,7 @@ fn next_to_catch(common: &Common, learner: &mut Learner, target: Zxid, new_leade
 /// To one that is: commits of what it has, then proposals; to an observer both at once.
 fn next_to_broadcast(common: &Common, learner: &mut Learner) -> Next {
     let history = &common.history;
-    let oldest = if learner.is_observer { learner.committed } else { learner.sent.min(learner.committed) };
-    if !history.reaches_back_to(oldest) {
+    if !history.reaches_back_to(learner.sent.min(learner.committed)) {
         return Next::Behind;
     }
     let is_committed = |next: &&Proposal| next.zxid <= common.committed;
