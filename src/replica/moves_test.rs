@@ -227,3 +227,13 @@ fn a_learner_that_nobody_knows_is_not_listened_to() {
     ensemble.say(LEADER, stranger, FromLearner::Revalidate { session, timeout_ms: 4000 });
     assert_eq!(ensemble.zxid(), before);
 }
+
+/// The time that a write takes is counted where its client is, and at the leader.
+#[test]
+fn a_transaction_is_known_to_be_asked_for_where_its_client_is_and_where_it_was_made() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    ensemble.ask(client, 1, OpCode::CREATE, &create("/a"));
+    let asked_for = |sid| ensemble.members[&sid].host.asked_for;
+    assert_eq!([LEADER, FOLLOWER, OTHER].map(asked_for), [2, 2, 0]);
+}

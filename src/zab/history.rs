@@ -170,10 +170,17 @@ mod tests {
 
     #[test]
     fn positions_are_found_whatever_is_asked_for() {
-        let history = history(&[5, 6, 7]);
-        let before = |zxid| history.at_or_before(Zxid(zxid)).map(|found| found.0);
+        let one_epoch = history(&[5, 6, 7]);
+        let before = |zxid| one_epoch.at_or_before(Zxid(zxid)).map(|found| found.0);
         assert_eq!([3, 4, 5, 6, 7, 8].map(before), [None, None, Some(5), Some(6), Some(7), Some(7)]);
         assert_eq!([i64::MIN, -1, i64::MAX].map(before), [None, None, Some(7)]);
+        let two_epochs = history(&[5, 6, 7, E + 1, E + 2]);
+        let before = |zxid| two_epochs.at_or_before(Zxid(zxid)).map(|found| found.0);
+        assert_eq!(
+            [E - 1, E, E + 1].map(before),
+            [Some(7), Some(7), Some(E + 1)],
+            "as far back as 6 in number"
+        );
         let empty = History::new(Vec::new(), Zxid(7));
         assert_eq!([6, 7, 8].map(|zxid| empty.at_or_before(Zxid(zxid))), [None; 3]);
     }

@@ -412,3 +412,22 @@ fn a_vote_of_a_round_that_cannot_be_is_not_taken() {
         assert_eq!(told, is_taken.then_some((3, round)));
     }
 }
+
+#[test]
+fn an_observer_that_is_sent_the_tree_as_the_log_has_no_trace_of_it_counts_among_those_that_are() {
+    let one = Tuning { syncs_max: Syncs { snap: 1, diff: 2 }, ..Tuning::default() };
+    let mut member = Member::leading_tuned(one);
+    for sid in [4, 5] {
+        member.learner(sid as u64, sid, 1);
+        member.said(sid as u64, FromLearner::AckEpoch { current: 1, last: Zxid(5) });
+    }
+    assert!(member.is_closed(4).is_none() && member.is_closed(5).is_none(), "{:?}", member.said);
+    member.hear(Input::StreamRefused { link: Link(4) });
+    assert_eq!(member.is_closed(4), None);
+    member.hear(Input::StreamRefused { link: Link(5) });
+    assert!(member.is_closed(5).is_some_and(|why| why.contains("leader.maxConcurrentSnapSyncs")));
+    member.learner(6, 6, 1).said(6, FromLearner::AckEpoch { current: 1, last: Zxid(5) });
+    assert_eq!(member.is_closed(6), None, "both have left the others");
+    let snapshots = |said: &&Output| matches!(said, Output::StreamSnapshot { .. });
+    assert_eq!(member.said.iter().filter(snapshots).count(), 1);
+}
