@@ -84,6 +84,9 @@ fn the_leaders_own_clients_are_answered_when_a_quorum_has_it() {
     ensemble.ask(client, 1, OpCode::CREATE, &create("/a"));
     ensemble.ask(client, 2, OpCode::EXISTS, &exists("/a"));
     assert!(ensemble.said(client).is_empty());
+    let changes = |sid: Sid| ensemble.members[&sid].replica.outstanding_changes();
+    assert_eq!([LEADER, FOLLOWER].map(|sid| changes(sid) > 0), [true, false]);
+    assert_eq!(changes(FOLLOWER), 0, "only a leader has changes that are not applied");
     ensemble.let_disk_go(FOLLOWER);
     assert_eq!(ensemble.said(client), [ok(1), ok(2)]);
     ensemble.let_disk_go(OTHER);

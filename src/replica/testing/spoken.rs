@@ -79,6 +79,9 @@ impl Host for Spoken {
     fn must_yield(&mut self) -> bool {
         self.wants_tree
     }
+    fn audits(&self) -> bool {
+        false
+    }
     fn observe(&mut self, what: Observation<'_>) {
         match what {
             Observation::Applying { received_ms, .. } => self.asked_for += usize::from(received_ms.is_some()),
