@@ -1,11 +1,11 @@
 //! Clients that move between members, servers that go with what they were asked, and what is kept meanwhile.
 
-use jute::records::txn::{CreateTxn, TxnHeader};
+use jute::records::txn::{CreateContainerTxn, CreateTxn, DeleteTxn, TxnHeader};
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, SessionId, Zxid};
 
 use super::replica_test::{FOLLOWER, LEADER, OTHER, create, ok, set, sync};
-use super::testing::{Ensemble, Said};
+use super::testing::{Ensemble, Said, replica_options};
 use super::{BATCH_ENDS_MAX, BATCH_MAX, Close};
 use crate::request::{Request, Write};
 use crate::session::password_for;
@@ -236,4 +236,36 @@ fn a_transaction_is_known_to_be_asked_for_where_its_client_is_and_where_it_was_m
     ensemble.ask(client, 1, OpCode::CREATE, &create("/a"));
     let asked_for = |sid| ensemble.members[&sid].host.asked_for;
     assert_eq!([LEADER, FOLLOWER, OTHER].map(asked_for), [2, 2, 0]);
+}
+
+/// As the reference's `ContainerManager` does, which begins with the leader.
+#[test]
+fn a_new_leader_looks_for_containers_an_interval_after_its_term_has_begun() {
+    let mut ensemble = Ensemble::with(3, |tree, _| {
+        let path = |path: &str| Some(path.to_owned());
+        let bodies = [
+            TxnBody::CreateContainer(CreateContainerTxn {
+                path: path("/c"),
+                ..CreateContainerTxn::default()
+            }),
+            TxnBody::Create(CreateTxn { path: path("/c/child"), parent_cversion: 1, ..CreateTxn::default() }),
+            TxnBody::Delete(DeleteTxn { path: path("/c/child") }),
+        ];
+        for (zxid, body) in (1..).zip(bodies) {
+            tree.apply(&TxnHeader { zxid: Zxid(zxid), ..TxnHeader::default() }, body, &mut |_| {});
+        }
+    });
+    let interval_ms = replica_options().sweep.interval_ms;
+    ensemble.let_pass(interval_ms + 1);
+    ensemble.elect();
+    let is_there = |ensemble: &Ensemble| ensemble.members[&LEADER].tree.get("/c").is_some();
+    assert!(ensemble.members[&LEADER].replica.role.preparer().is_some() && is_there(&ensemble));
+    for _ in 0..interval_ms / 500 - 5 {
+        ensemble.pass(500);
+    }
+    assert!(is_there(&ensemble));
+    for _ in 0..10 {
+        ensemble.pass(500);
+    }
+    assert!(!is_there(&ensemble));
 }

@@ -119,6 +119,23 @@ fn a_follower_acknowledges_each_transaction_when_it_is_durable_and_applies_it_wh
     assert_eq!(acked.collect::<Vec<_>>(), [2 * E + 1, 2 * E + 2, 2 * E + 3]);
 }
 
+/// A leader of the reference sends what is proposed and not committed before NEWLEADER.
+#[test]
+fn what_was_proposed_during_the_sync_is_acknowledged_behind_the_acknowledgement_of_the_epoch() {
+    let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 3))]);
+    member.master(FromMaster::Proposal(proposal(E + 4))).master(FromMaster::Commit(Zxid(E + 4)));
+    member.master(FromMaster::Proposal(proposal(2 * E + 1)));
+    member.take();
+    member.master(new_leader());
+    let said = member.packets_up();
+    let [ToMaster::NewLeaderAck(_), ToMaster::Ack(ack)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(ack.zxid(), Zxid(2 * E + 1), "what is committed is not acknowledged by itself");
+    member.master(FromMaster::UpToDate).master(FromMaster::Proposal(proposal(2 * E + 2)));
+    let said = member.packets_up();
+    let [ToMaster::NewLeaderAck(_), ToMaster::Ack(ack)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(ack.zxid(), Zxid(2 * E + 2), "each once");
+}
+
 /// Trap 35, as far as this version goes: a reconfiguration cannot be taken part in, and is not passed over.
 #[test]
 fn a_reconfiguration_ends_the_connection() {

@@ -80,7 +80,6 @@ impl Members {
     pub fn reached_by_quorum<T: Ord + Copy>(&self, reached: &BTreeMap<Sid, T>) -> Option<T> {
         let mut values: Vec<T> = reached.values().copied().collect();
         values.sort_unstable_by(|one, other| other.cmp(one));
-        values.dedup();
         values.into_iter().find(|value| {
             let at_least = reached.iter().filter(|(_, reached)| *reached >= value);
             self.is_quorum(&at_least.map(|(sid, _)| *sid).collect())
