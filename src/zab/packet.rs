@@ -287,7 +287,7 @@ impl ToLearner {
             Self::Ping(zxid) => with(PING, *zxid, None),
             Self::Sync => with(SYNC, Zxid::ZERO, None),
             Self::Revalidated { session, is_valid } => {
-                let mut data = Vec::with_capacity(9);
+                let mut data = Vec::new();
                 write::long(&mut data, session.0);
                 write::boolean(&mut data, *is_valid);
                 with(REVALIDATE, Zxid(-1), Some(&data));
@@ -421,6 +421,30 @@ mod tests {
         assert_eq!(counted(IDENTITIES_MAX as i32), Ok(None), "they have not come yet");
         let too_many = BadPacket::Invalid("it lists too many identities");
         assert_eq!(counted(IDENTITIES_MAX as i32 + 1), Err(too_many));
+    }
+
+    /// Reference: `Leader`, `LearnerHandler`, `Learner`.
+    #[test]
+    fn what_carries_no_zxid_says_minus_one_and_what_begins_an_epoch_its_begin() {
+        let (session, body) = (SessionId(7), Bytes::new());
+        let hello =
+            Hello { is_observer: false, accepted_epoch: 3, sid: None, protocol: 5, config_version: 6 };
+        let forwarded = Forwarded { session, cxid: 3, op: OpCode::CREATE, body, identities: Vec::new() };
+        let hello_data = [&(-1i64).to_be_bytes()[..], &5i32.to_be_bytes(), &6i64.to_be_bytes()].concat();
+        let to_learner = |packet: ToLearner| {
+            let mut out = Vec::new();
+            packet.encode(&mut out);
+            Packet::decode(&out.into()).unwrap()
+        };
+        let to_master = |packet: ToMaster| Packet::decode(&encoded(&packet)).unwrap();
+        let is = |packet: &Packet, kind, zxid| (packet.kind, packet.zxid.0) == (kind, zxid);
+        assert!(is(&to_learner(ToLearner::Snap(Zxid(4))), 15, 4));
+        assert!(is(&to_learner(ToLearner::UpToDate), 12, -1));
+        let hello = to_master(ToMaster::Hello(hello));
+        assert!(is(&hello, 11, 3 << 32) && hello.data.as_deref() == Some(&hello_data));
+        assert!(is(&to_master(ToMaster::Request(forwarded)), 1, -1));
+        assert!(is(&to_master(ToMaster::Revalidate { session, timeout_ms: 1 }), 6, -1));
+        assert!(is(&to_learner(ToLearner::Revalidated { session, is_valid: true }), 6, -1));
     }
 
     /// Trap 29 of the quorum protocols.
