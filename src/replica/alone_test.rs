@@ -1,9 +1,11 @@
 //! What one call may do, of a server that is alone and that the test drives.
 
+use jute::records::txn::{CreateTxn, TxnHeader};
+use jute::txn::TxnBody;
 use jute::{OpCode, SessionId, Zxid};
 
 use super::testing::{Spoken, replica_options};
-use super::{BATCH_MAX, Data, Now, Replica};
+use super::{BATCH_ENDS_MAX, BATCH_MAX, Data, Now, Replica};
 use crate::request::{Request, Write};
 use crate::session::Sessions;
 use crate::tree::{OwnerRules, Tree};
@@ -66,13 +68,53 @@ fn who_wants_the_tree_gets_it_after_one_request_and_who_does_not_after_all_of_th
 
 #[test]
 fn a_batch_has_so_many_requests_and_the_others_are_left_to_the_next() {
-    let mut server = Alone::asked(BATCH_MAX + 5);
+    let mut server = Alone::asked(2 * BATCH_MAX + 5);
     server.prepare();
-    assert_eq!((server.replica.prepared_count(), server.replica.backlog()), (BATCH_MAX, 5));
+    assert_eq!((server.replica.prepared_count(), server.replica.backlog()), (BATCH_MAX, BATCH_MAX + 5));
     assert!(!server.replica.wants_prepare() && server.replica.has_backlog());
     server.log();
     server.prepare();
-    assert_eq!((server.replica.prepared_count(), server.replica.backlog()), (BATCH_MAX + 5, 0));
+    assert_eq!((server.replica.prepared_count(), server.replica.backlog()), (2 * BATCH_MAX, 5));
+    server.log();
+    server.prepare();
+    assert_eq!((server.replica.prepared_count(), server.replica.backlog()), (2 * BATCH_MAX + 5, 0));
+}
+
+#[test]
+fn a_batch_has_so_many_ends_of_sessions_and_the_others_are_left_to_the_next() {
+    let mut server = Alone::asked(0);
+    let count = 2 * BATCH_ENDS_MAX + 5;
+    (1..=count as i64).for_each(|id| server.sessions.restore(SessionId(id), 4000, NOW.monotonic_ms));
+    let later = Now { monotonic_ms: NOW.monotonic_ms + 60_000, ..NOW };
+    server.replica.add_internal(later, &server.tree, &mut server.sessions, &mut server.host);
+    assert_eq!(server.host.expired.len(), count);
+    for prepared in [BATCH_ENDS_MAX, 2 * BATCH_ENDS_MAX, count] {
+        server.prepare();
+        assert_eq!((server.replica.prepared_count(), server.replica.backlog()), (prepared, count - prepared));
+        assert!(!server.replica.wants_prepare());
+        server.log();
+    }
+}
+
+/// It has predicted the digest itself.
+#[test]
+fn a_server_whose_tree_is_not_as_it_was_predicted_says_so_at_once() {
+    for is_damaged in [false, true] {
+        let mut server = Alone::asked(0);
+        server.host.wrong_digests = Some(0);
+        server.sessions.restore(SessionId(1), 4000, NOW.monotonic_ms);
+        let end = Request::internal(SessionId(1), OpCode::CLOSE_SESSION, Write::CloseSession, 0);
+        server.replica.push(&mut vec![end]);
+        server.prepare();
+        server.log();
+        if is_damaged {
+            let body = TxnBody::Create(CreateTxn { path: Some("/a".into()), ..CreateTxn::default() });
+            server.tree.apply(&TxnHeader::default(), body, &mut |_| {});
+        }
+        server.release();
+        assert_eq!(server.tree.last_zxid(), Zxid(1));
+        assert_eq!(server.host.wrong_digests, Some(usize::from(is_damaged)));
+    }
 }
 
 #[test]

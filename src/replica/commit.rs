@@ -94,11 +94,7 @@ impl Replica {
             bytes: 0,
             knows_read_only: true,
         });
-        let step = match &entry.body {
-            TxnBody::CreateSession(_) => Step::NewSession(entry),
-            _ => Step::Txn(entry),
-        };
-        self.carry_out(&head, step, data, host);
+        self.carry_out(&head, Step::of(entry), data, host);
     }
 
     fn carry_out(&mut self, head: &Head, step: Step, data: &mut Data<'_>, host: &mut impl Host) {
@@ -130,16 +126,13 @@ impl Replica {
                     }
                 }
             }
-            Step::NewSession(entry) => {
-                if let TxnBody::CreateSession(txn) = &entry.body
-                    && data.sessions.get(head.session).is_none()
-                {
-                    data.sessions.track(head.session, txn.time_out, self.now_ms);
-                }
+            Step::NewSession { entry, timeout_ms } => {
+                let known = data.sessions.get(head.session).cloned();
+                let handle =
+                    known.unwrap_or_else(|| data.sessions.track(head.session, timeout_ms, self.now_ms));
                 self.apply(head, entry, data, host);
                 data.sessions.commit(head.session);
-                let timeout_ms = data.sessions.get(head.session).map_or(0, |handle| handle.timeout_ms());
-                let timeout_ms = i32::try_from(timeout_ms).unwrap_or(i32::MAX);
+                let timeout_ms = i32::try_from(handle.timeout_ms()).unwrap_or(i32::MAX);
                 host.answer(head, Outcome::Began(data.tree.last_zxid()), |out| {
                     write_response(out, head, head.session, timeout_ms);
                 });

@@ -46,17 +46,13 @@ pub trait Host {
     fn has_listened(&mut self, connection: ConnectionId, since_ms: i64) -> bool;
 
     /// Whether the replica should return, so that others can have the tree. Asked between requests.
-    fn must_yield(&mut self) -> bool {
-        false
-    }
+    fn must_yield(&mut self) -> bool;
 
     /// Whether it wants to hear of [`Observation::Done`] and [`Observation::SessionEnded`].
-    fn audits(&self) -> bool {
-        false
-    }
+    fn audits(&self) -> bool;
 
     /// Hears of what may be worth counting.
-    fn observe(&mut self, _what: Observation<'_>) {}
+    fn observe(&mut self, what: Observation<'_>);
 }
 
 /// How the answer to a request is to be counted.

@@ -225,3 +225,22 @@ impl Replica {
         self.zab.input(now.monotonic_ms, Input::Revalidated { link, session, is_valid });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::testing::OPTIONS;
+
+    /// Reference: `Leader.propose`, which leaves the last counter to the end of the epoch.
+    #[test]
+    fn an_epoch_has_zxids_up_to_the_one_before_the_last_counter() {
+        let is_used_up = |counter: u32| {
+            let preparer = Preparer::new(OPTIONS, Zxid(7 << 32 | i64::from(counter)));
+            let leading = Leading { preparer, ..Leading::new(OPTIONS, 7) };
+            (leading.is_used_up(), leading.epoch())
+        };
+        assert_eq!(is_used_up(u32::MAX - 2), (false, 7));
+        assert_eq!(is_used_up(u32::MAX - 1), (true, 7));
+        assert_eq!(is_used_up(u32::MAX), (true, 7));
+    }
+}

@@ -344,3 +344,82 @@ impl Replica {
         connections.chain(self.connected.values().copied()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jute::records::txn::{
+        CreateContainerTxn, CreateTTLTxn, CreateTxn, DeleteTxn, ErrorTxn, SetACLTxn, SetDataTxn, TxnHeader,
+    };
+
+    use super::*;
+
+    fn outcomes(path: &str) -> Vec<TxnBody> {
+        let path = || Some(path.to_owned());
+        vec![
+            TxnBody::Create(CreateTxn { path: path(), ..CreateTxn::default() }),
+            TxnBody::Create2(CreateTxn { path: path(), ..CreateTxn::default() }),
+            TxnBody::CreateContainer(CreateContainerTxn { path: path(), ..CreateContainerTxn::default() }),
+            TxnBody::CreateTtl(CreateTTLTxn { path: path(), ..CreateTTLTxn::default() }),
+            TxnBody::Delete(DeleteTxn { path: path() }),
+            TxnBody::SetData(SetDataTxn { path: path(), ..SetDataTxn::default() }),
+            TxnBody::SetAcl(SetACLTxn { path: path(), ..SetACLTxn::default() }),
+        ]
+    }
+
+    #[test]
+    fn a_transaction_is_the_outcome_of_a_request_of_its_kind_for_its_path() {
+        let mut asked_for = Vec::new();
+        write::ustring(&mut asked_for, Some("/a-"));
+        for (txn, other) in outcomes("/a-0000000001").into_iter().zip(outcomes("/b")) {
+            assert!(is_outcome(txn.op(), &asked_for, &txn), "{txn:?}");
+            assert!(!is_outcome(OpCode::MULTI, &asked_for, &txn), "{txn:?}");
+            assert!(!is_outcome(other.op(), &asked_for, &other), "{other:?}");
+            assert!(!is_outcome(txn.op(), &[0], &txn), "what does not decode asks for nothing");
+            let failed = TxnBody::Error(ErrorTxn { err: Code::NO_NODE.0 });
+            assert!(is_outcome(txn.op(), &asked_for, &failed));
+        }
+        assert!(is_outcome(OpCode::CLOSE_SESSION, &[], &TxnBody::CloseSession(None)));
+        assert!(!is_outcome(OpCode::CREATE, &[], &TxnBody::CloseSession(None)));
+    }
+
+    #[test]
+    fn a_session_of_which_everything_is_answered_takes_no_memory() {
+        let session = SessionId(5);
+        let head = |xid| Head {
+            origin: Origin::Client(1),
+            session,
+            xid,
+            op: OpCode::CREATE,
+            received_ms: 0,
+            bytes: 10,
+            knows_read_only: true,
+        };
+        let mut learning = Learning::new(1);
+        learning.push(head(1), Wait::Txn(Bytes::new()));
+        learning.push(head(2), Wait::Refused(Code::MARSHALLING_ERROR));
+        let txn = |cxid| TxnEntry {
+            header: TxnHeader { client_id: session, cxid, ..TxnHeader::default() },
+            body: TxnBody::Error(ErrorTxn { err: Code::NO_NODE.0 }),
+            digest: None,
+        };
+        assert!(learning.take_asked_for(&txn(2)).is_none(), "it is the outcome of another request");
+        assert!(!learning.has_ready(Zxid(0)) && learning.pop_ready().is_none());
+        assert_eq!(learning.take_asked_for(&txn(1)).map(|head| head.xid), Some(1));
+        assert!(learning.has_ready(Zxid(0)));
+        assert_eq!(learning.pop_ready().map(|pending| pending.head.xid), Some(2));
+        assert!(learning.pop_ready().is_none() && !learning.has_ready(Zxid(0)));
+        assert!(learning.pending.is_empty());
+    }
+
+    #[test]
+    fn a_sync_waits_for_the_transaction_that_the_leader_named() {
+        let mut learning = Learning::new(1);
+        learning.syncs.extend([(SessionId(5), 1), (SessionId(6), 2)]);
+        learning.synced(Zxid(7));
+        assert!(!learning.has_ready(Zxid(6)) && learning.has_ready(Zxid(7)));
+        learning.settle(Zxid(6));
+        assert_eq!(learning.synced.len(), 1);
+        learning.settle(Zxid(7));
+        assert_eq!((learning.synced.len(), learning.syncs.len()), (0, 1));
+    }
+}

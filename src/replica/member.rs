@@ -140,7 +140,6 @@ impl Replica {
         heads.extend(self.arrived.drain(..).chain(self.ending.drain(..)).map(|request| request.head));
         self.proposals = Proposals::new(self.proposals.committed());
         self.connected.clear();
-        self.batch = (0, 0);
         heads
     }
 

@@ -24,6 +24,8 @@ mod internal;
 mod leading;
 mod learning;
 mod member;
+#[cfg(test)]
+mod moves_test;
 mod proposals;
 #[cfg(test)]
 mod random_test;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use jute::txn::TxnEntry;
+use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, Zxid};
 
 use crate::request::Head;
@@ -21,18 +21,28 @@ pub(super) struct Prepared {
 pub(super) enum Step {
     /// Apply a transaction and answer.
     Txn(TxnEntry),
-    /// Apply the beginning of a session and send a connect response.
-    NewSession(TxnEntry),
+    /// Apply the beginning of a session, for which the client gets this timeout, and send a connect response.
+    NewSession { entry: TxnEntry, timeout_ms: i32 },
     /// Answer from the tree as it is then.
     Read { bytes: Vec<u8>, identities: Identities },
     /// Answer with an error: the request took no zxid.
     Refused(Code),
 }
 
+impl Step {
+    /// What is left to do for a transaction.
+    pub(super) fn of(entry: TxnEntry) -> Self {
+        match &entry.body {
+            TxnBody::CreateSession(txn) => Self::NewSession { timeout_ms: txn.time_out, entry },
+            _ => Self::Txn(entry),
+        }
+    }
+}
+
 impl Prepared {
     const fn txn(&self) -> Option<&TxnEntry> {
         match &self.step {
-            Step::Txn(entry) | Step::NewSession(entry) => Some(entry),
+            Step::Txn(entry) | Step::NewSession { entry, .. } => Some(entry),
             Step::Read { .. } | Step::Refused(_) => None,
         }
     }
@@ -118,7 +128,6 @@ impl Proposals {
 #[cfg(test)]
 mod tests {
     use jute::records::txn::{ErrorTxn, TxnHeader};
-    use jute::txn::TxnBody;
     use jute::{OpCode, SessionId};
 
     use super::*;

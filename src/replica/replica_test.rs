@@ -15,19 +15,19 @@ use crate::request::testing::{creation, multi_body};
 use crate::tree::{OwnerRules, Tree};
 use crate::zab::{Forwarded, FromLearner, Input, Proposal, Serving, Sid};
 
-const LEADER: Sid = 3;
-const FOLLOWER: Sid = 1;
-const OTHER: Sid = 2;
+pub(super) const LEADER: Sid = 3;
+pub(super) const FOLLOWER: Sid = 1;
+pub(super) const OTHER: Sid = 2;
 
-fn create(path: &str) -> Vec<u8> {
+pub(super) fn create(path: &str) -> Vec<u8> {
     creation(path, CreateMode::Persistent).body
 }
 
-fn ephemeral(path: &str) -> Vec<u8> {
+pub(super) fn ephemeral(path: &str) -> Vec<u8> {
     creation(path, CreateMode::Ephemeral).body
 }
 
-fn set(path: &str) -> Vec<u8> {
+pub(super) fn set(path: &str) -> Vec<u8> {
     SetDataRequest { path: Some(path.into()), data: None, version: -1 }.to_bytes()
 }
 
@@ -35,16 +35,16 @@ fn exists(path: &str) -> Vec<u8> {
     ExistsRequest { path: Some(path.into()), watch: false }.to_bytes()
 }
 
-fn sync() -> Vec<u8> {
+pub(super) fn sync() -> Vec<u8> {
     SyncRequest { path: Some("/".into()) }.to_bytes()
 }
 
-const fn ok(xid: i32) -> Said {
+pub(super) const fn ok(xid: i32) -> Said {
     Said::Reply(xid, Code::OK)
 }
 
 impl Ensemble {
-    fn ask(&mut self, client: Client, xid: i32, op: OpCode, body: &[u8]) {
+    pub(super) fn ask(&mut self, client: Client, xid: i32, op: OpCode, body: &[u8]) {
         self.send(client, xid, op, body);
         self.settle();
     }
@@ -84,6 +84,9 @@ fn the_leaders_own_clients_are_answered_when_a_quorum_has_it() {
     ensemble.ask(client, 1, OpCode::CREATE, &create("/a"));
     ensemble.ask(client, 2, OpCode::EXISTS, &exists("/a"));
     assert!(ensemble.said(client).is_empty());
+    let changes = |sid: Sid| ensemble.members[&sid].replica.outstanding_changes();
+    assert_eq!([LEADER, FOLLOWER].map(|sid| changes(sid) > 0), [true, false]);
+    assert_eq!(changes(FOLLOWER), 0, "only a leader has changes that are not applied");
     ensemble.let_disk_go(FOLLOWER);
     assert_eq!(ensemble.said(client), [ok(1), ok(2)]);
     ensemble.let_disk_go(OTHER);
@@ -365,6 +368,7 @@ fn what_a_former_leader_had_decided_alone_is_forgotten() {
     assert_eq!(leader.sessions.ids(), [client.session]);
     assert!(!leader.sessions.get(client.session).unwrap().is_closing());
     assert_eq!(leader.replica.prepared_count(), 0, "what it had prepared is never carried out");
+    assert_eq!(leader.host.dropped, 2, "and is no longer counted as under way");
     assert_eq!(leader.replica.connection_of(client.session), None);
     for client in [client, unanswered] {
         assert_eq!(ensemble.closed(client), Some(Close::Now));

@@ -100,11 +100,7 @@ impl Replica {
                 if let Some(namespace) = preparer.take_quota_exceeded() {
                     host.observe(Observation::QuotaExceeded(&namespace));
                 }
-                if entry.header.r#type == jute::OpCode::CREATE_SESSION.0 {
-                    Step::NewSession(entry)
-                } else {
-                    Step::Txn(entry)
-                }
+                Step::of(entry)
             }
             (Body::Ordered(bytes), _) => Step::Read { bytes, identities },
             (Body::Connect(_) | Body::Malformed | Body::Raw(_), _) => Step::Refused(Code::MARSHALLING_ERROR),

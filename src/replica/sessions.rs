@@ -54,7 +54,7 @@ impl Replica {
         let Some(preparer) = self.role.preparer_mut() else { return };
         let entry = preparer.prepare(tree, sessions, &head, write, &Identities::default(), now.wall_ms);
         self.connected.insert(id, connection);
-        self.proposals.push(Prepared { head, step: Step::NewSession(entry) });
+        self.proposals.push(Prepared { head, step: Step::of(entry) });
     }
 
     /// A client comes back to its session. It takes no transaction, so it is answered at once, and nothing

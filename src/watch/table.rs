@@ -191,8 +191,8 @@ impl Table {
         let hash = self.hash(path);
         let is_it = |watchers: &Watchers| watchers.are_of(hash, path);
         let Ok(mut place) = self.shard_mut(hash).find_entry(hash, is_it) else { return false };
-        let Some(index) = place.get().position(watcher) else { return false };
-        let Some((_, modes)) = place.get_mut().list.get_mut(index) else { return false };
+        let mut places = place.get_mut().list.iter_mut().enumerate();
+        let Some((index, (_, modes))) = places.find(|(_, (id, _))| *id == watcher) else { return false };
         let before = *modes;
         let after = mode.map_or(Modes(0), |mode| before.without(mode));
         *modes = after;

@@ -99,15 +99,11 @@ impl History {
     /// How many have a zxid at or below this one.
     fn position_after(&self, zxid: Zxid) -> usize {
         // Within an epoch positions follow from numbers; a binary search is right in any case.
-        match self.proposals.back() {
-            Some(last) if last.zxid <= zxid => self.proposals.len(),
-            Some(last) if last.zxid.epoch() == zxid.epoch() => {
-                let behind = usize::try_from(last.zxid.0 - zxid.0).unwrap_or(usize::MAX);
-                let at = self.proposals.len().saturating_sub(behind);
-                match at.checked_sub(1).and_then(|before| self.proposals.get(before)) {
-                    Some(found) if found.zxid == zxid => at,
-                    _ => self.proposals.partition_point(|proposal| proposal.zxid <= zxid),
-                }
+        let is_it = |proposal: &Proposal| proposal.zxid == zxid;
+        let behind = self.last().0.checked_sub(zxid.0).and_then(|behind| usize::try_from(behind).ok());
+        match behind {
+            Some(behind) if self.proposals.iter().nth_back(behind).is_some_and(is_it) => {
+                self.proposals.len() - behind
             }
             _ => self.proposals.partition_point(|proposal| proposal.zxid <= zxid),
         }
@@ -129,8 +125,8 @@ impl History {
 
     /// What comes after this zxid never was.
     pub(super) fn cut(&mut self, zxid: Zxid) {
-        while self.proposals.back().is_some_and(|last| last.zxid > zxid) {
-            self.bytes -= self.proposals.pop_back().map_or(0, |last| last.payload.len());
+        while let Some(last) = self.proposals.pop_back_if(|last| last.zxid > zxid) {
+            self.bytes -= last.payload.len();
         }
         if self.proposals.is_empty() {
             self.base = zxid;
@@ -173,18 +169,38 @@ mod tests {
     }
 
     #[test]
+    fn positions_are_found_whatever_is_asked_for() {
+        let one_epoch = history(&[5, 6, 7]);
+        let before = |zxid| one_epoch.at_or_before(Zxid(zxid)).map(|found| found.0);
+        assert_eq!([3, 4, 5, 6, 7, 8].map(before), [None, None, Some(5), Some(6), Some(7), Some(7)]);
+        assert_eq!([i64::MIN, -1, i64::MAX].map(before), [None, None, Some(7)]);
+        let two_epochs = history(&[5, 6, 7, E + 1, E + 2]);
+        let before = |zxid| two_epochs.at_or_before(Zxid(zxid)).map(|found| found.0);
+        assert_eq!(
+            [E - 1, E, E + 1].map(before),
+            [Some(7), Some(7), Some(E + 1)],
+            "as far back as 6 in number"
+        );
+        let empty = History::new(Vec::new(), Zxid(7));
+        assert_eq!([6, 7, 8].map(|zxid| empty.at_or_before(Zxid(zxid))), [None; 3]);
+    }
+
+    #[test]
     fn what_is_cut_can_be_followed_by_another_epoch() {
         let mut history = history(&[5, 6, 7]);
         history.cut(Zxid(6));
         assert_eq!(history.last(), Zxid(6));
         history.push(Proposal { zxid: Zxid(E + 1), payload: bytes::Bytes::new() });
+        assert_eq!(history.bytes, 20);
         history.cut(Zxid(2));
-        assert_eq!((history.last(), history.first()), (Zxid(2), None));
+        assert_eq!((history.last(), history.first(), history.bytes), (Zxid(2), None, 0));
+        assert!(history.reaches_back_to(Zxid(2)) && !history.reaches_back_to(Zxid(1)));
     }
 
     #[test]
     fn where_they_take_too_much_no_more_are_forgotten_than_must_be() {
-        let payload = bytes::Bytes::from(vec![0; 40 << 10]);
+        // So many of them are just as much as may be kept.
+        let payload = bytes::Bytes::from(vec![0; 64 << 10]);
         let of = |zxid| Proposal { zxid: Zxid(zxid), payload: payload.clone() };
         let mut history = History::new((1..=1000).map(of).collect(), Zxid(1000));
         history.trim(Zxid(0), Zxid(100));

@@ -187,7 +187,7 @@ fn a_follower_that_does_not_acknowledge_is_dropped_and_a_lonely_leader_resigns()
 #[test]
 fn a_leader_goes_on_for_as_long_as_its_followers_may_be_silent() {
     let mut member = Member::leading();
-    for _ in 0..3 {
+    for _ in 0..6 {
         member.said(1, FromLearner::Ping(Vec::new())).pass(5 * TICK);
         assert!(member.zab.standing().is_serving, "{:?}", member.said);
     }
@@ -314,6 +314,45 @@ fn a_follower_that_reads_nothing_is_sent_a_window_and_then_dropped() {
     member.zab.applied(Zxid(2 * E + 600));
     member.hear(Input::Drained { link: Link(1), bytes: sent });
     assert!(member.is_closed(1).is_some_and(|why| why.contains("behind")));
+}
+
+/// What a learner is told of where it stands.
+#[test]
+fn a_learner_that_stands_at_the_begin_of_the_epoch_is_told_of_that_place() {
+    for (last, is_proposed, told) in [(E + 3, 0, E + 3), (2 * E, 0, 2 * E), (2 * E, 1, 2 * E + 1)] {
+        let mut member = Member::leading();
+        if is_proposed > 0 {
+            member.hear(Input::Prepared(vec![proposal(2 * E + 1)]));
+            member.said(1, FromLearner::Ack(Zxid(2 * E + 1)));
+        }
+        member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(last) });
+        let said = member.packets(3);
+        assert!(matches!(said[..], [ToLearner::LeaderInfo(_), ToLearner::Diff(zxid), ..] if zxid.0 == told));
+        let sent = said.iter().filter(|packet| matches!(packet, ToLearner::Proposal(_))).count();
+        assert_eq!(sent, is_proposed);
+    }
+}
+
+/// The log on disk may not have the place either.
+#[test]
+fn a_learner_of_which_the_log_has_no_trace_is_sent_a_snapshot() {
+    let mut member = Member::leading();
+    member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(5) });
+    let (from, upto) = (Zxid(5), Zxid(E));
+    let is_stream = |said: &Output| {
+        matches!(said, Output::StreamLog { link: Link(3), diff: Some(diff), after, to }
+            if (*diff, *after, *to) == (Zxid(E + 3), from, upto))
+    };
+    assert!(member.take().iter().any(is_stream));
+    let streams = |member: &mut Member| {
+        let said = member.hear(Input::StreamRefused { link: Link(3) }).take();
+        said.iter().filter(|said| matches!(said, Output::StreamSnapshot { link: Link(3) })).count()
+    };
+    assert_eq!(streams(&mut member), 1);
+    member.hear(Input::SnapshotBegan { link: Link(3), zxid: Zxid(E + 3) });
+    member.hear(Input::Streamed { link: Link(3) });
+    assert!(matches!(member.packets(3)[..], [ToLearner::NewLeader { .. }]));
+    assert_eq!(streams(&mut member), 0, "it is over");
 }
 
 /// The same while it is brought up to date: then what it lacks comes from the log on disk.

@@ -119,6 +119,23 @@ fn a_follower_acknowledges_each_transaction_when_it_is_durable_and_applies_it_wh
     assert_eq!(acked.collect::<Vec<_>>(), [2 * E + 1, 2 * E + 2, 2 * E + 3]);
 }
 
+/// A leader of the reference sends what is proposed and not committed before NEWLEADER.
+#[test]
+fn what_was_proposed_during_the_sync_is_acknowledged_behind_the_acknowledgement_of_the_epoch() {
+    let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 3))]);
+    member.master(FromMaster::Proposal(proposal(E + 4))).master(FromMaster::Commit(Zxid(E + 4)));
+    member.master(FromMaster::Proposal(proposal(2 * E + 1)));
+    member.take();
+    member.master(new_leader());
+    let said = member.packets_up();
+    let [ToMaster::NewLeaderAck(_), ToMaster::Ack(ack)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(ack.zxid(), Zxid(2 * E + 1), "what is committed is not acknowledged by itself");
+    member.master(FromMaster::UpToDate).master(FromMaster::Proposal(proposal(2 * E + 2)));
+    let said = member.packets_up();
+    let [ToMaster::NewLeaderAck(_), ToMaster::Ack(ack)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(ack.zxid(), Zxid(2 * E + 2), "each once");
+}
+
 /// Trap 35, as far as this version goes: a reconfiguration cannot be taken part in, and is not passed over.
 #[test]
 fn a_reconfiguration_ends_the_connection() {
@@ -159,4 +176,86 @@ fn what_the_disk_was_asked_for_a_leader_that_has_gone_counts_for_the_next() {
         let is_it = |output: &Output| matches!(output, Output::Commit { up_to } if up_to.0 == last + 1);
         assert!(member.said.iter().any(is_it));
     }
+}
+
+fn committed(member: &Member) -> Option<i64> {
+    let of = |said: &Output| if let Output::Commit { up_to } = said { Some(up_to.0) } else { None };
+    member.said.iter().filter_map(of).max()
+}
+
+#[test]
+fn what_is_committed_during_the_sync_is_applied_with_up_to_date_and_what_is_not_is_not() {
+    let sync = |is_committed| {
+        let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 5))]);
+        for zxid in [E + 4, E + 5] {
+            member.master(FromMaster::Proposal(proposal(zxid)));
+            if is_committed {
+                member.master(FromMaster::Commit(Zxid(zxid)));
+            }
+        }
+        member.master(new_leader()).master(FromMaster::UpToDate);
+        assert!(member.zab.standing().is_serving);
+        committed(&member)
+    };
+    assert_eq!([sync(true), sync(false)], [Some(E + 5), None]);
+}
+
+#[test]
+fn a_cut_is_made_up_to_the_last_transaction_and_not_beyond() {
+    for (to, is_made) in [(E + 2, true), (E + 3, true), (0, true), (E + 4, false), (-1, false)] {
+        let mut member = Member::following(vec![FromMaster::Trunc(Zxid(to))]);
+        assert_eq!(member.left_master().is_none(), is_made, "{to}");
+        assert_eq!(member.said.iter().any(|said| matches!(said, Output::Replace)), is_made);
+        if is_made {
+            member.master(FromMaster::Proposal(proposal(to + 1))).master(FromMaster::Commit(Zxid(to + 1)));
+            member.master(new_leader()).master(FromMaster::UpToDate);
+            assert_eq!(committed(&member), Some(to + 1));
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_an_empty_tree_is_one() {
+    for (zxid, is_one) in [(0, true), (-1, false)] {
+        let mut member = Member::following(Vec::new());
+        member.hear(Input::SnapshotArrived { zxid: Zxid(zxid) });
+        assert_eq!(member.left_master().is_none(), is_one, "{zxid}");
+        assert_eq!(member.said.iter().any(|said| matches!(said, Output::Replace)), is_one);
+    }
+}
+
+/// Reference: `Learner.registerWithLeader`: it takes part, and its answer does not count.
+#[test]
+fn an_epoch_that_was_promised_before_is_acknowledged_without_the_current_one() {
+    for (epoch, current) in [(1, None), (2, Some(1))] {
+        let mut member = Member::start(E + 3, true, false);
+        let vote = testing::notification(PeerState::Leading, (3, E + 9, 1), 1);
+        let of_other = Notification { state: PeerState::Following, ..vote.clone() };
+        member.vote(3, vote).vote(1, of_other).hear(Input::MasterCame);
+        member.take();
+        member.master(FromMaster::LeaderInfo { epoch, protocol: PROTOCOL });
+        let said = member.packets_up();
+        let [ToMaster::AckEpoch(ack)] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((ack.current(), ack.last()), (current, Zxid(E + 3)));
+    }
+}
+
+#[test]
+fn an_observer_applies_what_it_is_informed_of() {
+    let mut member = Member::start(E + 3, true, true);
+    member.follow_again(1);
+    member.master(FromMaster::Diff(Zxid(E + 3))).master(new_leader()).master(FromMaster::UpToDate);
+    assert_eq!(committed(&member), None);
+    member.master(FromMaster::Inform(proposal(2 * E + 1)));
+    assert_eq!(committed(&member), Some(2 * E + 1));
+}
+
+#[test]
+fn a_leader_may_be_silent_until_sync_limit() {
+    let mut member =
+        Member::following(vec![FromMaster::Diff(Zxid(E + 3)), new_leader(), FromMaster::UpToDate]);
+    member.pass(5 * TICK - 1);
+    assert_eq!(member.left_master(), None);
+    member.pass(1);
+    assert!(member.left_master().is_some());
 }

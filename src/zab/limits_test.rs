@@ -198,3 +198,236 @@ fn the_count_of_syncs_that_wait_follows_proposals_and_commits() {
     assert_eq!((count(&member), member.zab.progress().committed), (0, Zxid(2 * E + 5)));
     assert!(!member.packets(1).contains(&ToLearner::Commit(Zxid(2 * E + 5))), "it reads late");
 }
+
+/// In each phase before it serves, a leader waits for as long as initLimit.
+#[test]
+fn a_leader_that_no_quorum_follows_through_a_phase_gives_up_at_init_limit() {
+    for steps in 0..=2 {
+        let mut member = Member::start(E + 3, true, false);
+        member.vote(1, notification(PeerState::Looking, (2, E + 3, 1), 1)).pass(200);
+        assert_eq!(member.zab.standing().state, PeerState::Leading);
+        if steps >= 1 {
+            member.learner(1, 1, 1);
+        }
+        if steps >= 2 {
+            member.said(1, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
+        }
+        member.pass(10 * TICK - 1);
+        assert_eq!(member.zab.standing().state, PeerState::Leading, "after {steps} steps");
+        member.pass(1);
+        assert_eq!(member.zab.standing().state, PeerState::Looking, "after {steps} steps");
+    }
+}
+
+#[test]
+fn followers_are_pinged_twice_a_tick() {
+    let mut member = leading_both();
+    let elected = 200;
+    member.take();
+    let pings = |member: &mut Member| {
+        member.packets(3).iter().filter(|packet| matches!(packet, ToLearner::Ping(_))).count()
+    };
+    for half in 1..=8 {
+        member.said(1, FromLearner::Ping(Vec::new())).said(3, FromLearner::Ping(Vec::new()));
+        member.pass(elected + half * TICK / 2 - 1 - member.now);
+        assert_eq!(pings(&mut member), 0, "before half tick {half}");
+        member.pass(1);
+        assert_eq!(pings(&mut member), 1, "at half tick {half}");
+    }
+}
+
+/// Whoever waits for it to answer can then be told.
+#[test]
+fn the_end_of_a_learner_is_said_once_whoever_ends_it() {
+    let mut member = leading_both();
+    let gone = |member: &mut Member| {
+        let of = |said: Output| if let Output::LearnerGone { link } = said { Some(link.0) } else { None };
+        member.take().into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    member.take();
+    member.hear(Input::LearnerLeft { link: Link(1) });
+    assert_eq!(gone(&mut member), [1]);
+    member.said(3, FromLearner::Ack(Zxid(2 * E + 9)));
+    assert!(member.is_closed(3).is_some());
+    assert_eq!(gone(&mut member), [3]);
+    member.hear(Input::LearnerLeft { link: Link(1) }).hear(Input::LearnerLeft { link: Link(3) });
+    assert_eq!(gone(&mut member), [] as [u64; 0]);
+}
+
+#[test]
+fn a_follower_may_be_silent_or_late_for_as_long_as_sync_limit_and_no_longer() {
+    for owes_an_ack in [false, true] {
+        let mut member = leading_both();
+        if owes_an_ack {
+            member
+                .hear(Input::Prepared(vec![proposal(2 * E + 1)]))
+                .said(1, FromLearner::Ack(Zxid(2 * E + 1)));
+        }
+        let begin = member.now;
+        // Half ticks, at which it is looked at, fall on the limit.
+        while member.now < begin + 5 * TICK {
+            member.said(1, FromLearner::Ping(Vec::new()));
+            if owes_an_ack {
+                member.said(3, FromLearner::Ping(Vec::new()));
+            }
+            member.pass(TICK / 2);
+        }
+        assert_eq!(member.is_closed(3), None);
+        member.said(1, FromLearner::Ping(Vec::new())).pass(TICK / 2);
+        let why = member.is_closed(3).expect("it is dropped");
+        assert_eq!(why.contains("acknowledged"), owes_an_ack, "{why}");
+    }
+}
+
+#[test]
+fn a_learner_that_takes_no_step_is_dropped_after_init_limit() {
+    let mut member = Member::leading();
+    member.learner(3, 3, 1);
+    let begin = member.now;
+    while member.now < begin + 10 * TICK {
+        member.said(1, FromLearner::Ping(Vec::new())).pass(TICK / 2);
+    }
+    assert_eq!(member.is_closed(3), None);
+    member.said(1, FromLearner::Ping(Vec::new())).pass(TICK / 2);
+    assert!(member.is_closed(3).is_some_and(|why| why.contains("initLimit")));
+}
+
+/// Reference: `LearnerHandler.run`, `Leader.getEpochToPropose`.
+#[test]
+fn a_learner_that_cannot_take_part_is_turned_away() {
+    let good =
+        Hello { is_observer: false, accepted_epoch: 2, sid: Some(3), protocol: PROTOCOL, config_version: 0 };
+    let last = i64::from(i32::MAX) - 2;
+    for (hello, says) in [
+        (good.clone(), None),
+        (Hello { protocol: PROTOCOL - 1, ..good.clone() }, Some("3.4")),
+        (Hello { config_version: 1, ..good.clone() }, Some("configuration")),
+        (Hello { accepted_epoch: -1, ..good.clone() }, Some("cannot be")),
+        (Hello { accepted_epoch: last + 1, ..good.clone() }, Some("cannot be")),
+        (Hello { accepted_epoch: last, ..good.clone() }, None),
+        (Hello { accepted_epoch: 0, ..good }, None),
+    ] {
+        let mut member = Member::leading();
+        member.hear(Input::LearnerCame { link: Link(3), hello });
+        match says {
+            None => assert_eq!(member.is_closed(3), None),
+            Some(says) => assert!(member.is_closed(3).is_some_and(|why| why.contains(says)), "{says}"),
+        }
+    }
+}
+
+/// Observers without a number of their own are told apart, and no number of a server is taken.
+#[test]
+fn observers_without_a_number_are_given_numbers_that_no_server_has() {
+    let mut member = Member::leading();
+    for link in 5..=7 {
+        let hello =
+            Hello { is_observer: true, accepted_epoch: 1, sid: None, protocol: PROTOCOL, config_version: 0 };
+        member.hear(Input::LearnerCame { link: Link(link), hello });
+    }
+    let numbers: Vec<_> = member.zab.standing().learners.iter().map(|(sid, ..)| *sid).collect();
+    assert_eq!(numbers, [1, -1, -2, -3]);
+}
+
+/// It took longer than initLimit, and that was not its fault.
+#[test]
+fn a_learner_that_was_sent_the_tree_has_its_whole_time_from_then_on() {
+    let mut member = leading_both();
+    member.learner(4, 4, 1).said(4, FromLearner::AckEpoch { current: 1, last: Zxid(-1) });
+    member.hear(Input::SnapshotBegan { link: Link(4), zxid: Zxid(E + 3) });
+    pass_well(&mut member, 13, &[1, 3]);
+    member.hear(Input::Streamed { link: Link(4) });
+    pass_well(&mut member, 10, &[1, 3]);
+    assert_eq!(member.is_closed(4), None);
+    pass_well(&mut member, 1, &[1, 3]);
+    assert!(member.is_closed(4).is_some_and(|why| why.contains("initLimit")));
+}
+
+#[test]
+fn a_learner_is_sent_no_more_than_its_window_until_it_has_read() {
+    for (less, count) in [(0, 1), (1, 2)] {
+        let mut member = leading_both();
+        member.hear(Input::Drained { link: Link(1), bytes: usize::MAX });
+        member.take();
+        let weight = ToLearner::Proposal(Proposal { zxid: Zxid(1), payload: bytes::Bytes::new() }).weight();
+        let payload = bytes::Bytes::from(vec![0; (4 << 20) - weight - less]);
+        let first = Proposal { zxid: Zxid(2 * E + 1), payload };
+        member.hear(Input::Prepared(vec![first, proposal(2 * E + 2)]));
+        assert_eq!(member.packets(1).len(), count, "{less} bytes less than the window");
+        member.hear(Input::Drained { link: Link(1), bytes: 1 });
+        assert_eq!(member.packets(1).len(), 2 - count);
+    }
+}
+
+/// It has been sent transactions that are committed since, and was not told, as it does not read.
+#[test]
+fn what_a_slow_learner_was_not_told_to_be_committed_is_kept_for_it() {
+    let mut member = leading_both();
+    let small = (1..=1200).map(|n| proposal(2 * E + n)).collect();
+    let payload = bytes::Bytes::from(vec![0; 5 << 20]);
+    let last = Zxid(2 * E + 1201);
+    member.hear(Input::Prepared(small)).hear(Input::Prepared(vec![Proposal { zxid: last, payload }]));
+    member.hear(Input::Drained { link: Link(3), bytes: usize::MAX }).said(3, FromLearner::Ack(last));
+    member.zab.applied(last);
+    member.take();
+    member.hear(Input::Drained { link: Link(1), bytes: usize::MAX });
+    assert_eq!(member.is_closed(1), None);
+    let commits = member.packets(1).into_iter().filter(|packet| matches!(packet, ToLearner::Commit(_)));
+    assert_eq!(commits.count(), 1201);
+}
+
+/// Reference: `FastLeaderElection.lookForLeader`.
+#[test]
+fn who_hears_nothing_asks_again_after_twice_as_long_each_time_up_to_a_limit() {
+    let mut member = Member::start(E + 3, true, false);
+    let asked = |member: &mut Member| {
+        let said = member.take();
+        let dials = said.iter().filter(|said| matches!(said, Output::Dial)).count();
+        let votes = said.iter().filter(|said| matches!(said, Output::Notify { to: 1, .. })).count();
+        (dials, votes)
+    };
+    assert_eq!(asked(&mut member), (0, 1));
+    let waits = [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000];
+    for wait in waits {
+        member.pass(wait - 1);
+        assert_eq!(asked(&mut member), (0, 0), "before {wait} ms");
+        member.pass(1);
+        assert_eq!(asked(&mut member), (1, 1), "after {wait} ms");
+    }
+    member.pass(59_000).vote(3, notification(PeerState::Looking, (3, 0, 0), 0));
+    member.take();
+    member.pass(59_999);
+    assert_eq!(asked(&mut member), (0, 0), "whoever hears something waits anew");
+    member.pass(1);
+    assert_eq!(asked(&mut member), (1, 1));
+}
+
+#[test]
+fn a_vote_of_a_round_that_cannot_be_is_not_taken() {
+    for (round, is_taken) in [(1 << 48, false), ((1 << 48) - 1, true), (-1, false), (i64::MAX, false)] {
+        let mut member = Member::start(E + 3, true, false);
+        member.take();
+        member.vote(3, notification(PeerState::Looking, (3, E + 4, 1), round));
+        let told = member.votes_to(1).last().map(|vote| (vote.leader, vote.election_epoch));
+        assert_eq!(told, is_taken.then_some((3, round)));
+    }
+}
+
+#[test]
+fn an_observer_that_is_sent_the_tree_as_the_log_has_no_trace_of_it_counts_among_those_that_are() {
+    let one = Tuning { syncs_max: Syncs { snap: 1, diff: 2 }, ..Tuning::default() };
+    let mut member = Member::leading_tuned(one);
+    for sid in [4, 5] {
+        member.learner(sid as u64, sid, 1);
+        member.said(sid as u64, FromLearner::AckEpoch { current: 1, last: Zxid(5) });
+    }
+    assert!(member.is_closed(4).is_none() && member.is_closed(5).is_none(), "{:?}", member.said);
+    member.hear(Input::StreamRefused { link: Link(4) });
+    assert_eq!(member.is_closed(4), None);
+    member.hear(Input::StreamRefused { link: Link(5) });
+    assert!(member.is_closed(5).is_some_and(|why| why.contains("leader.maxConcurrentSnapSyncs")));
+    member.learner(6, 6, 1).said(6, FromLearner::AckEpoch { current: 1, last: Zxid(5) });
+    assert_eq!(member.is_closed(6), None, "both have left the others");
+    let snapshots = |said: &&Output| matches!(said, Output::StreamSnapshot { .. });
+    assert_eq!(member.said.iter().filter(snapshots).count(), 1);
+}

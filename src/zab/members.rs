@@ -80,7 +80,6 @@ impl Members {
     pub fn reached_by_quorum<T: Ord + Copy>(&self, reached: &BTreeMap<Sid, T>) -> Option<T> {
         let mut values: Vec<T> = reached.values().copied().collect();
         values.sort_unstable_by(|one, other| other.cmp(one));
-        values.dedup();
         values.into_iter().find(|value| {
             let at_least = reached.iter().filter(|(_, reached)| *reached >= value);
             self.is_quorum(&at_least.map(|(sid, _)| *sid).collect())
@@ -126,6 +125,29 @@ mod tests {
         assert!(members.is_quorum(&[1, 2, 4, 5].into()), "the third group weighs nothing");
         assert!(!members.is_quorum(&[1, 2, 3, 4, 7, 8, 9].into()));
         assert!(!members.has_weight(8));
+    }
+
+    #[test]
+    fn a_group_of_one_server_counts_and_one_without_voters_does_not() {
+        let quorum = Quorum::Hierarchical {
+            groups: [(1, 1), (2, 2), (3, 3), (8, 4), (9, 5)].into(),
+            weights: [].into(),
+        };
+        let members = Members { quorum, ..testing::voters(3) };
+        assert!(members.is_quorum(&[1, 3].into()));
+        assert!(!members.is_quorum(&[1].into()));
+        assert!(!members.is_quorum(&[1, 8, 9].into()), "they do not vote");
+        assert!(members.has_weight(1), "what nothing is said of weighs 1");
+    }
+
+    #[test]
+    fn half_the_weight_does_not_win_a_group() {
+        let quorum = Quorum::Hierarchical { groups: [(1, 0), (2, 0)].into(), weights: [(2, 3)].into() };
+        let members = Members { quorum, ..testing::voters(2) };
+        assert!(!members.is_quorum(&[1].into()));
+        assert!(members.is_quorum(&[2].into()));
+        let quorum = Quorum::Hierarchical { groups: [(1, 0), (2, 0)].into(), weights: [].into() };
+        assert!(!Members { quorum, ..testing::voters(2) }.is_quorum(&[2].into()));
     }
 
     #[test]

@@ -287,7 +287,7 @@ impl ToLearner {
             Self::Ping(zxid) => with(PING, *zxid, None),
             Self::Sync => with(SYNC, Zxid::ZERO, None),
             Self::Revalidated { session, is_valid } => {
-                let mut data = Vec::with_capacity(9);
+                let mut data = Vec::new();
                 write::long(&mut data, session.0);
                 write::boolean(&mut data, *is_valid);
                 with(REVALIDATE, Zxid(-1), Some(&data));
@@ -375,6 +375,76 @@ mod tests {
         ToLearner::NewLeader { zxid: Zxid(1 << 32), config: config.clone() }.encode(&mut bytes);
         let said = Packet::decode(&bytes.into()).unwrap().into_from_master();
         assert_eq!(said, Ok(FromMaster::NewLeader { zxid: Zxid(1 << 32), config: Some(config) }));
+    }
+
+    /// Reference: `LearnerHandler.run`. Each field came with a later version than the one before it.
+    #[test]
+    fn a_learner_that_introduces_itself_with_less_is_taken_for_an_older_one() {
+        let data = [&7i64.to_be_bytes()[..], &PROTOCOL.to_be_bytes(), &9i64.to_be_bytes()].concat();
+        let of = |data: Option<&[u8]>| {
+            let mut out = Vec::new();
+            put(&mut out, OBSERVER_INFO, Zxid(3 << 32 | 5), data, &[]);
+            let hello = Packet::decode(&out.into()).unwrap().into_hello().unwrap();
+            assert!(hello.is_observer && hello.accepted_epoch == 3);
+            (hello.sid, hello.protocol, hello.config_version)
+        };
+        assert_eq!(of(None), (None, 1, 0));
+        assert_eq!(of(Some(&data[..0])), (Some(0), 1, 0));
+        assert_eq!(of(Some(&data[..7])), (Some(0), 1, 0));
+        assert_eq!(of(Some(&data[..8])), (Some(7), 1, 0));
+        assert_eq!(of(Some(&data[..11])), (Some(7), 1, 0));
+        assert_eq!(of(Some(&data[..12])), (Some(7), PROTOCOL, 0));
+        assert_eq!(of(Some(&data[..19])), (Some(7), PROTOCOL, 0));
+        assert_eq!(of(Some(&data[..20])), (Some(7), PROTOCOL, 9));
+    }
+
+    #[test]
+    fn a_packet_may_be_as_large_as_is_taken_and_its_identities_too() {
+        let mut bytes = Vec::new();
+        put(&mut bytes, PROPOSAL, Zxid(1), Some(&[0; 100]), &[]);
+        assert_eq!(Packet::length(&bytes, 100), Ok(Some(bytes.len())));
+        let without = [&PING.to_be_bytes()[..], &[0; 8], &(-1i32).to_be_bytes(), &(-1i32).to_be_bytes()];
+        assert_eq!(Packet::length(&without.concat(), 0), Ok(Some(20)), "no data, and no list");
+        let list = |count: usize, scheme: usize| {
+            let id = Id { scheme: Some("s".repeat(scheme)), id: None };
+            let mut bytes = Vec::new();
+            put(&mut bytes, REQUEST, Zxid(1), None, &vec![id; count]);
+            Packet::length(&bytes, 100).map(|length| length == Some(bytes.len()))
+        };
+        // The head of a packet is 20 bytes, and an identity 8 and its scheme.
+        assert_eq!(list(2, 82), Ok(true), "200 bytes in all");
+        assert_eq!(list(2, 83), Err(BadPacket::Invalid("its identities are too large")));
+        let counted = |count: i32| {
+            let head = [&REQUEST.to_be_bytes()[..], &[0; 8], &(-1i32).to_be_bytes(), &count.to_be_bytes()];
+            Packet::length(&head.concat(), 100)
+        };
+        assert_eq!(counted(IDENTITIES_MAX as i32), Ok(None), "they have not come yet");
+        let too_many = BadPacket::Invalid("it lists too many identities");
+        assert_eq!(counted(IDENTITIES_MAX as i32 + 1), Err(too_many));
+    }
+
+    /// Reference: `Leader`, `LearnerHandler`, `Learner`.
+    #[test]
+    fn what_carries_no_zxid_says_minus_one_and_what_begins_an_epoch_its_begin() {
+        let (session, body) = (SessionId(7), Bytes::new());
+        let hello =
+            Hello { is_observer: false, accepted_epoch: 3, sid: None, protocol: 5, config_version: 6 };
+        let forwarded = Forwarded { session, cxid: 3, op: OpCode::CREATE, body, identities: Vec::new() };
+        let hello_data = [&(-1i64).to_be_bytes()[..], &5i32.to_be_bytes(), &6i64.to_be_bytes()].concat();
+        let to_learner = |packet: ToLearner| {
+            let mut out = Vec::new();
+            packet.encode(&mut out);
+            Packet::decode(&out.into()).unwrap()
+        };
+        let to_master = |packet: ToMaster| Packet::decode(&encoded(&packet)).unwrap();
+        let is = |packet: &Packet, kind, zxid| (packet.kind, packet.zxid.0) == (kind, zxid);
+        assert!(is(&to_learner(ToLearner::Snap(Zxid(4))), 15, 4));
+        assert!(is(&to_learner(ToLearner::UpToDate), 12, -1));
+        let hello = to_master(ToMaster::Hello(hello));
+        assert!(is(&hello, 11, 3 << 32) && hello.data.as_deref() == Some(&hello_data));
+        assert!(is(&to_master(ToMaster::Request(forwarded)), 1, -1));
+        assert!(is(&to_master(ToMaster::Revalidate { session, timeout_ms: 1 }), 6, -1));
+        assert!(is(&to_learner(ToLearner::Revalidated { session, is_valid: true }), 6, -1));
     }
 
     /// Trap 29 of the quorum protocols.

@@ -26,7 +26,6 @@ pub(super) fn plan(
     last: Zxid,
     force_snapshot: bool,
 ) -> Plan {
-    let min = history.first().filter(|first| *first <= committed).unwrap_or(committed);
     // After an election a reference server stands at the begin of the epoch, which is no transaction.
     let is_begin_of_epoch = last.counter() == 0;
     if force_snapshot || last.0 < 0 {
@@ -41,7 +40,7 @@ pub(super) fn plan(
         // where its log must have that place. The reference also cuts across epochs.
         let has_place = committed.counter() > 0 && committed.epoch() == last.epoch();
         if is_begin_of_epoch || !has_place { Plan::Snap } else { Plan::Trunc { to: committed } }
-    } else if last >= min {
+    } else if history.first().is_some_and(|first| last >= first) {
         match history.at_or_before(last) {
             Some(found) if found == last || is_begin_of_epoch => Plan::Diff { after: found },
             // It comes from another epoch than what follows here: a cut might not find its place.
@@ -91,5 +90,11 @@ mod tests {
         check(&log, 2 * E + 2, -1, Plan::Snap);
         check(&[], 7, 7, diff(7));
         check(&[], 7, 5, Plan::Log { after: Zxid(5), to: Zxid(7) });
+        check(&[7], 6, 4, Plan::Log { after: Zxid(4), to: Zxid(6) });
+        check(&[2 * E + 1], E + 4, E + 1, Plan::Log { after: Zxid(E + 1), to: Zxid(E + 4) });
+        check(&[], 2 * E, 2 * E + 1, Plan::Snap);
+        check(&log, 2 * E + 2, E + 3, diff(E + 3));
+        check(&[1, 2], 2, 0, diff(0));
+        check(&[], 0, 0, diff(0));
     }
 }

@@ -105,6 +105,7 @@ impl Member {
         let end = self.now + ms;
         while let Some(at) = self.zab.deadline().filter(|at| *at <= end) {
             self.now = at.max(self.now + 1);
+            assert!(self.now <= end + TICK, "it asks for ticks again and again, and does nothing at them");
             self.hear(Input::Tick);
         }
         self.now = end;

@@ -61,3 +61,53 @@ impl Heard {
             && (is_old(self) != is_old(other) || self.vote.peer_epoch == other.vote.peer_epoch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::zab::members::testing::voters;
+
+    const VOTE: Vote = Vote { leader: 3, zxid: Zxid(7), election_epoch: 1, peer_epoch: 2 };
+
+    const fn heard(state: PeerState, version: i32, vote: Vote) -> Heard {
+        Heard { vote, state, version }
+    }
+
+    /// Servers of before 3.4.6 have a vote of another epoch than those after it, for the same leader.
+    #[test]
+    fn epochs_are_compared_where_both_servers_are_old_or_both_are_new() {
+        let next = Vote { peer_epoch: 3, ..VOTE };
+        let agree = |one, other| {
+            heard(PeerState::Leading, one, VOTE).agrees(&heard(PeerState::Following, other, next))
+        };
+        assert!(agree(0, 1) && agree(1, 0));
+        assert!(!agree(1, 1) && !agree(0, 0) && !agree(0, -1) && !agree(1, 2));
+        let later = Vote { zxid: Zxid(9), election_epoch: 4, ..VOTE };
+        let (one, other) = (heard(PeerState::Leading, 1, VOTE), heard(PeerState::Following, 1, later));
+        assert!(one.agrees(&other), "the round and the zxid of then do not matter any more");
+        assert!(!one.agrees(&heard(PeerState::Following, 1, Vote { leader: 1, ..VOTE })));
+        assert!(!one.agrees(&heard(PeerState::Following, 0, Vote { leader: 1, ..VOTE })));
+    }
+
+    #[test]
+    fn in_an_election_everything_of_a_vote_counts() {
+        let one = heard(PeerState::Looking, 1, VOTE);
+        assert!(one.agrees(&heard(PeerState::Following, 0, VOTE)));
+        let others = [
+            Vote { zxid: Zxid(9), ..VOTE },
+            Vote { election_epoch: 4, ..VOTE },
+            Vote { peer_epoch: 3, ..VOTE },
+            Vote { leader: 1, ..VOTE },
+        ];
+        for other in others {
+            assert!(!one.agrees(&heard(PeerState::Following, 1, other)));
+            assert!(!heard(PeerState::Following, 1, other).agrees(&one));
+        }
+    }
+
+    #[test]
+    fn a_vote_does_not_beat_itself() {
+        assert!(!VOTE.beats(&VOTE, &voters(3)));
+        assert!(Vote { leader: 4, ..VOTE }.beats(&VOTE, &voters(4)));
+    }
+}

@@ -41,6 +41,12 @@ impl Member {
         }
     }
 
+    /// The transactions in its log after this one.
+    pub(in crate::replica) fn logged_after(&self, zxid: Zxid) -> Vec<TxnEntry> {
+        let later = self.log.iter().filter(|proposal| proposal.zxid > zxid);
+        later.map(|proposal| TxnEntry::decode(&proposal.payload).unwrap()).collect()
+    }
+
     fn do_ticket(&mut self, ticket: Ticket) {
         match ticket.effect() {
             Effect::Truncate { to } => self.log.retain(|proposal| proposal.zxid <= to),

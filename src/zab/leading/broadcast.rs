@@ -44,13 +44,7 @@ impl Leading {
     }
 
     /// A learner has acknowledged (reference: `Leader.processAck`, `waitForNewLeaderAck`).
-    pub(super) fn acked(
-        &mut self,
-        common: &mut Common,
-        now: Ms,
-        link: Link,
-        zxid: Zxid,
-    ) -> Result<(), String> {
+    pub(super) fn acked(&mut self, common: &mut Common, link: Link, zxid: Zxid) -> Result<(), String> {
         let (begin, is_serving) = (self.begin_of_epoch(), self.is_serving());
         let Some(learner) = self.learners.get_mut(&link) else { return Ok(()) };
         if learner.stage == Stage::Told {
@@ -58,8 +52,6 @@ impl Leading {
                 return Err(format!("it acknowledged {zxid} where the new epoch {begin} was to be"));
             }
             learner.stage = Stage::Live;
-            learner.heard_ms = now;
-            learner.ack_tick = self.tick + common.options.sync_limit;
             tracing::info!(sid = learner.sid, zxid = %learner.sent, "learner is up to date");
             if is_serving {
                 learner.send(common, link, ToLearner::UpToDate);
@@ -103,13 +95,15 @@ impl Leading {
         let (target, begin) = (self.target(common), self.begin_of_epoch());
         let Some(learner) = self.learners.get_mut(&link).filter(|_| is_ready) else { return };
         let Stage::Promised { last } = learner.stage else { return };
+        let is_observer = learner.is_observer;
         let plan = plan(&common.history, target, begin, last, common.options.force_snapshot);
         tracing::info!(sid = learner.sid, %last, up_to = %target, ?plan, "bringing a learner up to date");
         let sync = if plan == Plan::Snap { Sync::Snap } else { Sync::Diff };
-        if !self.begin_sync(common, link, sync) {
-            return;
+        if is_observer && let Some(why) = self.too_many(common, sync) {
+            return self.drop_learner(common, link, why);
         }
         let Some(learner) = self.learners.get_mut(&link) else { return };
+        learner.sync = Some(sync);
         match plan {
             Plan::Diff { after } => {
                 learner.stage = Stage::Catching;
@@ -138,9 +132,9 @@ impl Leading {
         }
     }
 
-    /// Counts a learner among those that are being brought up to date. False when there are too many, and this one, an
-    /// observer, has to come again (reference: `LearnerSyncThrottler`).
-    fn begin_sync(&mut self, common: &mut Common, link: Link, sync: Sync) -> bool {
+    /// Why an observer cannot be brought up to date now and has to come again, if too many others are (reference:
+    /// `LearnerSyncThrottler`).
+    fn too_many(&self, common: &Common, sync: Sync) -> Option<String> {
         let is_under_way = |other: &&Learner| other.sync == Some(sync) && other.stage != Stage::Live;
         let under_way = self.learners.values().filter(is_under_way).count();
         let max = common.options.tuning.syncs_max;
@@ -148,14 +142,8 @@ impl Leading {
             Sync::Snap => (max.snap, "snapshots", "leader.maxConcurrentSnapSyncs"),
             Sync::Diff => (max.diff, "transactions", "leader.maxConcurrentDiffSyncs"),
         };
-        let Some(learner) = self.learners.get_mut(&link) else { return false };
-        if learner.is_observer && under_way >= max {
-            let why = format!("{under_way} others are being sent {what} already, and {key} is {max}");
-            self.drop_learner(common, link, why);
-            return false;
-        }
-        learner.sync = Some(sync);
-        true
+        let why = || format!("{under_way} others are being sent {what} already, and {key} is {max}");
+        (under_way >= max).then(why)
     }
 
     /// What counts as committed towards a learner that is brought up to date.
@@ -186,10 +174,14 @@ impl Leading {
                 sid = learner.sid,
                 "the log on disk does not reach back to the learner: it gets a snapshot"
             );
-            learner.sync = None;
-            if self.begin_sync(common, link, Sync::Snap) {
-                common.output(Output::StreamSnapshot { link });
+            if learner.is_observer
+                && let Some(why) = self.too_many(common, Sync::Snap)
+            {
+                return self.drop_learner(common, link, why);
             }
+            let Some(learner) = self.learners.get_mut(&link) else { return };
+            learner.sync = Some(Sync::Snap);
+            common.output(Output::StreamSnapshot { link });
         }
     }
 
@@ -263,8 +255,7 @@ impl Leading {
                     }
                     Next::Log => {
                         let after = learner.sent;
-                        let reach = common.history.first().map_or(target, |first| Zxid(first.0 - 1));
-                        let to = reach.min(target);
+                        let to = common.history.base().min(target);
                         learner.stage = Stage::Streaming;
                         learner.set_position(to);
                         common.output(Output::StreamLog { link: *link, diff: None, after, to });
@@ -276,7 +267,6 @@ impl Leading {
                     Next::Nothing => break,
                 }
             }
-            learner.answer_syncs(common, *link);
         }
         for link in behind {
             self.drop_learner(common, link, "it has fallen behind what is kept in memory".to_owned());
@@ -319,8 +309,7 @@ fn next_to_catch(common: &Common, learner: &mut Learner, target: Zxid, new_leade
 /// To one that is: commits of what it has, then proposals; to an observer both at once.
 fn next_to_broadcast(common: &Common, learner: &mut Learner) -> Next {
     let history = &common.history;
-    let oldest = if learner.is_observer { learner.committed } else { learner.sent.min(learner.committed) };
-    if !history.reaches_back_to(oldest) {
+    if !history.reaches_back_to(learner.sent.min(learner.committed)) {
         return Next::Behind;
     }
     let is_committed = |next: &&Proposal| next.zxid <= common.committed;

@@ -33,3 +33,43 @@ impl Lag {
         self.waited.is_some_and(|(_, given_ms)| now - given_ms > limit_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(zxids: &[i64]) -> Lag {
+        let mut lag = Lag::default();
+        zxids.iter().for_each(|n| lag.wait_for(Zxid(*n), n * 100));
+        lag
+    }
+
+    #[test]
+    fn a_wait_is_over_when_it_is_longer_than_the_limit() {
+        assert!(!waiting(&[]).is_over(i64::MAX, 0));
+        assert!(!waiting(&[1, 2]).is_over(150, 50));
+        assert!(waiting(&[1, 2]).is_over(151, 50));
+    }
+
+    #[test]
+    fn what_was_given_next_is_waited_for_from_when_it_was_given() {
+        let mut lag = waiting(&[1, 2, 3]);
+        lag.reached(Zxid(0));
+        assert!(lag.is_over(151, 50), "it has not reached the first");
+        lag.reached(Zxid(1));
+        assert!(!lag.is_over(250, 50) && lag.is_over(251, 50));
+        lag.reached(Zxid(2));
+        assert!(!lag.is_over(i64::MAX, 0), "what was given later is not known of");
+    }
+
+    #[test]
+    fn who_has_reached_the_next_one_too_is_not_waited_for() {
+        for reached in [2, 3] {
+            let mut lag = waiting(&[1, 2]);
+            lag.reached(Zxid(reached));
+            assert!(!lag.is_over(i64::MAX, 0));
+            lag.wait_for(Zxid(4), 400);
+            assert!(lag.is_over(451, 50));
+        }
+    }
+}

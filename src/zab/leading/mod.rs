@@ -356,7 +356,7 @@ impl Leading {
         }
         let refused = match said {
             FromLearner::AckEpoch { current, last } => self.epoch_acked(common, link, current, last),
-            FromLearner::Ack(zxid) => self.acked(common, now, link, zxid),
+            FromLearner::Ack(zxid) => self.acked(common, link, zxid),
             _ if learner.stage != Stage::Live => Err("it spoke before it was up to date".to_owned()),
             FromLearner::Ping(touched) => {
                 if !touched.is_empty() {

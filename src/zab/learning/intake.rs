@@ -51,7 +51,6 @@ impl Learning {
             return Err(format!("leader {} sent a snapshot of zxid {zxid}", self.leader));
         }
         tracing::info!(leader = self.leader, from = %common.history.last(), up_to = %zxid, "sync: SNAP");
-        self.floor = zxid;
         self.snapshot = zxid;
         self.phase = Phase::Installing;
         let ticket = common.durables.ask(Effect::Install { zxid });

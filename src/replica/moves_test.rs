@@ -1,0 +1,271 @@
+//! Clients that move between members, servers that go with what they were asked, and what is kept meanwhile.
+
+use jute::records::txn::{CreateContainerTxn, CreateTxn, DeleteTxn, TxnHeader};
+use jute::txn::{TxnBody, TxnEntry};
+use jute::{Code, OpCode, SessionId, Zxid};
+
+use super::replica_test::{FOLLOWER, LEADER, OTHER, create, ok, set, sync};
+use super::testing::{Ensemble, Said, replica_options};
+use super::{BATCH_ENDS_MAX, BATCH_MAX, Close};
+use crate::request::{Request, Write};
+use crate::session::password_for;
+use crate::zab::{Forwarded, FromLearner, Input, Link, Serving};
+
+/// Something that a learner passes on.
+fn forwarded(session: SessionId, cxid: i32, op: OpCode, body: Vec<u8>) -> FromLearner {
+    FromLearner::Request(Forwarded { session, cxid, op, body: body.into(), identities: Vec::new() })
+}
+
+/// The errors among transactions.
+fn errors(entries: &[TxnEntry]) -> Vec<Option<Code>> {
+    let of = |entry: &TxnEntry| match &entry.body {
+        TxnBody::Error(error) => Some(Code(error.err)),
+        _ => None,
+    };
+    entries.iter().map(of).collect()
+}
+
+/// It was where the client was when it came, and is not any more when it is prepared.
+#[test]
+fn what_waits_at_the_leader_while_its_client_goes_elsewhere_fails() {
+    let mut ensemble = Ensemble::serving();
+    let before = ensemble.connect(FOLLOWER);
+    ensemble.member(LEADER).replica.set_full();
+    ensemble.ask(before, 1, OpCode::CREATE, &create("/late"));
+    let after = ensemble.come_back(OTHER, before.session);
+    assert_eq!(ensemble.said(after), [Said::Session(before.session)]);
+    let now = ensemble.now;
+    let leader = ensemble.member(LEADER);
+    leader.replica.set_space(now, &leader.sessions);
+    ensemble.ask(after, 2, OpCode::CREATE, &create("/a"));
+    assert_eq!(ensemble.said(after)[1..], [ok(2)]);
+    assert!(ensemble.said(before).is_empty());
+    assert_eq!(ensemble.closed(before), Some(Close::AfterReplies));
+    ensemble.zxid();
+    assert!(ensemble.member(LEADER).tree.get("/late").is_none());
+}
+
+/// A new leader does not know where the sessions of before are connected.
+#[test]
+fn whoever_is_the_first_to_ask_for_a_session_is_where_its_client_is() {
+    let mut ensemble = Ensemble::with(3, |_, sessions| sessions.restore(SessionId(5), 40_000, 1_000_000));
+    ensemble.elect();
+    let begin = ensemble.zxid();
+    for (from, path) in [(FOLLOWER, "/first"), (OTHER, "/second"), (FOLLOWER, "/third")] {
+        let link = ensemble.link_of(from);
+        ensemble.say(LEADER, link, forwarded(SessionId(5), 1, OpCode::CREATE, create(path)));
+    }
+    let outcomes = errors(&ensemble.member(LEADER).logged_after(begin));
+    assert_eq!(outcomes, [None, Some(Code::SESSION_MOVED), None]);
+}
+
+/// The learner has lost its connection to the leader, and the client to the learner.
+#[test]
+fn who_came_back_through_a_learner_that_has_left_does_not_take_the_session_from_where_it_is_now() {
+    let mut ensemble = Ensemble::serving();
+    let before = ensemble.connect(OTHER);
+    let session = before.session;
+    // As at the begin of a term, with transactions of the last one to be applied.
+    ensemble.member(LEADER).replica.is_catching_up = true;
+    let link = ensemble.link_of(FOLLOWER);
+    ensemble.dial(FOLLOWER, session, password_for(session).to_vec(), Zxid::ZERO);
+    ensemble.turn(FOLLOWER);
+    ensemble.tell(LEADER, Input::LearnerLeft { link });
+    let after = ensemble.dial(LEADER, session, password_for(session).to_vec(), Zxid::ZERO);
+    ensemble.settle();
+    assert_eq!(ensemble.said(after), [Said::Session(session)]);
+    ensemble.ask(after, 1, OpCode::CREATE, &create("/a"));
+    assert_eq!((ensemble.said(after).last(), ensemble.closed(after)), (Some(&ok(1)), None));
+}
+
+/// What a client asks for that another server had on its way does not stand in front of what it asked for here.
+#[test]
+fn a_transaction_of_a_session_whose_sync_is_first_does_not_answer_the_sync() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    let link = ensemble.link_of(FOLLOWER);
+    ensemble.send(client, 7, OpCode::SYNC, &sync());
+    ensemble.turn(FOLLOWER);
+    let said = forwarded(client.session, 7, OpCode::SET_DATA, set("/none"));
+    ensemble.member(LEADER).inputs.push_front(Input::LearnerSaid { link, said });
+    ensemble.settle();
+    assert_eq!(ensemble.said(client), [ok(7)], "and not with the other's failure");
+}
+
+/// The codes are those of the reference (`PrepRequestProcessor`).
+#[test]
+fn what_a_learner_may_not_ask_for_fails_with_its_reason() {
+    let mut ensemble = Ensemble::serving();
+    let session = ensemble.connect(FOLLOWER).session;
+    let link = ensemble.link_of(FOLLOWER);
+    let timeout = vec![0, 0, 16, 0];
+    let asked: Vec<(SessionId, OpCode, Vec<u8>, Option<Code>)> = vec![
+        (SessionId(99), OpCode::CREATE, create("/a"), Some(Code::SESSION_EXPIRED)),
+        (SessionId::NONE, OpCode::CREATE_SESSION, timeout.clone(), Some(Code::SESSION_EXPIRED)),
+        (session, OpCode::CREATE, vec![0], Some(Code::MARSHALLING_ERROR)),
+        (session, OpCode::CREATE, create("/a"), None),
+        (session, OpCode::CREATE, create("/a"), Some(Code::NODE_EXISTS)),
+        (session, OpCode::CLOSE_SESSION, Vec::new(), None),
+        (session, OpCode::CREATE, create("/b"), Some(Code::SESSION_EXPIRED)),
+        (SessionId(98), OpCode::CREATE_SESSION, timeout, None),
+    ];
+    let begin = ensemble.zxid();
+    for (cxid, (session, op, body, _)) in (100..).zip(asked.clone()) {
+        ensemble.say(LEADER, link, forwarded(session, cxid, op, body));
+    }
+    let outcomes = errors(&ensemble.member(LEADER).logged_after(begin));
+    assert_eq!(outcomes, asked.into_iter().map(|(.., code)| code).collect::<Vec<_>>());
+    assert_eq!(ensemble.member(LEADER).sessions.committed(), [SessionId(98)]);
+}
+
+/// It is asked for while its end is under way: what comes behind that end is refused.
+#[test]
+fn a_session_that_is_ending_is_not_begun_again() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    let link = ensemble.link_of(FOLLOWER);
+    let begin = ensemble.zxid();
+    for (op, body) in [(OpCode::CLOSE_SESSION, Vec::new()), (OpCode::CREATE_SESSION, vec![0, 0, 16, 0])] {
+        let said = forwarded(client.session, 1, op, body);
+        ensemble.tell(LEADER, Input::LearnerSaid { link, said });
+    }
+    ensemble.settle();
+    let outcomes = errors(&ensemble.member(LEADER).logged_after(begin));
+    assert_eq!(outcomes, [None, Some(Code::SESSION_EXPIRED)]);
+    assert_eq!(ensemble.member(LEADER).sessions.ids(), []);
+}
+
+#[test]
+fn what_arrived_and_was_not_prepared_goes_with_the_role() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(LEADER);
+    ensemble.member(LEADER).replica.set_full();
+    ensemble.ask(client, 1, OpCode::CREATE, &create("/a"));
+    ensemble.kill(FOLLOWER);
+    ensemble.kill(OTHER);
+    for _ in 0..40 {
+        ensemble.pass(500);
+    }
+    let leader = ensemble.member(LEADER);
+    assert_eq!(leader.host.served.last(), Some(&Serving::No));
+    assert_eq!((leader.host.dropped, leader.replica.backlog()), (1, 0));
+    assert_eq!(ensemble.closed(client), Some(Close::Now));
+}
+
+#[test]
+fn old_transactions_are_forgotten_once_they_are_applied_everywhere() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    ensemble.ask(client, 1, OpCode::CREATE, &create("/a"));
+    let old = ensemble.zxid();
+    let is_kept = |ensemble: &Ensemble| {
+        let of = |sid| ensemble.members[&sid].replica.zab.committed_after(old).is_some();
+        [LEADER, FOLLOWER].map(of)
+    };
+    ensemble.ask(client, 2, OpCode::SET_DATA, &set("/a"));
+    assert_eq!(is_kept(&ensemble), [true, true], "for learners that are behind");
+    for xid in 3..1200 {
+        ensemble.send(client, xid, OpCode::SET_DATA, &set("/a"));
+    }
+    ensemble.settle();
+    ensemble.ask(client, 1200, OpCode::SET_DATA, &set("/a"));
+    assert_eq!(is_kept(&ensemble), [false, false]);
+}
+
+/// A leader of the reference may predict what no tree has (trap 27).
+#[test]
+fn a_follower_whose_tree_differs_says_so_at_the_second_transaction() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(LEADER);
+    let follower = ensemble.member(FOLLOWER);
+    follower.host.wrong_digests = Some(0);
+    let header = TxnHeader { zxid: follower.tree.last_zxid(), ..TxnHeader::default() };
+    let body = TxnBody::Create(CreateTxn { path: Some("/damage".into()), ..CreateTxn::default() });
+    follower.tree.apply(&header, body, &mut |_| {});
+    for (xid, wrong) in [(1, 0), (2, 1), (3, 2)] {
+        ensemble.ask(client, xid, OpCode::CREATE, &create(&format!("/{xid}")));
+        assert_eq!(ensemble.member(FOLLOWER).host.wrong_digests, Some(wrong));
+    }
+}
+
+/// Nobody waits there for a sync of what was prepared before.
+#[test]
+fn a_leader_prepares_a_whole_batch_each_time_something_came() {
+    let mut ensemble = Ensemble::serving();
+    let now = ensemble.now;
+    let leader = ensemble.member(LEADER);
+    let (tree, sessions, host) = (&leader.tree, &mut leader.sessions, &mut leader.host);
+    let removal = |_| {
+        let write = Write::DeleteContainer(Some("/none".into()));
+        Request::internal(SessionId::NONE, OpCode::DELETE_CONTAINER, write, 0)
+    };
+    for _ in 0..2 {
+        leader.replica.push(&mut (0..BATCH_MAX + 1).map(removal).collect());
+        leader.replica.prepare(now, tree, sessions, host);
+    }
+    assert_eq!(leader.replica.backlog(), 2);
+    let end =
+        |id: usize| Request::internal(SessionId(id as i64), OpCode::CLOSE_SESSION, Write::CloseSession, 0);
+    for _ in 0..2 {
+        leader.replica.push(&mut (0..BATCH_ENDS_MAX + 1).map(end).collect());
+        leader.replica.prepare(now, tree, sessions, host);
+    }
+    assert_eq!(leader.replica.backlog(), 2);
+    leader.replica.push(&mut Vec::new());
+    leader.replica.prepare(now, tree, sessions, host);
+    assert_eq!(leader.replica.backlog(), 0);
+}
+
+/// What it says to a link that is not there, or no longer, is said to nobody.
+#[test]
+fn a_learner_that_nobody_knows_is_not_listened_to() {
+    let mut ensemble = Ensemble::serving();
+    let session = ensemble.connect(FOLLOWER).session;
+    let before = ensemble.zxid();
+    let stranger = Link(99);
+    ensemble.say(LEADER, stranger, forwarded(session, 1, OpCode::CREATE, create("/a")));
+    ensemble.say(LEADER, stranger, FromLearner::Revalidate { session, timeout_ms: 4000 });
+    assert_eq!(ensemble.zxid(), before);
+}
+
+/// The time that a write takes is counted where its client is, and at the leader.
+#[test]
+fn a_transaction_is_known_to_be_asked_for_where_its_client_is_and_where_it_was_made() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    ensemble.ask(client, 1, OpCode::CREATE, &create("/a"));
+    let asked_for = |sid| ensemble.members[&sid].host.asked_for;
+    assert_eq!([LEADER, FOLLOWER, OTHER].map(asked_for), [2, 2, 0]);
+}
+
+/// As the reference's `ContainerManager` does, which begins with the leader.
+#[test]
+fn a_new_leader_looks_for_containers_an_interval_after_its_term_has_begun() {
+    let mut ensemble = Ensemble::with(3, |tree, _| {
+        let path = |path: &str| Some(path.to_owned());
+        let bodies = [
+            TxnBody::CreateContainer(CreateContainerTxn {
+                path: path("/c"),
+                ..CreateContainerTxn::default()
+            }),
+            TxnBody::Create(CreateTxn { path: path("/c/child"), parent_cversion: 1, ..CreateTxn::default() }),
+            TxnBody::Delete(DeleteTxn { path: path("/c/child") }),
+        ];
+        for (zxid, body) in (1..).zip(bodies) {
+            tree.apply(&TxnHeader { zxid: Zxid(zxid), ..TxnHeader::default() }, body, &mut |_| {});
+        }
+    });
+    let interval_ms = replica_options().sweep.interval_ms;
+    ensemble.let_pass(interval_ms + 1);
+    ensemble.elect();
+    let is_there = |ensemble: &Ensemble| ensemble.members[&LEADER].tree.get("/c").is_some();
+    assert!(ensemble.members[&LEADER].replica.role.preparer().is_some() && is_there(&ensemble));
+    for _ in 0..interval_ms / 500 - 5 {
+        ensemble.pass(500);
+    }
+    assert!(is_there(&ensemble));
+    for _ in 0..10 {
+        ensemble.pass(500);
+    }
+    assert!(!is_there(&ensemble));
+}
