@@ -183,6 +183,7 @@ fn the_watches_of_a_connection_go_with_it() {
     server.succeed(&mut watcher, ask::add_watch("/", 1));
     watcher.hang_up();
     assert!(server.state().watches().is_empty());
+    assert_eq!(server.shared.inbox.gone(), [watcher.client.id], "the writer is told");
     // One that was asked for behind a write, and is left when the connection has gone, stays away too.
     let mut late = server.connect();
     late.send(ask::create("/a", b""));

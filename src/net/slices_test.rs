@@ -149,6 +149,7 @@ fn a_multi_of_many_reads_is_made_in_slices_and_shows_one_state() {
     assert_eq!(data[NODES - 2], None, "it was begun again when that had gone");
     assert_eq!(reply.zxid, server.state().last_zxid());
     assert_eq!(peer.client.outbox().last_zxid(), reply.zxid, "no ping shows an earlier state");
+    assert_eq!(server.state().stats.response_bytes().2, 16 + reply.body.len() as i64, "the largest so far");
 }
 
 /// What clients make the server hold is known before it is sent.

@@ -143,6 +143,12 @@ impl Inbox {
         self.inner().is_called
     }
 
+    /// Connections that have gone, of which the writer has not heard yet.
+    #[cfg(test)]
+    pub fn gone(&self) -> Vec<ConnectionId> {
+        self.inner().waiting.gone.clone()
+    }
+
     /// Whether nobody waits for anything in here.
     pub(super) fn is_empty(&self) -> bool {
         self.inner().waiting.is_quiet()

@@ -172,7 +172,7 @@ mod tests {
         for name in 0..20 {
             for (others, is_there) in [(49, true), (50, false)] {
                 let cache = ReplyCache::new(51);
-                let finds = || cache.finds(&format!("/found-{name}"), &stat(1));
+                let finds = || cache.finds(&format!("/found-{name}"), &stat(name));
                 assert_eq!([finds(), finds()], [false, true]);
                 found(&cache, 0..others);
                 assert_eq!(finds(), is_there, "/found-{name} after {others} others");

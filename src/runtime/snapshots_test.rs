@@ -19,6 +19,7 @@ use super::{Snapshots, State};
 use crate::clock::{Clock, ManualClock};
 use crate::disk::faulty::FaultyDisk;
 use crate::disk::{Disk, RealDisk};
+use crate::logging::testing::logged_by;
 use crate::metrics::Metrics;
 use crate::request::prepare::Preparer;
 use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, creation_of, deletion, prepare};
@@ -244,7 +245,10 @@ fn content(path: &Path) -> (Loaded, Content) {
 fn a_snapshot_holds_every_node_the_lists_the_sessions_and_what_it_was_asked_to_end_with() {
     let directory = tempfile::tempdir().unwrap();
     let mut job = job(&directory, Arc::new(StillClock), &small_nodes(1000));
-    assert_eq!(job.take(Cursor::new(&job.state.tree()), Pace::Alone).unwrap(), Outcome::Written);
+    let cursor = Cursor::new(&job.state.tree());
+    let (lines, outcome) = logged_by(|| job.take(cursor, Pace::Alone));
+    assert_eq!(outcome.unwrap(), Outcome::Written);
+    assert!(lines.contains(&format!("nodes={}", 1000 + SYSTEM_NODES)), "{lines}");
     let path = directory.path().join("snapshot.3e8");
     let (loaded, found) = content(&path);
     let tree_digest = job.state.tree().digest().cast_signed();

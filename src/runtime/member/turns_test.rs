@@ -181,3 +181,27 @@ fn what_is_due_by_time_is_done_in_the_turn_of_that_time() {
     world.writer.turn();
     assert!(world.writer.deadline_ms() > due_ms);
 }
+
+/// Somebody brings a request in the middle of each turn.
+struct BringingMore(Arc<Inbox>, Vec<Request>);
+
+impl Snapshots for BringingMore {
+    fn is_due(&mut self, _appended: u64, _bytes: u64) -> bool {
+        self.0.push(&mut self.1.pop().into_iter().collect());
+        false
+    }
+    fn start(&mut self) {}
+}
+
+#[test]
+fn who_brought_something_takes_a_few_turns_and_leaves_what_comes_then_to_the_writers_thread() {
+    let mut lent = Lent::new();
+    let mut asked = lent.creations(7);
+    let mut first = asked.split_off(6);
+    lent.world.writer.snapshots = Box::new(BringingMore(lent.world.inbox.clone(), asked));
+    let (turns, inbox, _, client, _held) = lent.lend();
+    turns.expect_at(i64::MIN); // nothing is due by time
+    inbox.push(&mut first);
+    assert_eq!(client.in_flight(), 3);
+    assert!(inbox.is_called());
+}
