@@ -33,7 +33,8 @@ struct Suite {
 }
 
 impl Suites {
-    /// From what `cargo test` prints: a program's name before its tests, a line for each test.
+    /// From what `cargo test` prints: a program's name before its tests, a line for each test. What a program that ran
+    /// again has printed counts in place of what it printed before.
     pub fn of(output: &str) -> Self {
         let mut suites = Self::default();
         let mut current = String::new();
@@ -41,6 +42,7 @@ impl Suites {
             let running = line.trim_start().strip_prefix("Running tests/");
             if let Some(name) = running.and_then(|rest| rest.split(".rs").next()) {
                 current = name.to_owned();
+                suites.suites.insert(current.clone(), Suite::default());
                 continue;
             }
             let suite = suites.suites.entry(current.clone()).or_default();
@@ -138,6 +140,10 @@ mod tests {
         assert_eq!(suites.suites["wire"].passed, 1);
         assert_eq!(suites.suites["wire"].failed, ["b"]);
         assert!(!suites.good());
+        let again = "     Running tests/wire.rs (target/debug/deps/wire-1)\ntest a ... ok\ntest b ... ok\n";
+        let suites = Suites::of(&(output.to_owned() + again));
+        assert_eq!(suites.suites["wire"].passed, 2);
+        assert!(suites.good());
         assert!(!Suites::of("").good());
         assert!(Suites::of("     Running tests/wire.rs (x)\ntest a ... ok\n").good());
     }

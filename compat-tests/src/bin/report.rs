@@ -1,10 +1,12 @@
 //! Runs every compatibility suite and writes `docs/compatibility.md`.
 //!
 //! `report [short|both|long]` says how much of Kafka, HBase and Solr is run; without it `long`. Fails,
-//! after writing, if a test failed.
+//! after writing, if a test failed. With `--printed FILE` it runs nothing and writes what such a run has printed into
+//! FILE, to which what single programs printed that were run again may have been added.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,24 +24,18 @@ const RUNTIMES: [(&str, &str); 5] = [
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let form = match &arguments[..] {
-        [] => "long",
-        [form] if ["short", "both", "long"].contains(&form.as_str()) => form,
-        _ => bail!("usage: report [short|both|long]"),
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (form, printed) = match arguments[..] {
+        [] => ("long", None),
+        [form @ ("short" | "both" | "long")] => (form, None),
+        [form @ ("short" | "both" | "long"), "--printed", file] => (form, Some(file)),
+        _ => bail!("usage: report [short|both|long [--printed FILE]]"),
     };
     let path = artifacts::cache_dir()?.join("results.tsv");
-    if path.exists() {
-        fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut tests = Command::new(cargo);
-    // Each test is several processes: two at a time are enough for a small machine.
-    tests.args(["test", "-p", "compat-tests", "--test", "*", "--no-fail-fast", "--", "--test-threads=2"]);
-    // This one is about the report that is about to be written.
-    tests.args(["--skip", "the_report_lists_the_known_differences"]);
-    tests.current_dir(artifacts::package_dir()).env("CI", "true").env("OXKEEPER_SYSTEMS", form);
-    tests.env("OXKEEPER_RESULTS", &path);
-    let (output, good) = shown_and_kept(&mut tests)?;
+    let (output, good) = match printed {
+        Some(file) => (fs::read_to_string(file).with_context(|| format!("read {file}"))?, true),
+        None => run(form, &path)?,
+    };
 
     let suites = Suites::of(&output);
     let rows = results::read(&path)?;
@@ -51,6 +47,22 @@ fn main() -> Result<()> {
     println!("{} rows in {}", rows.len(), file.display());
     ensure!(good && suites.good(), "a test failed");
     Ok(())
+}
+
+/// Runs everything, with its results in that file. What was printed, and whether it ended well.
+fn run(form: &str, results: &Path) -> Result<(String, bool)> {
+    if results.exists() {
+        fs::remove_file(results).with_context(|| format!("remove {}", results.display()))?;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut tests = Command::new(cargo);
+    // Each test is several processes: two at a time are enough for a small machine.
+    tests.args(["test", "-p", "compat-tests", "--test", "*", "--no-fail-fast", "--", "--test-threads=2"]);
+    // This one is about the report that is about to be written.
+    tests.args(["--skip", "the_report_lists_the_known_differences"]);
+    tests.current_dir(artifacts::package_dir()).env("CI", "true").env("OXKEEPER_SYSTEMS", form);
+    tests.env("OXKEEPER_RESULTS", results);
+    shown_and_kept(&mut tests)
 }
 
 /// Runs a command, shows what it prints as it comes, and keeps it. Both streams share a pipe, which
