@@ -154,3 +154,18 @@ pub(super) fn write_name(out: &mut Vec<u8>, name: &[u8]) {
         write::ustring(out, Some(&String::from_utf8_lossy(name)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_written_as_java_writes_it() {
+        for name in ["plain", "gr\u{fc}n", "\u{1f600}"] {
+            let (mut written, mut expected) = (Vec::new(), Vec::new());
+            write_name(&mut written, name.as_bytes());
+            write::ustring(&mut expected, Some(name));
+            assert_eq!(written, expected, "{name}");
+        }
+    }
+}

@@ -45,6 +45,23 @@ fn a_leader_whose_log_takes_nothing_makes_place_and_is_not_elected_before_it_doe
 }
 
 #[test]
+fn what_others_say_while_the_disk_is_waited_for_counts_when_the_election_begins() {
+    let mut member = leading_both();
+    member.stuck = Some(Vec::new());
+    member.hear(Input::Prepared(vec![proposal(2 * E + 1)]));
+    for link in [1, 3] {
+        member.said(link, FromLearner::Ack(Zxid(2 * E + 1)));
+    }
+    pass_well(&mut member, 7, &[1, 3]);
+    assert_eq!(member.zab.standing().state, PeerState::Looking);
+    for (sid, state) in [(3, PeerState::Leading), (1, PeerState::Following)] {
+        member.vote(sid, notification(state, (3, 2 * E + 1, 3), 9));
+    }
+    member.disk_goes_on();
+    assert_eq!(member.zab.standing().state, PeerState::Following, "nobody has to say it again");
+}
+
+#[test]
 fn a_leader_whose_log_takes_nothing_goes_on_where_nobody_else_could_lead() {
     let mut member = Member::leading();
     member.stuck = Some(Vec::new());
