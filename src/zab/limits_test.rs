@@ -44,6 +44,16 @@ fn a_leader_whose_log_takes_nothing_makes_place_and_is_not_elected_before_it_doe
     assert_eq!(member.votes_to(1).last().map(|vote| vote.zxid), Some(Zxid(2 * E + 1)));
 }
 
+/// Reference: `receivedFollowingNotification`, which counts the votes of the same round.
+#[test]
+fn a_leader_of_the_same_round_is_followed_at_once_where_a_vote_for_it_came_before() {
+    let mut member = Member::start(E + 3, true, false);
+    member.vote(1, notification(PeerState::Looking, (3, E + 4, 1), 1));
+    assert_eq!(member.zab.standing().state, PeerState::Looking, "there may be a better one");
+    member.vote(3, notification(PeerState::Leading, (3, E + 4, 1), 1));
+    assert_eq!(member.zab.standing().state, PeerState::Following);
+}
+
 #[test]
 fn what_others_say_while_the_disk_is_waited_for_counts_when_the_election_begins() {
     let mut member = leading_both();
