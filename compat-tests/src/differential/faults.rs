@@ -82,6 +82,7 @@ fn catch(setup: &Setup, program: &Path, number: usize, fault: Fault, tries_max: 
         // A server that is gone would part from the other one too, and not for this fault.
         ensure!(pair.sides[1].server.alive(), "{name}: the faulty server has died: {}", mismatch.story);
         played += pair.played;
+        drop(pair);
         let Some((short, mismatch)) =
             shrink::shrink(&faulty, &steps[..mismatch.step.min(steps.len())], tries_max, |_, _| {})
         else {
