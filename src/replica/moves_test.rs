@@ -34,9 +34,7 @@ fn what_waits_at_the_leader_while_its_client_goes_elsewhere_fails() {
     ensemble.ask(before, 1, OpCode::CREATE, &create("/late"));
     let after = ensemble.come_back(OTHER, before.session);
     assert_eq!(ensemble.said(after), [Said::Session(before.session)]);
-    let now = ensemble.now;
-    let leader = ensemble.member(LEADER);
-    leader.replica.set_space(now, &leader.sessions);
+    ensemble.make_space(LEADER);
     ensemble.ask(after, 2, OpCode::CREATE, &create("/a"));
     assert_eq!(ensemble.said(after)[1..], [ok(2)]);
     assert!(ensemble.said(before).is_empty());

@@ -181,9 +181,7 @@ fn what_comes_through_an_old_connection_fails_though_it_waits_until_the_client_i
     ensemble.settle();
     let after = ensemble.come_back(FOLLOWER, before.session);
     assert_eq!(ensemble.said(after), [Said::Session(before.session)]);
-    let now = ensemble.now;
-    let leader = ensemble.member(LEADER);
-    leader.replica.set_space(now, &leader.sessions);
+    ensemble.make_space(LEADER);
     ensemble.ask(after, 2, OpCode::CREATE, &create("/a"));
     assert_eq!(ensemble.said(after)[1..], [ok(2)]);
     ensemble.zxid();

@@ -122,6 +122,13 @@ impl Ensemble {
         self.settle();
     }
 
+    /// The disk of a server has space again.
+    pub(in crate::replica) fn make_space(&mut self, sid: Sid) {
+        let now = self.now;
+        let member = self.member(sid);
+        member.replica.set_space(now, &member.sessions);
+    }
+
     /// Lets so many milliseconds pass, and nothing happen yet.
     pub(in crate::replica) fn let_pass(&mut self, ms: i64) {
         self.now.monotonic_ms += ms;
