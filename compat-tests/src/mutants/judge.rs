@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use super::copy::{REACHED, SWITCH};
+use super::copy::{REACHED, SWITCH, workspace};
 
 /// Address space a test may take, in KiB: some faults are loops that allocate.
 const MEMORY_KIB: u64 = 8 << 20;
@@ -86,6 +87,8 @@ impl Judge {
         limit: Duration,
     ) -> Result<(Outcome, BTreeSet<usize>)> {
         let home = tempfile::tempdir_in(self.scratch.path()).context("make a directory for a test")?;
+        // As where cargo runs it: the certificates of tests name lists by their place below.
+        symlink(workspace().join("src"), home.path().join("src")).context("link the tests' data")?;
         let reached = home.path().join("reached");
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -v {MEMORY_KIB}; exec \"$0\" \"$@\"")]).arg(&self.program);

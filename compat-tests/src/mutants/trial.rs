@@ -77,6 +77,13 @@ pub fn run(chosen: impl Fn(usize, &str) -> bool) -> Result<Vec<Verdict>> {
         names.into_iter().filter(|name| claims.iter().any(|(_, _, by)| is_judge(name, by))).collect();
     // A test that fails without a fault too is no judge.
     let tests = judge.without_faults(&needed, LIMIT, JOBS)?;
+    for (_, fault, by) in claims.iter().filter(|(_, _, by)| *by != TESTS) {
+        let lost =
+            needed.iter().find(|name| is_judge(name, by) && !tests.iter().any(|test| test.name == **name));
+        if let Some(name) = lost {
+            bail!("{}: {name}, which must notice it, fails in the copy without it too", fault.name);
+        }
+    }
     in_parallel(&claims, JOBS, |(number, fault, by)| {
         let judges = tests.iter().filter(|test| is_judge(&test.name, by));
         let noticed = judge.notices(*number, "", judges)?;
