@@ -214,6 +214,10 @@ fn the_log_tells_who_proves_to_be_the_superuser_and_who_fails_to() {
     assert_eq!(told("super:test"), [true, false]);
     assert_eq!(told("super:secret"), [false, true]);
     assert_eq!(told("u:secret"), [false, false]);
+    let superuser = connect_as(&mut server, "super:test");
+    let schemes: Vec<_> =
+        superuser.client.identities().iter().map(|identity| identity.scheme.clone()).collect();
+    assert_eq!(schemes, ["ip", "super", "digest"], "all that was proven counts");
 }
 
 /// Every client has an identity, its address: that is not what a certificate proves.

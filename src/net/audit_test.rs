@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use jute::Code;
+use jute::{Code, OpCode};
 
 use super::testing::{Server, ask};
 use crate::audit::{Line, ServerEvent};
@@ -38,6 +38,15 @@ fn each_change_has_its_line_when_it_is_answered_and_reads_have_none() {
         "delete\tznode=/a\tresult=success",
     ];
     assert_eq!(*lines.lock().unwrap(), expected);
+}
+
+/// It takes no zxid, and is audited all the same.
+#[test]
+fn a_change_that_cannot_be_read_has_its_line() {
+    let (mut server, lines) = audited();
+    let mut peer = server.connect();
+    assert_eq!(server.ask(&mut peer, (OpCode::RECONFIG, vec![0])).code, Code::MARSHALLING_ERROR);
+    assert_eq!(*lines.lock().unwrap(), ["!reconfig\tresult=failure"]);
 }
 
 #[test]

@@ -75,6 +75,12 @@ mod tests {
         assert!(!Descriptors::at_most(number).leaves_enough(&file));
         assert!(Descriptors::at_most(number + RESERVE + 1).leaves_enough(&file));
         assert!(Descriptors { limit: None }.leaves_enough(&file));
+        let leaving = |left: u64| {
+            let limit = (left..).find(|limit| limit - Descriptors::reserve(*limit) == left);
+            Descriptors::at_most(limit.expect("there is one"))
+        };
+        assert!(!leaving(number).leaves_enough(&file), "numbers begin with 0");
+        assert!(leaving(number + 1).leaves_enough(&file));
     }
 
     #[test]

@@ -94,6 +94,30 @@ mod tests {
         assert_eq!(next(&mut input), Some(vec![8, 9]));
     }
 
+    /// A connection that once sent something large does not keep its memory for good.
+    #[test]
+    fn the_memory_of_a_large_frame_is_given_back_after_it_and_that_of_small_ones_is_kept() {
+        for (bytes, is_given_back) in [(KEEP_BYTES + READ_BYTES, true), (READ_BYTES, false)] {
+            let mut input = input(&vec![0; bytes]);
+            let before = input.bytes.capacity();
+            input.skip(bytes - 1);
+            input.fill(|buffer| assert!(buffer.capacity() >= before, "it is still in use"));
+            assert_eq!(input.unread().len(), 1);
+            input.skip(1);
+            input.fill(|buffer| assert_eq!(buffer.capacity() < before, is_given_back));
+            assert!(input.unread().is_empty());
+        }
+    }
+
+    /// What is not there is not dropped in advance.
+    #[test]
+    fn no_more_is_dropped_than_came() {
+        let mut input = input(&[1, 2]);
+        input.skip(usize::MAX);
+        input.fill(|buffer| buffer.push(3));
+        assert_eq!(input.unread(), [3]);
+    }
+
     #[test]
     fn a_bad_length_is_seen_before_its_bytes_come() {
         assert_eq!(input(&[0x7F, 0xFF, 0xFF, 0xFF]).peek_frame(10), Frame::BadLength(i32::MAX));

@@ -235,7 +235,6 @@ impl Protocol {
         }
         let held = self.held_bytes + self.client.outbox().forget_accounted();
         self.shared.state.budget.hold(-(held as i64));
-        self.held_bytes = 0;
         self.shared.state.unregister(&self.client);
         self.shared.inbox.push_gone(self.client.id);
     }

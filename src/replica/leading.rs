@@ -169,7 +169,6 @@ impl Replica {
             self.propose(now);
             self.zab.input(now.monotonic_ms, Input::SyncAsked { link });
         } else {
-            sessions.set_closing(request.head.session);
             self.end_session(request, now, tree, sessions);
         }
     }

@@ -411,6 +411,25 @@ mod tests {
         assert!(learning.pending.is_empty());
     }
 
+    /// The leader lets no session expire of which it is told.
+    #[test]
+    fn the_leader_is_told_of_the_clients_here_that_were_heard_from_since_the_last_time() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        let mut heard = |id: i64, now_ms| assert!(sessions.track(SessionId(id), 30_000, 0).touch(now_ms));
+        (1..=20).for_each(|id| heard(id, 10));
+        heard(99, 10);
+        let connected: HashMap<_, _> = (1..=20).map(|id| (SessionId(id), id as ConnectionId)).collect();
+        let mut learning = Learning::new(1);
+        let mut told = |sessions: &Sessions, now_ms| learning.collect_touched(&connected, sessions, now_ms);
+        let all: Vec<_> = (1..=20).map(|id| (SessionId(id), 30_000)).collect();
+        assert_eq!(told(&sessions, 1000), all);
+        assert_eq!(told(&sessions, 2000), []);
+        assert!(sessions.get(SessionId(7)).unwrap().touch(2000));
+        assert!(sessions.get(SessionId(99)).unwrap().touch(2000));
+        assert_eq!(told(&sessions, 3000), [(SessionId(7), 30_000)], "99 is connected elsewhere");
+        assert_eq!(told(&sessions, 4000), []);
+    }
+
     #[test]
     fn a_sync_waits_for_the_transaction_that_the_leader_named() {
         let mut learning = Learning::new(1);

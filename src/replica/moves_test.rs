@@ -39,6 +39,9 @@ fn what_waits_at_the_leader_while_its_client_goes_elsewhere_fails() {
     assert_eq!(ensemble.said(after)[1..], [ok(2)]);
     assert!(ensemble.said(before).is_empty());
     assert_eq!(ensemble.closed(before), Some(Close::AfterReplies));
+    let connected = |ensemble: &mut Ensemble, sid| ensemble.member(sid).replica.connection_of(before.session);
+    assert_eq!(connected(&mut ensemble, FOLLOWER), None, "it is not there any more");
+    assert_eq!(connected(&mut ensemble, OTHER), Some(after.connection));
     ensemble.zxid();
     assert!(ensemble.member(LEADER).tree.get("/late").is_none());
 }

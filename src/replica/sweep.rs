@@ -191,6 +191,8 @@ mod tests {
         assert_eq!(pass(&tree, OPTIONS), ["/emptied", "/aged", "/parent/child"]);
         let never_used_ms = WALL_MS - 1;
         assert_eq!(pass(&tree, Options { never_used_ms, ..OPTIONS })[0], "/unused");
+        let never_used_ms = WALL_MS;
+        assert_eq!(pass(&tree, Options { never_used_ms, ..OPTIONS })[0], "/emptied", "it is not older yet");
     }
 
     /// Each removal looked at all of half a million nodes: 109 ms for one that was due every 6 ms.

@@ -191,7 +191,6 @@ impl OneState {
             if start - REPLY_HEADER_BYTES + *missing_bytes > MULTI_READ_BYTES_MAX {
                 frame.truncate(REPLY_HEADER_BYTES);
                 missing.clear();
-                *missing_bytes = 0;
                 *code = Code::MARSHALLING_ERROR;
                 return Ok(Progress::Done);
             }

@@ -106,17 +106,11 @@ impl Read<'_> {
         }
         let xid = if op == OpCode::PING { PING_XID } else { xid };
         out.reply_in_slices(xid, zxid, |out, missing| {
-            let start = out.len();
-            match self.write_body(op, &mut reader, out, missing) {
-                Ok(()) => Code::OK,
-                Err(code) => {
-                    out.truncate(start);
-                    code
-                }
-            }
+            self.write_body(op, &mut reader, out, missing).err().unwrap_or(Code::OK)
         })
     }
 
+    /// Where it fails, it has written nothing: errors have no body.
     fn write_body(
         &self,
         op: OpCode,

@@ -93,6 +93,17 @@ impl Replies {
         zxid: Zxid,
         body: impl FnOnce(&mut Vec<u8>, &mut Vec<Missing>) -> Code,
     ) -> Code {
+        self.reply_up_to(REPLY_BYTES_MAX, xid, zxid, body)
+    }
+
+    /// The same, for a reply of at most so many bytes.
+    fn reply_up_to(
+        &mut self,
+        bytes_max: usize,
+        xid: i32,
+        zxid: Zxid,
+        body: impl FnOnce(&mut Vec<u8>, &mut Vec<Missing>) -> Code,
+    ) -> Code {
         self.last_zxid = self.last_zxid.max(zxid);
         let out = self.end();
         let start = write::begin_frame(out);
@@ -102,7 +113,7 @@ impl Replies {
         write::int(out, 0);
         let mut missing = Vec::new();
         let mut code = body(out, &mut missing);
-        if out.len() - start > REPLY_BYTES_MAX {
+        if out.len() - start > bytes_max {
             // The length in front would not hold it. No client takes this much.
             out.truncate(err + 4);
             missing.clear();
@@ -177,13 +188,8 @@ impl Replies {
     }
 
     /// Appends a whole frame, in which only the length is missing.
-    fn append_frame(&mut self, mut frame: Vec<u8>) {
-        if frame.len() > REPLY_BYTES_MAX {
-            frame.truncate(REPLY_HEADER_BYTES);
-            if let Some(err) = frame.last_chunk_mut::<4>() {
-                *err = Code::MARSHALLING_ERROR.0.to_be_bytes();
-            }
-        }
+    fn append_frame(&mut self, frame: Vec<u8>) {
+        let mut frame = bounded(frame, REPLY_BYTES_MAX);
         write::patch_length(&mut frame, 0);
         self.packets.count_reply(frame.len() - 4);
         let out = self.end();
@@ -286,9 +292,22 @@ impl Replies {
     }
 }
 
+/// A whole frame, or, where that is larger than so many bytes, one that says so.
+fn bounded(mut frame: Vec<u8>, bytes_max: usize) -> Vec<u8> {
+    if frame.len() > bytes_max {
+        frame.truncate(REPLY_HEADER_BYTES);
+        if let Some(err) = frame.last_chunk_mut::<4>() {
+            *err = Code::MARSHALLING_ERROR.0.to_be_bytes();
+        }
+    }
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::listing::Walk;
+    use crate::tree::{NodeId, OwnerRules, Tree};
 
     fn reply(out: &mut Replies, zxid: i64, body: &[u8]) {
         let code = out.reply(7, Zxid(zxid), |out| {
@@ -327,6 +346,38 @@ mod tests {
         };
         assert_eq!(out.reply_whole(1, Zxid(1), kept), Code::NO_NODE);
         assert_eq!((out.len(), &out.bytes()[20..]), (24, &b"half"[..]));
+    }
+
+    /// No client takes a reply whose length does not fit into its four bytes.
+    #[test]
+    fn a_reply_that_would_be_too_large_is_an_error_instead() {
+        let tree = Tree::new(OwnerRules::default());
+        let most = REPLY_HEADER_BYTES + 3;
+        for (body, code, bytes) in
+            [(&b"abc"[..], Code::NO_NODE, most), (b"abcd", Code::MARSHALLING_ERROR, REPLY_HEADER_BYTES)]
+        {
+            let mut out = Replies::default();
+            reply(&mut out, 1, b"what stands before it");
+            let before = out.len();
+            let told = out.reply_up_to(most, 1, Zxid(2), |out, missing| {
+                if body.len() > 3 {
+                    let listing = tree.follow(Walk::new(&tree, NodeId::ROOT));
+                    missing.push(Missing { at: out.len(), path: "/".into(), listing, bytes: 0, names: 0 });
+                }
+                out.extend_from_slice(body);
+                Code::NO_NODE
+            });
+            assert_eq!((told, out.len() - before, out.is_unfinished()), (code, bytes, false));
+            assert_eq!(out.bytes()[before + 16..][..4], code.0.to_be_bytes());
+            assert_eq!(out.bytes()[before..][..4], (bytes as i32 - 4).to_be_bytes());
+
+            let frame = [&[7; REPLY_HEADER_BYTES][..], body].concat();
+            let sent = bounded(frame.clone(), most);
+            let is_whole = body.len() == 3;
+            assert_eq!((sent.len(), sent == frame), (bytes, is_whole));
+            assert_eq!(sent[16..20] == Code::MARSHALLING_ERROR.0.to_be_bytes(), !is_whole);
+            assert_eq!(sent[..16], frame[..16]);
+        }
     }
 
     #[test]

@@ -379,6 +379,7 @@ mod tests {
     #[test]
     fn requests_in_the_writer_s_hands_are_counted_with_their_bytes() {
         let (client, _) = client(0);
+        assert_eq!((client.in_flight(), client.in_flight_bytes(), client.take_largest_ordered()), (0, 0, 0));
         client.enter(10);
         client.enter(5);
         assert_eq!((client.in_flight(), client.in_flight_bytes()), (2, 15));

@@ -10,7 +10,7 @@ use super::outbox::{Closing, EVENT_BYTES_MAX, WAITING_BYTES_MAX};
 use super::{Client, State};
 use crate::clock::ManualClock;
 use crate::metrics::Metrics;
-use crate::replica::{Host, Outcome};
+use crate::replica::{Host, Observation, Outcome};
 use crate::request::testing::OPTIONS;
 use crate::request::{Head, Origin};
 use crate::session::Sessions;
@@ -101,6 +101,17 @@ fn what_piles_up_is_held_for_the_client() {
     let world = World::with(1 << 20);
     world.notify();
     assert_eq!(world.state.budget.bytes(), (1 << 20) + 20 + 8 + 6);
+}
+
+#[test]
+fn a_digest_that_is_wrong_is_counted_and_no_other() {
+    let world = World::with(0);
+    let mut host = world.host();
+    for (zxid, is_wrong) in [(1, false), (2, true), (3, false)] {
+        host.observe(Observation::Digest { zxid: Zxid(zxid), digest: 7, is_wrong });
+    }
+    host.send();
+    assert_eq!(world.metrics.digest_mismatches_count.value(), 1);
 }
 
 /// The tree is held meanwhile. The clock is looked at now and then only: that costs too.

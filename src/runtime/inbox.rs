@@ -143,6 +143,12 @@ impl Inbox {
         self.inner().is_called
     }
 
+    /// Whether the writer sleeps, and nobody has woken it.
+    #[cfg(test)]
+    fn is_asleep(&self) -> bool {
+        self.inner().sleeps
+    }
+
     /// Connections that have gone, of which the writer has not heard yet.
     #[cfg(test)]
     pub fn gone(&self) -> Vec<ConnectionId> {
@@ -252,7 +258,10 @@ impl Inbox {
 mod tests {
     use std::sync::Arc;
 
+    use jute::{OpCode, SessionId};
+
     use super::*;
+    use crate::request::Write;
     use crate::zab::Input;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -272,6 +281,9 @@ mod tests {
                 taken
             }
         });
+        while !inbox.is_asleep() {
+            std::thread::yield_now();
+        }
         put(&inbox);
         waiting.join().unwrap()
     }
@@ -288,6 +300,53 @@ mod tests {
         let reports = |inbox: &Inbox| inbox.push_reports(&mut [Report::Full(true)].into_iter());
         assert_eq!(woken_by(reports).disk.len(), 1);
         assert!(woken_by(Inbox::stop).is_quiet());
+    }
+
+    #[test]
+    fn a_call_that_wakes_the_writer_is_heard_once() {
+        let inbox = Arc::new(Inbox::default());
+        let waiting = std::thread::spawn({
+            let inbox = inbox.clone();
+            move || inbox.wait(LONG)
+        });
+        while !inbox.is_asleep() {
+            std::thread::yield_now();
+        }
+        inbox.call();
+        waiting.join().unwrap();
+        assert!(!inbox.is_called() && !inbox.is_asleep());
+        inbox.call();
+        assert!(inbox.is_called());
+        inbox.wait(LONG);
+        assert!(!inbox.is_called(), "who was called before it slept does not sleep");
+    }
+
+    /// Who brings much from peers waits for such a turn.
+    #[test]
+    fn a_turn_in_which_everything_of_peers_was_taken_is_counted() {
+        let inbox = Inbox::default();
+        assert_eq!(inbox.turns(), 0);
+        inbox.push_peer(tick());
+        inbox.wait(Duration::ZERO);
+        assert_eq!(inbox.turns(), 0, "nothing was taken");
+        inbox.take(&mut Taken::default(), Duration::ZERO);
+        assert_eq!(inbox.turns(), 1);
+        inbox.push_peer(tick());
+        inbox.push_disk(Report::Full(true));
+        assert_eq!((inbox.take_peers().len(), inbox.turns()), (1, 2));
+        assert!(inbox.take_peers().is_empty() && !inbox.is_empty(), "what the disk has done is still there");
+    }
+
+    #[test]
+    fn an_inbox_is_over_when_it_was_stopped_and_its_requests_are_served() {
+        let inbox = Inbox::default();
+        let end = Request::internal(SessionId(1), OpCode::CLOSE_SESSION, Write::CloseSession, 0);
+        inbox.push(&mut vec![end]);
+        assert!(!inbox.is_over() && !inbox.is_stopped());
+        inbox.stop();
+        assert!(!inbox.is_over() && inbox.is_stopped(), "one is left");
+        assert!(inbox.take(&mut Taken::default(), LONG));
+        assert!(inbox.is_over());
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Listening {
 
     /// The time for which nothing was heard, since this was last asked; 0 for none.
     pub fn take_deaf_ms(&self) -> i64 {
-        if self.deaf_ms.load(Ordering::Acquire) == 0 { 0 } else { self.deaf_ms.swap(0, Ordering::AcqRel) }
+        self.deaf_ms.swap(0, Ordering::AcqRel)
     }
 }
 

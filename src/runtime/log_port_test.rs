@@ -15,7 +15,7 @@ use crate::disk::faulty::FaultyDisk;
 use crate::logging::testing::logged_by;
 use crate::metrics::Metrics;
 use crate::snapshot::{Compression, Writer};
-use crate::store::{Directories, Epochs, Options, StoreError, recover_member};
+use crate::store::{Directories, Epoch, Epochs, Options, StoreError, recover_member};
 use crate::tree::digest;
 use crate::txnlog::{self, Io, Log};
 use crate::zab::{Effect, Proposal, Ticket};
@@ -41,6 +41,13 @@ enum Came {
     Reloaded(Zxid),
     Full(bool),
     Failed,
+}
+
+/// A disk, a log on it, and the directory that goes with it.
+pub(super) fn keeper() -> (FaultyDisk, LogKeeper, tempfile::TempDir) {
+    let World { faults, port, _held, .. } = World::new(false);
+    let Some(LogPort::Inline(inline)) = port else { panic!("it is inline") };
+    (faults, inline.into_keeper(), _held)
 }
 
 impl World {
@@ -174,10 +181,7 @@ fn everything_is_done_and_reported_in_the_order_asked_for() {
         let more = world.sync(5);
         let came = world.came(4);
         assert_eq!(came, [logged, accepted, current, more].map(Came::Done));
-        assert_eq!(
-            Epochs::read(&*world.disk, &world.directories.snapshots).unwrap().accepted,
-            crate::store::Epoch::Is(4)
-        );
+        assert_eq!(Epochs::read(&*world.disk, &world.directories.snapshots).unwrap().accepted, Epoch::Is(4));
         world.close().unwrap();
         assert_eq!(world.found(), (5, 4, 4));
     });
@@ -260,8 +264,10 @@ fn a_member_stops_also_while_the_disk_is_full() {
     world.faults.set_full(true);
     world.append(1..=40);
     world.sync(40);
-    assert_eq!(world.came(1), [Came::Full(true)]);
     world.close().unwrap();
+    let mut taken = Taken::default();
+    world.inbox.take(&mut taken, Duration::ZERO);
+    assert!(matches!(taken.disk[..], [Report::Full(true)]), "it is said at once, and once: {:?}", taken.disk);
 }
 
 #[test]
@@ -338,6 +344,43 @@ fn an_observer_without_a_log_writes_only_epochs_and_cannot_be_cut() {
     assert_eq!(world.found(), (0, 2, 0));
 }
 
+/// A sync that was broken off left transactions of an epoch whose begin is here: the reference would not open that.
+#[test]
+fn a_log_that_is_closed_leaves_the_epoch_of_what_is_in_it() {
+    in_both_ways(|mut world| {
+        world.append(1 << 32 | 1..=1 << 32 | 2);
+        world.sync(1 << 32 | 2);
+        world.ask(Effect::Accepted { epoch: 1 }, 0);
+        world.came(2);
+        let current =
+            |world: &World| Epochs::read(&*world.disk, &world.directories.snapshots).unwrap().current;
+        assert_eq!(current(&world), Epoch::Missing);
+        world.close().unwrap();
+        assert_eq!(current(&world), Epoch::Is(1));
+    });
+}
+
+#[test]
+fn what_is_in_the_log_waits_for_the_disk_no_more() {
+    let mut world = World::new(true);
+    let waiting = |world: &mut World| match world.port() {
+        LogPort::Threaded(thread) => thread.waiting_bytes(),
+        LogPort::Inline(_) => panic!("it has a thread"),
+    };
+    world.append(1..=3);
+    let asked = waiting(&mut world);
+    assert!(asked > 3 * 64, "{asked} bytes");
+    world.sync(3);
+    world.came(1);
+    assert_eq!(waiting(&mut world), 0);
+    world.append(4..=6);
+    assert_eq!(waiting(&mut world), asked);
+    world.sync(6);
+    world.came(1);
+    assert_eq!(waiting(&mut world), 0);
+    world.close().unwrap();
+}
+
 #[test]
 fn a_member_s_sync_that_takes_longer_than_the_threshold_is_warned_of() {
     let warned = |fsync_warning_ms| {
@@ -378,8 +421,12 @@ fn the_transactions_that_a_sync_makes_durable_are_counted_once() {
         let metrics = world.metrics.clone();
         let batches = &metrics.sync_processor_batch_size;
         assert_eq!((batches.count(), batches.sum()), (1, 3), "nothing is no batch");
-        assert_eq!(metrics.sync_processor_request_queued.value(), 3);
-        assert_eq!(metrics.fsynctime.count(), 2);
+        world.append(4..=4);
+        world.sync(4);
+        world.came(1);
+        assert_eq!((batches.count(), batches.sum()), (2, 4));
+        assert_eq!(metrics.sync_processor_request_queued.value(), 4);
+        assert_eq!(metrics.fsynctime.count(), 3);
         world.close().unwrap();
     });
 }

@@ -184,3 +184,34 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jute::Zxid;
+
+    use super::super::log_port_test::keeper;
+    use super::*;
+    use crate::logging::testing::logged_by;
+    use crate::runtime::inbox::Taken;
+    use crate::zab::Proposal;
+
+    /// The server's log is not to fill up, too.
+    #[test]
+    fn a_full_disk_is_told_of_at_once_and_only_once_by_a_server_that_stops() {
+        let (faults, keeper, _held) = keeper();
+        faults.set_full(true);
+        let inbox = Arc::new(Inbox::default());
+        let shared = Arc::new(Shared::default());
+        shared.queue().is_closed = true;
+        let mut worker = Worker { keeper, inbox: Arc::clone(&inbox), shared };
+        let large = Proposal { zxid: Zxid(1), payload: vec![0; 1 << 20].into() };
+        let mut jobs = VecDeque::from([Job::Append(large)]);
+        let (lines, goes_on) = logged_by(|| worker.work(&mut jobs).unwrap());
+        assert!(!goes_on);
+        assert_eq!(lines.matches("the disk is full").count(), 1, "{lines}");
+        assert_eq!(lines.matches("stopping with a full disk").count(), 1, "{lines}");
+        let mut taken = Taken::default();
+        inbox.take(&mut taken, Duration::ZERO);
+        assert!(matches!(taken.disk[..], [Report::Full(true)]), "{:?}", taken.disk);
+    }
+}

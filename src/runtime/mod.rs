@@ -34,6 +34,8 @@ pub mod state;
 pub mod stats;
 pub mod trail;
 pub mod walk;
+#[cfg(test)]
+mod walk_test;
 mod writer;
 #[cfg(test)]
 mod writer_test;

@@ -341,6 +341,12 @@ mod tests {
         put(&mut outbox, b"e");
         outbox.flush(|_| panic!("it must see this itself"));
         assert_eq!(wakes.take(), 1);
+        // It has seen it, and waits for nothing else any more.
+        collected(&mut outbox, &waker);
+        collected(&mut outbox, &waker);
+        put(&mut outbox, b"f");
+        outbox.flush(|bytes| bytes.len());
+        assert_eq!((outbox.waiting(), wakes.take()), (0, 0));
     }
 
     #[test]

@@ -103,7 +103,11 @@ impl ReplyCache {
         // The reference drops an entry as soon as there are as many as it may hold.
         let entries = u32::try_from(entries.saturating_sub(1)).unwrap_or(0).min(1 << 19);
         let groups = if entries > 0 { GROUPS } else { 0 };
-        Self { groups: (0..groups).map(|_| Default::default()).collect(), missed: AtomicU32::new(0), entries }
+        Self {
+            groups: (0..groups).map(|_| Default::default()).collect(),
+            missed: AtomicU32::default(),
+            entries,
+        }
     }
 
     /// Whether a reply about this state of this node would be there. From now on it is.

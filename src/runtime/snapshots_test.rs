@@ -50,7 +50,7 @@ impl Clock for FastClock {
 
 /// Nothing goes by.
 #[derive(Debug)]
-struct StillClock;
+pub(super) struct StillClock;
 
 impl Clock for StillClock {
     fn now_us(&self) -> i64 {
@@ -62,7 +62,7 @@ impl Clock for StillClock {
     }
 }
 
-fn job(directory: &tempfile::TempDir, clock: Arc<dyn Clock>, nodes: &[Asked]) -> Job {
+pub(super) fn job(directory: &tempfile::TempDir, clock: Arc<dyn Clock>, nodes: &[Asked]) -> Job {
     let mut tree = Tree::new(OwnerRules::default());
     let mut sessions = Sessions::new(2000, 1, 0);
     for session in SESSIONS {

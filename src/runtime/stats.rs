@@ -173,5 +173,8 @@ mod tests {
         stats.count_received(2);
         stats.count_received(3);
         assert_eq!(stats.received(), 5);
+        stats.reset();
+        assert_eq!((stats.sent(), stats.received()), (0, 0));
+        assert_eq!(stats.response_bytes(), (100, 5, 100), "sizes stay, as those of the reference do");
     }
 }

@@ -237,6 +237,11 @@ fn an_epoch_that_was_promised_before_is_acknowledged_without_the_current_one() {
         let said = member.packets_up();
         let [ToMaster::AckEpoch(ack)] = &said[..] else { panic!("{said:?}") };
         assert_eq!((ack.current(), ack.last()), (current, Zxid(E + 3)));
+        let mut sent = Vec::new();
+        said[0].encode(&mut sent);
+        let heard = Packet::decode(&sent.into()).unwrap().into_from_learner();
+        let current = current.map_or(-1, u32::cast_signed);
+        assert_eq!(heard, Ok(FromLearner::AckEpoch { current, last: Zxid(E + 3) }));
     }
 }
 

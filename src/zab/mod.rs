@@ -454,6 +454,8 @@ impl Zab {
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod election_test;
+#[cfg(test)]
 mod hostile_test;
 #[cfg(test)]
 mod leading_test;

@@ -101,9 +101,9 @@ fn check_mode(context: &Context<'_>, op: OpCode, mode: CreateMode, ttl: i64) -> 
     if mode.is_ttl() && !context.options.extended_types {
         return Err(Code::UNIMPLEMENTED);
     }
-    let ttl_fits = if mode.is_ttl() { (1..=TTL_MAX_MS).contains(&ttl) } else { ttl < 0 };
     // A createTTL without a TTL mode passes here in the reference and then stops its server for good.
-    if !ttl_fits || (op == OpCode::CREATE_TTL && !mode.is_ttl()) {
+    let fits = if mode.is_ttl() { (1..=TTL_MAX_MS).contains(&ttl) } else { op != OpCode::CREATE_TTL };
+    if !fits {
         return Err(Code::BAD_ARGUMENTS);
     }
     if mode.is_ephemeral() { context.check_global_session() } else { context.check_session() }

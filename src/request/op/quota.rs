@@ -202,6 +202,13 @@ mod tests {
                 std::slice::from_ref(&root),
                 &crate::request::testing::deletion("/zookeeper/quota/zookeeper_limits"),
             ),
+            (
+                std::slice::from_ref(&root),
+                &of(
+                    OpCode::DELETE_CONTAINER,
+                    Some("/zookeeper/quota/zookeeper_limits".to_owned()).to_bytes(),
+                ),
+            ),
             (&beside[..1], &beside[1]),
             (&beside, &crate::request::testing::deletion("/zookeeperx/zookeeper_limits")),
             (&quota, &create(&limits)),

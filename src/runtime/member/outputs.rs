@@ -77,7 +77,7 @@ impl MemberWriter {
         }
     }
 
-    fn persist(&mut self, ticket: Ticket) {
+    pub(super) fn persist(&mut self, ticket: Ticket) {
         let mut file = None;
         if replaces(&ticket) {
             // One that is under way is of what is about to go.

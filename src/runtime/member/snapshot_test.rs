@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use jute::OpCode;
 use jute::multi::CreateMode;
+use jute::{OpCode, Zxid};
 
 use super::super::Snapshots;
+use super::super::peers::Staged;
 use super::member_test::World;
 use crate::request::Body;
 use crate::request::testing::creation;
+use crate::tree::{OwnerRules, Tree};
+use crate::zab::{Effect, Ticket};
 
 /// What it was asked, and whether it said that it was time.
 #[derive(Clone, Default)]
@@ -19,6 +22,7 @@ struct Notes {
     is_due: bool,
     asked: Vec<(u64, u64)>,
     started: usize,
+    given_up: usize,
 }
 
 impl Snapshots for Noted {
@@ -29,6 +33,9 @@ impl Snapshots for Noted {
     }
     fn start(&mut self) {
         self.0.lock().unwrap().started += 1;
+    }
+    fn give_up(&mut self) {
+        self.0.lock().unwrap().given_up += 1;
     }
 }
 
@@ -63,4 +70,27 @@ fn a_member_starts_a_snapshot_in_a_new_log_when_enough_was_appended() {
     let (times, txns, third, started) = logged("c", 1);
     assert_eq!((times, txns, started), (3, 1, 1));
     assert!(first < second && third < second, "the log was rolled: {first}, {second} and {third} bytes");
+}
+
+/// It is of a tree that is about to go.
+#[test]
+fn a_snapshot_under_way_is_given_up_for_a_tree_that_takes_over() {
+    let mut world = World::new(&[1], true);
+    let noted = Noted::default();
+    world.writer.snapshots = Box::new(noted.clone());
+    let given_up = || noted.0.lock().unwrap().given_up;
+    let mut persist = |effect| {
+        world.writer.persist(Ticket::for_test(1, effect));
+        given_up()
+    };
+    assert_eq!(persist(Effect::Log { up_to: Zxid(1) }), 0);
+    assert_eq!(persist(Effect::Current { epoch: 1 }), 0);
+    assert_eq!(persist(Effect::Truncate { to: Zxid(1) }), 1);
+    assert_eq!(persist(Effect::Install { zxid: Zxid(1) }), 2);
+    world.writer.replace();
+    assert_eq!(given_up(), 2, "no other tree is there");
+    let tree = Tree::new(OwnerRules::default());
+    world.writer.staged = Some(Box::new(Staged { tree, sessions: Default::default() }));
+    world.writer.replace();
+    assert_eq!(given_up(), 3);
 }

@@ -1,6 +1,7 @@
 //! Who takes a member's turns: whoever brought something, or the writer's thread.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jute::SessionId;
@@ -8,12 +9,13 @@ use jute::multi::CreateMode;
 use tempfile::TempDir;
 
 use super::super::inbox::Lender;
-use super::super::{Client, Inbox, Snapshots, State};
+use super::super::{Client, Inbox, Snapshots, State, Turn};
 use super::member_test::World;
 use super::turns::Turns;
 use crate::clock::Clock;
 use crate::request::testing::creation;
 use crate::request::{Body, Request};
+use crate::zab::PeerState;
 
 /// Nobody waits this long: what ends a wait is what is brought.
 const LONG: Duration = Duration::from_secs(3600);
@@ -62,11 +64,11 @@ fn run_to_the_end(turns: &Arc<Turns>, inbox: &Inbox) {
 #[test]
 fn whoever_brings_something_takes_the_turn() {
     let lent = Lent::new();
-    let mut asked = lent.creations(1);
+    let mut asked = lent.creations(4);
     let (_turns, inbox, state, client, _held) = lent.lend();
     inbox.push(&mut asked);
-    assert_eq!(client.in_flight(), 0, "it is answered when it was brought");
-    assert!(state.tree().get("/n0").is_some());
+    assert_eq!(client.in_flight(), 0, "all is answered when it was brought");
+    assert!(state.tree().get("/n0").is_some() && state.tree().get("/n3").is_some());
 }
 
 #[test]
@@ -90,6 +92,56 @@ fn what_is_brought_during_a_turn_waits_for_its_end_and_nobody_waits_for_the_turn
     inbox.wait(LONG); // the writer's thread does not sleep over it
     run_to_the_end(&turns, &inbox);
     assert_eq!(client.in_flight(), 0);
+}
+
+/// A turn that is due takes place when it is due, and is not put off.
+#[test]
+fn time_passes_for_the_core_at_its_deadline_and_not_before() {
+    let mut world = World::new(&[1], true);
+    let turn = |world: &mut World, passed_us| {
+        world.clock.advance_us(passed_us);
+        assert_eq!(world.writer.turn(), Turn::Continue);
+        world.state.standing.told().is_some_and(|told| told.state == PeerState::Leading)
+    };
+    assert!(!turn(&mut world, 0));
+    assert!(!turn(&mut world, 199_000));
+    assert_eq!(world.writer.deadline_ms(), world.clock.now_ms() + 1);
+    assert!(turn(&mut world, 1000), "the wait for a better vote is over");
+    let metrics = &world.writer.driver.metrics;
+    assert_eq!((metrics.looking_count.value(), metrics.election_time.sum()), (1, 200), "it is counted");
+}
+
+/// A clock on which two milliseconds pass between two looks.
+#[derive(Debug)]
+struct Hurried(AtomicI64);
+
+impl Clock for Hurried {
+    fn now_us(&self) -> i64 {
+        self.0.fetch_add(2000, Ordering::Relaxed)
+    }
+
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+}
+
+#[test]
+fn a_short_turn_applies_for_about_a_millisecond_and_leaves_the_rest_to_others() {
+    let lent = Lent::new();
+    let mut asked = lent.creations(20);
+    let mut world = lent.world;
+    let now_us = world.clock.now_us();
+    world.writer.driver.clock = Arc::new(Hurried(AtomicI64::new(now_us)));
+    world.inbox.push(&mut asked);
+    let applied = |world: &World| {
+        (0..20).filter(|number| world.state.tree().get(&format!("/n{number}")).is_some()).count()
+    };
+    assert_eq!(world.writer.short_turn(), Turn::Continue);
+    let few = applied(&world);
+    assert!((1..20).contains(&few), "{few} were applied");
+    assert!(world.writer.timeout().is_zero(), "the rest is not to wait");
+    assert_eq!(world.writer.turn(), Turn::Continue);
+    assert_eq!(applied(&world), 20);
 }
 
 /// Somebody brings requests in the middle of a turn.
