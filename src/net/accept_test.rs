@@ -305,6 +305,21 @@ fn of_an_address_whose_connections_have_gone_nothing_is_kept() {
 }
 
 /// A server that starts again gets its port, though connections of the earlier one linger.
+/// The timer that Linux shows for the server's end of each connection: 2 is that of SO_KEEPALIVE.
+#[test]
+fn connections_are_kept_alive_where_that_is_asked_for() {
+    for keepalive in [false, true] {
+        let mut server = Accepting::new(AcceptLimits { keepalive, ..NO_LIMITS }, LONG);
+        let client = server.connect().unwrap();
+        let end = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
+        let ends = format!("{} {}", end(server.address), end(client.local_addr().unwrap()));
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let row = table.lines().find(|row| row.contains(&ends)).unwrap();
+        let timer = row.split_whitespace().nth(5).unwrap();
+        assert_eq!(timer.starts_with("02:"), keepalive, "{row}");
+    }
+}
+
 #[test]
 fn a_port_is_taken_over_from_connections_that_linger() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

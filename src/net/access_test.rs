@@ -107,6 +107,35 @@ fn nothing_behind_a_refused_authentication_is_carried_out() {
     }
 }
 
+/// What the client has not read keeps the refusal from being written; what is refused is over all the same.
+#[test]
+fn nothing_behind_a_refusal_is_carried_out_while_earlier_replies_are_unread() {
+    let unproven =
+        || auth::Options { required_schemes: Some(vec!["digest".into()]), ..auth::Options::default() };
+    let container = (OpCode::DELETE_CONTAINER, Vec::new());
+    for (refused, auth) in [
+        (ask::auth("nobody", b""), auth::Options::default()),
+        (ask::create("/refused", b""), unproven()),
+        (container, auth::Options::default()),
+    ] {
+        let mut server = Server::with(Setup { auth, ..Setup::default() });
+        let mut peer = server.connect();
+        peer.set_reads(false);
+        peer.send((OpCode::PING, Vec::new()));
+        peer.serve();
+        assert!(peer.unsent() > 0);
+        peer.send(refused);
+        peer.send(ask::auth("digest", b"u:secret"));
+        peer.send(ask::create("/behind", b""));
+        peer.serve();
+        server.turn();
+        assert!(!server.has("/behind"));
+        peer.set_reads(true);
+        peer.serve();
+        assert!(peer.end().is_some());
+    }
+}
+
 /// Consul CVE-2023-3518, where an identity that was demanded did not have to be shown.
 #[test]
 fn without_a_scheme_that_is_required_nothing_is_carried_out() {

@@ -122,7 +122,6 @@ impl Connection {
         let mut outbox = self.client.outbox();
         outbox.append(|out| out.sent_text(bytes));
         outbox.close(Closing::AfterReplies);
-        self.pump.protocol.set_ending();
         Ok(())
     }
 }

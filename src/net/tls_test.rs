@@ -259,6 +259,19 @@ fn so_many_handshakes_are_unfinished_at_a_time() {
     assert!(server.serve(|address| connects(&mut tls(address, Some("client.pem")))));
 }
 
+/// A client says that nothing more comes, and leaves its socket open.
+#[test]
+fn a_client_that_ends_its_side_in_order_is_gone() {
+    let mut server = Secured::needing_certificates();
+    server.serve(|address| {
+        let mut client = tls(address, Some("client.pem"));
+        assert!(connects(&mut client));
+        client.conn.send_close_notify();
+        client.flush().unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    });
+}
+
 /// What comes before the handshake is done, and is none, ends the connection and nothing else.
 #[test]
 fn no_record_before_the_handshake_harms_the_server() {

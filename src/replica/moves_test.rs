@@ -197,7 +197,7 @@ fn a_leader_prepares_a_whole_batch_each_time_something_came() {
     let leader = ensemble.member(LEADER);
     let (tree, sessions, host) = (&leader.tree, &mut leader.sessions, &mut leader.host);
     let removal = |_| {
-        let write = Write::DeleteContainer(Some("/none".into()));
+        let write = Write::DeleteContainer("/none".into());
         Request::internal(SessionId::NONE, OpCode::DELETE_CONTAINER, write, 0)
     };
     for _ in 0..2 {

@@ -166,7 +166,7 @@ pub enum Write {
     /// A deletion by a client.
     Delete(DeleteRequest),
     /// A deletion by the container sweep.
-    DeleteContainer(Option<String>),
+    DeleteContainer(String),
     /// New data.
     SetData(SetDataRequest),
     /// New access control list.
@@ -239,11 +239,13 @@ impl Write {
             }
             OpCode::CREATE_TTL => Self::Create(Record::decode(reader)?),
             OpCode::DELETE => Self::Delete(Record::decode(reader)?),
-            OpCode::DELETE_CONTAINER => match Record::decode(reader)? {
+            OpCode::DELETE_CONTAINER => {
+                let path: Option<String> = Record::decode(reader)?;
                 // The reference turns the bytes into a path while it decodes.
-                None => return Err(DecodeError::Null { what: "the path of a deleteContainer" }),
-                path => Self::DeleteContainer(path),
-            },
+                Self::DeleteContainer(
+                    path.ok_or(DecodeError::Null { what: "the path of a deleteContainer" })?,
+                )
+            }
             OpCode::SET_DATA => Self::SetData(Record::decode(reader)?),
             OpCode::SET_ACL => Self::SetAcl(Record::decode(reader)?),
             OpCode::MULTI => match MultiRequest::decode(reader)? {

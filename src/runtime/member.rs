@@ -11,6 +11,8 @@ mod outputs;
 mod peers;
 #[cfg(test)]
 mod snapshot_test;
+#[cfg(test)]
+mod thread_test;
 pub(super) mod turns;
 #[cfg(test)]
 mod turns_test;

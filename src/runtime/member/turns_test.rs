@@ -21,14 +21,14 @@ use crate::zab::PeerState;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// The only voter of its ensemble, which leads, with a client.
-struct Lent {
-    world: World,
+pub(super) struct Lent {
+    pub(super) world: World,
     client: Arc<Client>,
     session: SessionId,
 }
 
 impl Lent {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut world = World::new(&[1], true);
         world.wait(500);
         let client = world.open();
@@ -36,7 +36,7 @@ impl Lent {
         Self { world, client, session }
     }
 
-    fn creations(&self, count: i32) -> Vec<Request> {
+    pub(super) fn creations(&self, count: i32) -> Vec<Request> {
         let create = |number: i32| {
             let asked = creation(&format!("/n{number}"), CreateMode::Persistent);
             let body = Body::decode(asked.op, &asked.body);
@@ -46,7 +46,7 @@ impl Lent {
     }
 
     /// Lends the writer; its thread is not started.
-    fn lend(self) -> (Arc<Turns>, Arc<Inbox>, Arc<State>, Arc<Client>, TempDir) {
+    pub(super) fn lend(self) -> (Arc<Turns>, Arc<Inbox>, Arc<State>, Arc<Client>, TempDir) {
         let Self { world, client, .. } = self;
         let World { inbox, state, writer, held, .. } = world;
         let turns = Turns::of(writer);
