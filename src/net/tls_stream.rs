@@ -20,14 +20,12 @@ pub(super) struct TlsStream {
     tls: ServerConnection,
     /// Decrypted bytes that nobody has taken.
     unread: usize,
-    /// The client said that nothing more comes.
-    is_over: bool,
 }
 
 impl TlsStream {
     pub(super) fn new(stream: TcpStream, tls: ServerConnection) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer: Arc::new(writer), tls, unread: 0, is_over: false }
+        Self { reader, writer: Arc::new(writer), tls, unread: 0 }
     }
 
     pub(super) const fn connection(&self) -> &ServerConnection {
@@ -68,7 +66,6 @@ impl TlsStream {
         match self.tls.process_new_packets() {
             Ok(state) => {
                 self.unread = state.plaintext_bytes_to_read();
-                self.is_over |= state.peer_has_closed();
                 // An answer that does not fit now goes out with the next bytes.
                 self.flush()?;
                 Poll::Ready(Ok(came))
@@ -111,7 +108,8 @@ impl Stream for TlsStream {
                 self.unread = self.unread.saturating_sub(taken);
                 return Poll::Ready(Ok(taken));
             }
-            if self.is_over || ready!(self.poll_receive(cx))? == 0 {
+            // Nor does rustls take in more once the client has said that nothing comes.
+            if ready!(self.poll_receive(cx))? == 0 {
                 return Poll::Ready(Ok(0));
             }
         }

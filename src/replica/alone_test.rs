@@ -26,7 +26,7 @@ impl Alone {
     /// It has so many requests to prepare.
     fn asked(count: usize) -> Self {
         let mut replica = Replica::alone(replica_options(), Zxid::ZERO, NOW.monotonic_ms);
-        let asked = || Write::DeleteContainer(Some("/none".into()));
+        let asked = || Write::DeleteContainer("/none".into());
         let request =
             |_| Request::internal(SessionId::NONE, OpCode::DELETE_CONTAINER, asked(), NOW.monotonic_ms);
         replica.push(&mut (0..count).map(request).collect());

@@ -166,7 +166,7 @@ pub enum Write {
     /// A deletion by a client.
     Delete(DeleteRequest),
     /// A deletion by the container sweep.
-    DeleteContainer(Option<String>),
+    DeleteContainer(String),
     /// New data.
     SetData(SetDataRequest),
     /// New access control list.
@@ -242,7 +242,7 @@ impl Write {
             OpCode::DELETE_CONTAINER => match Record::decode(reader)? {
                 // The reference turns the bytes into a path while it decodes.
                 None => return Err(DecodeError::Null { what: "the path of a deleteContainer" }),
-                path => Self::DeleteContainer(path),
+                Some(path) => Self::DeleteContainer(path),
             },
             OpCode::SET_DATA => Self::SetData(Record::decode(reader)?),
             OpCode::SET_ACL => Self::SetAcl(Record::decode(reader)?),

@@ -33,9 +33,8 @@ pub(in crate::request) fn prepare(
 /// No session and no permission is asked for: the sweep runs on nobody's behalf.
 pub(in crate::request) fn prepare_container(
     context: &mut Context<'_>,
-    path: Option<String>,
+    path: String,
 ) -> Result<TxnBody, Code> {
-    let path = path.ok_or(Code::MARSHALLING_ERROR)?;
     let parent = deletable_under(&path)?.to_owned();
     let node = context.outstanding.view(context.tree, &path).ok_or(Code::NO_NODE)?;
     if node.children > 0 {

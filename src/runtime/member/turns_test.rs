@@ -106,7 +106,9 @@ fn time_passes_for_the_core_at_its_deadline_and_not_before() {
     assert!(!turn(&mut world, 0));
     assert!(!turn(&mut world, 199_000));
     assert_eq!(world.writer.deadline_ms(), world.clock.now_ms() + 1);
-    assert!(turn(&mut world, 1000), "the wait for a better vote is over");
+    world.clock.advance_us(1000);
+    assert_eq!(world.writer.timeout(), Duration::from_millis(1), "nobody spins for what is due");
+    assert!(turn(&mut world, 0), "the wait for a better vote is over");
     let metrics = &world.writer.driver.metrics;
     assert_eq!((metrics.looking_count.value(), metrics.election_time.sum()), (1, 200), "it is counted");
 }
@@ -191,6 +193,28 @@ fn the_writers_thread_lends_the_writer_as_soon_as_it_runs() {
     assert!(!inbox.is_lent());
     run_to_the_end(&turns, &inbox);
     assert!(inbox.is_lent());
+    assert!(turns.expects() > i64::MIN, "others know when it wakes");
+}
+
+#[test]
+fn the_writers_thread_goes_on_until_the_inbox_is_stopped() {
+    let lent = Lent::new();
+    let mut first = lent.creations(10);
+    let mut second = first.split_off(5);
+    let (turns, inbox, _, client, _held) = lent.lend();
+    let thread = std::thread::spawn({
+        let turns = turns.clone();
+        move || turns.run()
+    });
+    for (asked, left) in [(&mut first, 5), (&mut second, 0)] {
+        inbox.push(asked);
+        while client.in_flight() > left {
+            assert!(!thread.is_finished(), "it serves whoever comes");
+            std::thread::yield_now();
+        }
+    }
+    inbox.stop();
+    thread.join().unwrap().unwrap();
 }
 
 #[test]
