@@ -352,3 +352,15 @@ fn a_silent_session_ends_at_a_leader_however_much_others_write() {
     }
     assert_eq!(ensemble.member(LEADER).host.expired, [silent.session]);
 }
+
+/// The transaction that began it may still be on its way here.
+#[test]
+fn who_comes_back_to_a_session_that_the_leader_knows_and_this_server_does_not_yet_has_it() {
+    let mut ensemble = Ensemble::serving();
+    let now_ms = ensemble.now.monotonic_ms;
+    ensemble.member(LEADER).sessions.restore(SessionId(5), 40_000, now_ms);
+    assert!(ensemble.member(FOLLOWER).sessions.get(SessionId(5)).is_none());
+    let client = ensemble.come_back(FOLLOWER, SessionId(5));
+    assert_eq!((ensemble.said(client), ensemble.closed(client)), (&[Said::Session(SessionId(5))][..], None));
+    assert!(ensemble.member(FOLLOWER).sessions.get(SessionId(5)).is_some());
+}

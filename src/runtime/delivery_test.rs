@@ -115,6 +115,16 @@ fn a_digest_that_is_wrong_is_counted_and_no_other() {
     assert_eq!(world.state.digests(), [(Zxid(128), 7)], "kept for comparison with other servers");
 }
 
+#[test]
+fn what_a_quota_refuses_is_counted_for_its_namespace() {
+    let world = World::with(0);
+    let mut host = world.host();
+    ["a", "b", "a"].into_iter().for_each(|namespace| host.observe(Observation::QuotaExceeded(namespace)));
+    host.send();
+    let counted = |key| world.metrics.quota_exceeded_error_per_namespace.of(key).map(|count| count.value());
+    assert_eq!([counted("a"), counted("b")], [Some(2), Some(1)]);
+}
+
 /// The tree is held meanwhile. The clock is looked at now and then only: that costs too.
 #[test]
 fn others_have_the_tree_after_a_millisecond_and_not_before() {

@@ -187,6 +187,27 @@ fn the_writers_thread_is_called_when_a_turn_is_due_before_it_would_wake() {
 }
 
 #[test]
+fn the_writers_thread_is_called_for_what_is_left_and_when_the_disk_has_failed() {
+    let lent = Lent::new();
+    let mut asked = lent.creations(20);
+    let Lent { mut world, client, session } = lent;
+    let now_us = world.clock.now_us();
+    world.writer.driver.clock = Arc::new(Hurried(AtomicI64::new(now_us)));
+    world.inbox.push(&mut asked);
+    let (turns, inbox, _, client, _held) = Lent { world, client, session }.lend();
+    turns.expect_at(i64::MIN);
+    turns.take_turn();
+    assert!(inbox.is_called() && client.in_flight() > 0);
+
+    let mut lent = Lent::new();
+    lent.world.writer.has_failed = true;
+    let (turns, inbox, _, _, _held) = lent.lend();
+    turns.expect_at(i64::MIN);
+    turns.take_turn();
+    assert!(inbox.is_called(), "it ends the server");
+}
+
+#[test]
 fn the_writers_thread_lends_the_writer_as_soon_as_it_runs() {
     let World { inbox, writer, held: _held, .. } = Lent::new().world;
     let turns = Turns::of(writer);
