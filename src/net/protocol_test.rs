@@ -176,6 +176,19 @@ fn sequential_nodes_are_numbered_from_zero_by_their_parent() {
 }
 
 #[test]
+fn a_read_behind_a_write_leaves_its_watch_like_any_other() {
+    let mut server = Server::new();
+    let (mut watcher, mut writer) = (server.connect(), server.connect());
+    watcher.send(ask::create("/a", b""));
+    watcher.send(ask::get_data("/a", true));
+    watcher.serve();
+    assert_eq!(replies_after_turn(&mut server, &mut watcher).len(), 2);
+    server.succeed(&mut writer, ask::set_data("/a", b"new", -1));
+    watcher.serve();
+    assert_eq!(watcher.take_events(), [(3, "/a".to_owned())]);
+}
+
+#[test]
 fn the_watches_of_a_connection_go_with_it() {
     let mut server = Server::new();
     let (mut watcher, mut writer) = (server.connect(), server.connect());

@@ -1,7 +1,7 @@
 //! Sessions that begin, move, end and expire, as connections see it.
 
 use jute::records::Record;
-use jute::records::proto::ConnectRequest;
+use jute::records::proto::{ConnectRequest, ConnectResponse};
 use jute::{Code, OpCode, SessionId, write};
 
 use super::Limits;
@@ -51,6 +51,8 @@ fn a_session_that_is_gone_is_answered_with_no_session() {
     let mut server = Server::new();
     let peer = server.reconnect(SessionId(0x77));
     assert_eq!((peer.session(), peer.end().is_some()), (SessionId::NONE, true));
+    let passwd = Some(vec![0; 16]);
+    assert_eq!(peer.greeting, Some(ConnectResponse { passwd, ..ConnectResponse::default() }));
 }
 
 #[test]

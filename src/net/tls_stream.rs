@@ -57,8 +57,7 @@ impl TlsStream {
         told.map(drop)
     }
 
-    /// Takes what came, and decrypts it; 0 says that the client closed its side, or said
-    /// that nothing more comes, which rustls remembers.
+    /// Takes what came, and decrypts it; 0 says that the client closed its side.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let came = match self.tls.read_tls(&mut Incoming { reader: &mut self.reader, cx }) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
@@ -109,6 +108,7 @@ impl Stream for TlsStream {
                 self.unread = self.unread.saturating_sub(taken);
                 return Poll::Ready(Ok(taken));
             }
+            // Nor does rustls take in more once the client has said that nothing comes.
             if ready!(self.poll_receive(cx))? == 0 {
                 return Poll::Ready(Ok(0));
             }

@@ -228,7 +228,8 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::testing::OPTIONS;
+    use crate::request::testing::{OPTIONS, deletion};
+    use crate::zab::Forwarded;
 
     /// Reference: `Leader.propose`, which leaves the last counter to the end of the epoch.
     #[test]
@@ -241,5 +242,34 @@ mod tests {
         assert_eq!(is_used_up(u32::MAX - 2), (false, 7));
         assert_eq!(is_used_up(u32::MAX - 1), (true, 7));
         assert_eq!(is_used_up(u32::MAX), (true, 7));
+    }
+    #[test]
+    fn what_arrives_from_elsewhere_than_where_the_client_is_is_refused_as_it_arrives() {
+        let mut sessions = Sessions::new(2000, 1, 0);
+        sessions.track(SessionId(5), 30_000, 0);
+        let mut leading = Leading::new(OPTIONS, 7);
+        let refused = |leading: &Leading, link, session, op| {
+            let body = if op == OpCode::CLOSE_SESSION { Vec::new() } else { deletion("/a").body };
+            let (session, identities) = (SessionId(session), Vec::new());
+            let forwarded = Forwarded { session, cxid: 1, op, body: body.into(), identities };
+            let request = Request::of_learner(Link(link), forwarded, 0);
+            match leading.arrived(request, &sessions).body {
+                Body::Write(Write::Refused(code)) => Some(code),
+                _ => None,
+            }
+        };
+        assert_eq!(refused(&leading, 2, 5, OpCode::DELETE), None, "nobody knows where it is");
+        leading.set_owner(SessionId(5), Owner::At(Link(1)));
+        leading.set_owner(SessionId(6), Owner::At(Link(1)));
+        assert_eq!(refused(&leading, 1, 5, OpCode::DELETE), None);
+        assert_eq!(refused(&leading, 2, 5, OpCode::DELETE), Some(Code::SESSION_MOVED));
+        assert_eq!(
+            refused(&leading, 2, 5, OpCode::CLOSE_SESSION),
+            None,
+            "it ends wherever that is asked for"
+        );
+        assert_eq!(refused(&leading, 2, 6, OpCode::DELETE), None, "there is no such session");
+        [5, 6].into_iter().for_each(|session| leading.session_ended(SessionId(session)));
+        assert!(leading.owners.is_empty());
     }
 }

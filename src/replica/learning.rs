@@ -411,6 +411,27 @@ mod tests {
         assert!(learning.pending.is_empty());
     }
 
+    #[test]
+    fn sessions_that_can_be_answered_have_their_turns_one_after_the_other() {
+        let head = |session| Head {
+            origin: Origin::Client(1),
+            session: SessionId(session),
+            xid: 1,
+            op: OpCode::CREATE,
+            received_ms: 0,
+            bytes: 10,
+            knows_read_only: true,
+        };
+        let mut learning = Learning::new(1);
+        for session in [5, 6, 7, 6] {
+            learning.push(head(session), Wait::Refused(Code::MARSHALLING_ERROR));
+        }
+        let answered: Vec<_> =
+            std::iter::from_fn(|| learning.pop_ready()).map(|pending| pending.head.session.0).collect();
+        assert_eq!(answered, [5, 6, 6, 7]);
+        assert!(learning.pending.is_empty() && learning.ready.is_empty());
+    }
+
     /// The leader lets no session expire of which it is told.
     #[test]
     fn the_leader_is_told_of_the_clients_here_that_were_heard_from_since_the_last_time() {

@@ -1,5 +1,8 @@
 //! Clients that move between members, servers that go with what they were asked, and what is kept meanwhile.
 
+use jute::records::Record;
+use jute::records::data::{Acl, Id};
+use jute::records::proto::CreateRequest;
 use jute::records::txn::{CreateContainerTxn, CreateTxn, DeleteTxn, TxnHeader};
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, SessionId, Zxid};
@@ -7,6 +10,7 @@ use jute::{Code, OpCode, SessionId, Zxid};
 use super::replica_test::{FOLLOWER, LEADER, OTHER, create, ok, set, sync};
 use super::testing::{Ensemble, Said, replica_options};
 use super::{BATCH_ENDS_MAX, BATCH_MAX, Close};
+use crate::logging::testing::logged_by;
 use crate::request::{Request, Write};
 use crate::session::password_for;
 use crate::zab::{Forwarded, FromLearner, Input, Link, Serving};
@@ -39,6 +43,7 @@ fn what_waits_at_the_leader_while_its_client_goes_elsewhere_fails() {
     assert_eq!(ensemble.said(after)[1..], [ok(2)]);
     assert!(ensemble.said(before).is_empty());
     assert_eq!(ensemble.closed(before), Some(Close::AfterReplies));
+    assert_eq!(ensemble.member(FOLLOWER).host.dropped, 1, "it takes no memory any more");
     let connected = |ensemble: &mut Ensemble, sid| ensemble.member(sid).replica.connection_of(before.session);
     assert_eq!(connected(&mut ensemble, FOLLOWER), None, "it is not there any more");
     assert_eq!(connected(&mut ensemble, OTHER), Some(after.connection));
@@ -184,8 +189,33 @@ fn a_follower_whose_tree_differs_says_so_at_the_second_transaction() {
     let body = TxnBody::Create(CreateTxn { path: Some("/damage".into()), ..CreateTxn::default() });
     follower.tree.apply(&header, body, &mut |_| {});
     for (xid, wrong) in [(1, 0), (2, 1), (3, 2)] {
-        ensemble.ask(client, xid, OpCode::CREATE, &create(&format!("/{xid}")));
+        let path = format!("/{xid}");
+        let (lines, ()) = logged_by(|| ensemble.ask(client, xid, OpCode::CREATE, &create(&path)));
         assert_eq!(ensemble.member(FOLLOWER).host.wrong_digests, Some(wrong));
+        assert_eq!(lines.contains("is not the one that was predicted"), wrong > 0);
+    }
+    // A leader's snapshot takes over, which may hold parts of what comes after it.
+    let follower = ensemble.member(FOLLOWER);
+    let zxid = follower.tree.last_zxid();
+    follower.replica.replaced(zxid);
+    ensemble.ask(client, 4, OpCode::CREATE, &create("/4"));
+    assert_eq!(ensemble.member(FOLLOWER).host.wrong_digests, Some(2));
+}
+
+/// The leader asks whether they may do what they want done.
+#[test]
+fn what_a_client_has_proven_to_be_goes_to_the_leader_with_what_it_asks_for() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    for (xid, (address, code)) in (1..).step_by(2).zip([("10.0.0.1", Code::OK), ("10.0.0.2", Code::NO_AUTH)])
+    {
+        let id = Id { scheme: Some("ip".into()), id: Some(address.into()) };
+        let acl = Some(vec![Acl { perms: 31, id }]);
+        let path = format!("/{address}");
+        let create = CreateRequest { path: Some(path.clone()), data: None, acl, flags: 0 };
+        ensemble.ask(client, xid, OpCode::CREATE, &create.to_bytes());
+        ensemble.ask(client, xid + 1, OpCode::SET_DATA, &set(&path));
+        assert_eq!(ensemble.said(client).last(), Some(&Said::Reply(xid + 1, code)));
     }
 }
 
@@ -269,4 +299,68 @@ fn a_new_leader_looks_for_containers_an_interval_after_its_term_has_begun() {
         ensemble.pass(500);
     }
     assert!(!is_there(&ensemble));
+}
+
+/// Whether its client is known is asked first: of a session that does not exist nobody can have moved.
+#[test]
+fn a_session_that_does_not_exist_is_nowhere() {
+    let mut ensemble = Ensemble::serving();
+    let begin = ensemble.zxid();
+    for from in [FOLLOWER, OTHER] {
+        let link = ensemble.link_of(from);
+        ensemble.say(LEADER, link, forwarded(SessionId(99), 1, OpCode::CREATE, create("/a")));
+    }
+    let outcomes = errors(&ensemble.member(LEADER).logged_after(begin));
+    assert_eq!(outcomes, [Some(Code::SESSION_EXPIRED); 2]);
+}
+
+/// Reference: `PrepRequestProcessor`, which does not check whose session is asked for.
+#[test]
+fn who_asks_for_a_session_that_is_there_is_where_its_client_is() {
+    let mut ensemble = Ensemble::serving();
+    let session = ensemble.connect(FOLLOWER).session;
+    let begin = ensemble.zxid();
+    let link = ensemble.link_of(OTHER);
+    ensemble.say(LEADER, link, forwarded(session, 0, OpCode::CREATE_SESSION, vec![0, 0, 16, 0]));
+    ensemble.say(LEADER, link, forwarded(session, 1, OpCode::CREATE, create("/a")));
+    assert_eq!(errors(&ensemble.member(LEADER).logged_after(begin)), [None, None]);
+}
+
+/// Its session has ended: nobody waits for an answer.
+#[test]
+fn what_a_session_still_waited_for_goes_with_it() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    let link = ensemble.link_of(OTHER);
+    ensemble.send(client, 1, OpCode::SYNC, &sync());
+    ensemble.turn(FOLLOWER);
+    let said = forwarded(client.session, 9, OpCode::CLOSE_SESSION, Vec::new());
+    ensemble.member(LEADER).inputs.push_front(Input::LearnerSaid { link, said });
+    ensemble.settle();
+    assert_eq!(ensemble.member(FOLLOWER).host.dropped, 1);
+    assert_eq!((ensemble.said(client), ensemble.closed(client)), (&[][..], Some(Close::Now)));
+}
+
+/// What others write is no sign of life.
+#[test]
+fn a_silent_session_ends_at_a_leader_however_much_others_write() {
+    let mut ensemble = Ensemble::serving();
+    let (silent, busy) = (ensemble.connect(LEADER), ensemble.connect(LEADER));
+    for xid in 1..=15 {
+        ensemble.ask(busy, xid, OpCode::CREATE, &create(&format!("/{xid}")));
+        ensemble.pass(1000);
+    }
+    assert_eq!(ensemble.member(LEADER).host.expired, [silent.session]);
+}
+
+/// The transaction that began it may still be on its way here.
+#[test]
+fn who_comes_back_to_a_session_that_the_leader_knows_and_this_server_does_not_yet_has_it() {
+    let mut ensemble = Ensemble::serving();
+    let now_ms = ensemble.now.monotonic_ms;
+    ensemble.member(LEADER).sessions.restore(SessionId(5), 40_000, now_ms);
+    assert!(ensemble.member(FOLLOWER).sessions.get(SessionId(5)).is_none());
+    let client = ensemble.come_back(FOLLOWER, SessionId(5));
+    assert_eq!((ensemble.said(client), ensemble.closed(client)), (&[Said::Session(SessionId(5))][..], None));
+    assert!(ensemble.member(FOLLOWER).sessions.get(SessionId(5)).is_some());
 }

@@ -122,9 +122,9 @@ fn is_due(tree: &Tree, id: NodeId, wall_ms: i64, never_used_ms: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jute::Zxid;
-    use jute::records::txn::{CreateContainerTxn, CreateTTLTxn, DeleteTxn, SetDataTxn, TxnHeader};
+    use jute::records::txn::{CreateContainerTxn, CreateTTLTxn, CreateTxn, DeleteTxn, SetDataTxn, TxnHeader};
     use jute::txn::TxnBody;
+    use jute::{SessionId, Zxid};
 
     use super::*;
     use crate::tree::OwnerRules;
@@ -195,6 +195,22 @@ mod tests {
         assert_eq!(pass(&tree, Options { never_used_ms, ..OPTIONS })[0], "/emptied", "it is not older yet");
     }
 
+    #[test]
+    fn a_node_that_is_no_container_and_does_not_age_is_never_due() {
+        let mut tree = tree();
+        for (path, is_ephemeral) in [("/plain", false), ("/ephemeral", true)] {
+            let (acl, parent_cversion) = (None, -1);
+            let path = Some(path.to_owned());
+            let txn = CreateTxn { path, data: None, acl, ephemeral: is_ephemeral, parent_cversion };
+            let zxid = Zxid(tree.last_zxid().0 + 1);
+            let header = TxnHeader { client_id: SessionId(5), zxid, ..TxnHeader::default() };
+            tree.apply(&header, TxnBody::Create(txn), &mut |_| {});
+        }
+        for path in ["/plain", "/ephemeral"] {
+            assert!(!is_due(&tree, tree.find(path).unwrap(), WALL_MS, 1), "{path}");
+        }
+    }
+
     /// Each removal looked at all of half a million nodes: 109 ms for one that was due every 6 ms.
     #[test]
     fn a_removal_does_not_look_at_nodes_again() {
@@ -221,6 +237,15 @@ mod tests {
             now = sweep.next_ms();
         }
         assert_eq!(sweep.due(&tree, now, WALL_MS), ["/due"]);
+    }
+
+    #[test]
+    fn as_many_nodes_are_looked_at_under_one_hold_as_may_be() {
+        for (others, due) in [(LOOKS_MAX - 1, &["/due"][..]), (LOOKS_MAX, &[])] {
+            let mut tree = aging(others, WALL_MS);
+            apply(&mut tree, 0, with_ttl("/due".into(), 1));
+            assert_eq!(Sweep::new(OPTIONS, 0).due(&tree, OPTIONS.interval_ms, WALL_MS), due);
+        }
     }
 
     #[test]

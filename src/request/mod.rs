@@ -239,13 +239,11 @@ impl Write {
             }
             OpCode::CREATE_TTL => Self::Create(Record::decode(reader)?),
             OpCode::DELETE => Self::Delete(Record::decode(reader)?),
-            OpCode::DELETE_CONTAINER => {
-                let path: Option<String> = Record::decode(reader)?;
+            OpCode::DELETE_CONTAINER => match Record::decode(reader)? {
                 // The reference turns the bytes into a path while it decodes.
-                Self::DeleteContainer(
-                    path.ok_or(DecodeError::Null { what: "the path of a deleteContainer" })?,
-                )
-            }
+                None => return Err(DecodeError::Null { what: "the path of a deleteContainer" }),
+                Some(path) => Self::DeleteContainer(path),
+            },
             OpCode::SET_DATA => Self::SetData(Record::decode(reader)?),
             OpCode::SET_ACL => Self::SetAcl(Record::decode(reader)?),
             OpCode::MULTI => match MultiRequest::decode(reader)? {

@@ -174,6 +174,30 @@ fn what_was_read_is_metered_by_its_bytes() {
     }
 }
 
+/// Reference: `FinalRequestProcessor`, which stops at a part without a path, and sends what it has.
+#[test]
+fn a_multi_read_ends_at_a_part_without_a_path() {
+    let mut tree = Tree::new(OwnerRules::default());
+    create(&mut tree, "/a", Some(b"abc".to_vec()));
+    let mut body = Vec::new();
+    for path in [Some("/a"), None, Some("/a")] {
+        MultiHeader { r#type: OpCode::GET_DATA.0, done: false, err: -1 }.encode(&mut body);
+        GetDataRequest { path: path.map(str::to_owned), watch: false }.encode(&mut body);
+    }
+    MultiHeader { r#type: -1, done: true, err: -1 }.encode(&mut body);
+    let (code, bytes, _) = answer_to(&tree, &body);
+    assert_eq!((code, bytes), (Code::MARSHALLING_ERROR, 20 + PART_BYTES + 3 + 9));
+}
+
+#[test]
+fn what_is_no_read_is_not_answered_as_one() {
+    let (tree, watches, identities) =
+        (Tree::new(OwnerRules::default()), Here::default(), Identities::default());
+    let mut out = Replies::default();
+    let came = read(&tree, &watches, &identities).answer(1, OpCode::CREATE, &[0; 8], &mut out);
+    assert_eq!((came, out.len()), (Outcome::Answered(Code::UNIMPLEMENTED), 20));
+}
+
 #[test]
 fn where_nothing_is_unfinished_there_is_nothing_to_go_on_with() {
     let (tree, watches) = (Tree::new(OwnerRules::default()), Here::default());

@@ -381,6 +381,18 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_frame_goes_behind_what_is_there() {
+        let mut out = Replies::default();
+        for (front, bytes) in [(0, &[0, 0, 0, 1, 7][..]), (5, &[0, 0, 0, 2, 8, 9])] {
+            let mut frame = bytes.to_vec();
+            frame[..4].fill(0xFF);
+            out.append_frame(frame);
+            assert_eq!(&out.bytes()[front..], bytes);
+        }
+        assert_eq!((out.packet_count(), out.take_packets().bytes), (2, 3));
+    }
+
+    #[test]
     fn packets_are_counted_by_kind_and_size_until_they_are_taken() {
         let mut out = Replies::default();
         reply(&mut out, 1, b"12345678");

@@ -158,6 +158,19 @@ pub(super) fn write_name(out: &mut Vec<u8>, name: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::listing::Walk;
+    use crate::tree::{NodeId, OwnerRules};
+
+    #[test]
+    fn names_that_are_missing_are_expected_to_be_as_long_as_those_that_are_there() {
+        let tree = Tree::new(OwnerRules::default());
+        for (bytes, names, expected) in [(0, 0, 4), (10, 1, 14), (30, 2, 19)] {
+            let listing = tree.follow(Walk::new(&tree, NodeId::ROOT));
+            assert_eq!(listing.left(), 1, "/zookeeper");
+            let missing = Missing { at: 0, path: "/".into(), listing, bytes, names };
+            assert_eq!(missing.expected_bytes(), expected);
+        }
+    }
 
     #[test]
     fn a_name_is_written_as_java_writes_it() {

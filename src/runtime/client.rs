@@ -270,7 +270,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::task::{Wake, Waker};
 
     use super::*;
 
@@ -374,6 +374,31 @@ mod tests {
         assert!(client.has_listened(100) && client.has_listened(50) && !client.has_listened(101));
         client.set_closed();
         assert!(client.is_closed() && client.has_listened(i64::MAX), "who has gone is silent");
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Debug, Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_asked_whether_it_has_listened_is_woken_to_look_once() {
+        let (client, _) = client(0);
+        let wakes = Arc::new(Wakes::default());
+        client.outbox().collect(&mut Vec::new(), &Waker::from(wakes.clone()));
+        assert!(!client.has_listened(100) && !client.has_listened(100));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        client.set_silent(99);
+        assert!(!client.has_listened(100));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+        client.set_silent(100);
+        assert!(client.has_listened(100));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2, "it is known");
     }
 
     #[test]

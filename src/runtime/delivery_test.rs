@@ -119,11 +119,22 @@ fn what_piles_up_is_held_for_the_client() {
 fn a_digest_that_is_wrong_is_counted_and_no_other() {
     let world = World::with(0);
     let mut host = world.host();
-    for (zxid, is_wrong) in [(1, false), (2, true), (3, false)] {
+    for (zxid, is_wrong) in [(127, false), (128, true), (129, false)] {
         host.observe(Observation::Digest { zxid: Zxid(zxid), digest: 7, is_wrong });
     }
     host.send();
     assert_eq!(world.metrics.digest_mismatches_count.value(), 1);
+    assert_eq!(world.state.digests(), [(Zxid(128), 7)], "kept for comparison with other servers");
+}
+
+#[test]
+fn what_a_quota_refuses_is_counted_for_its_namespace() {
+    let world = World::with(0);
+    let mut host = world.host();
+    ["a", "b", "a"].into_iter().for_each(|namespace| host.observe(Observation::QuotaExceeded(namespace)));
+    host.send();
+    let counted = |key| world.metrics.quota_exceeded_error_per_namespace.of(key).map(|count| count.value());
+    assert_eq!([counted("a"), counted("b")], [Some(2), Some(1)]);
 }
 
 /// The tree is held meanwhile. The clock is looked at now and then only: that costs too.
@@ -136,4 +147,7 @@ fn others_have_the_tree_after_a_millisecond_and_not_before() {
         (0..8).filter(|_| host.must_yield()).count()
     };
     assert_eq!([yields(0), yields(999), yields(1000), yields(5000)], [0, 0, 2, 2]);
+    let mut host = world.host();
+    world.clock.advance_us(5000);
+    assert_eq!([(); 4].map(|()| host.must_yield()), [false, false, false, true]);
 }

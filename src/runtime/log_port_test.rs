@@ -289,6 +289,21 @@ fn a_failed_sync_is_the_end_and_says_why() {
     });
 }
 
+/// The log itself may be well.
+#[test]
+fn an_epoch_that_cannot_be_written_is_the_end() {
+    in_both_ways(|mut world| {
+        world.faults.set_syncs_fail(true);
+        world.ask(Effect::Accepted { epoch: 1 }, 0);
+        assert_eq!(world.came(1), [Came::Failed]);
+        world.faults.set_syncs_fail(false);
+        world.append(1..=1);
+        world.sync(1);
+        assert!(world.close().is_err());
+        assert!(world.reports.is_empty(), "nothing more was done");
+    });
+}
+
 #[test]
 fn what_was_asked_for_is_done_before_the_log_is_closed() {
     let mut world = World::new(true);

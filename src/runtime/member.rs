@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::replica::{Options, Replica};
 use crate::store::StoreError;
-use crate::zab::{Effect, Input, Output, Serving, Ticket, Zab};
+use crate::zab::{Effect, Input, Serving, Ticket, Zab};
 
 /// The longest time between two turns, in milliseconds.
 const IDLE_MS: i64 = 1000;
@@ -81,11 +81,10 @@ pub struct MemberWriter {
     taken: Taken,
     /// What the leader said and what waits for the disk before it may be heard.
     master: FromMaster,
-    /// The tree that takes over with the next [`Output::Replace`].
+    /// The tree that takes over with the next [`Output::Replace`](crate::zab::Output::Replace).
     staged: Option<Box<Staged>>,
     /// How clients are to be served as soon as the tree has caught up.
     begins: Option<Serving>,
-    outputs: Vec<Output>,
     figures: Figures,
     /// What is appended was made here.
     leads: bool,
@@ -115,7 +114,6 @@ impl MemberWriter {
             master: FromMaster::default(),
             staged: None,
             begins: None,
-            outputs: Vec::new(),
             figures,
             leads: false,
             appended: 0,

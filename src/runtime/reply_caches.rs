@@ -161,13 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn both_caches_are_as_large_as_those_of_the_reference_unless_it_is_set() {
+        let ReplyCaches { data, children } = ReplyCaches::default();
+        assert_eq!((data.entries, children.entries), (399, 399));
+    }
+
+    #[test]
     fn as_many_are_found_again_as_there_is_room_for() {
         for (entries, nodes, again) in
-            [(51, 50, 50), (51, 51, 0), (400, 300, 300), (1, 1, 0), (0, 1, 0), (-5, 1, 0)]
+            [(51, 50, 50), (51, 51, 0), (400, 300, 300), (2, 1, 1), (1, 1, 0), (0, 1, 0), (-5, 1, 0)]
         {
             let cache = ReplyCache::new(entries);
             assert_eq!(found(&cache, 0..nodes), 0);
             assert_eq!(found(&cache, 0..nodes), again, "{nodes} nodes, {entries} entries");
+            assert_eq!(cache.groups.len(), if entries > 1 { GROUPS } else { 0 }, "its memory");
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use jute::multi::CreateMode;
 use jute::records::Record;
@@ -13,7 +14,7 @@ use jute::records::data::{Acl, Id, StatPersisted};
 use jute::records::proto::CreateRequest;
 use jute::{OpCode, SessionId, Zxid};
 
-use super::snapshots::{Job, Options, Outcome, Pace, RETRY_MS, SnapshotTaker};
+use super::snapshots::{Job, Options, Outcome, Pace, RETRY_MS, SnapshotTaker, purge_regularly};
 use super::walk::{self, SLICE_BYTES, SLICE_NODES};
 use super::{Snapshots, State};
 use crate::clock::{Clock, ManualClock};
@@ -25,7 +26,7 @@ use crate::request::prepare::Preparer;
 use crate::request::testing::{Asked, OPTIONS, SESSIONS, creation, creation_of, deletion, prepare};
 use crate::runtime::budget::Budget;
 use crate::session::Sessions;
-use crate::snapshot::{Compression, Loaded, Visitor, load};
+use crate::snapshot::{Compression, Loaded, Visitor, Writer, load};
 use crate::tree::{Cursor, OwnerRules, Tree, digest};
 
 const HOURS_MS: i64 = 10_000_000;
@@ -127,6 +128,25 @@ fn a_stopping_server_does_not_wait_for_the_snapshot_under_way() {
     }
     drop(taker);
     assert_eq!(files(&directory), [""; 0], "nothing is left of it");
+}
+
+#[test]
+fn what_is_not_needed_any_more_is_removed_as_soon_as_the_server_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    for zxid in 1..=4 {
+        let mut writer = Writer::create(&disk, directory.path(), Zxid(zxid), Compression::None).unwrap();
+        writer.begin(&[], &[(1, Vec::new())]).unwrap();
+        writer.node("", None, 1, &Default::default()).unwrap();
+        writer.finish(None, None).unwrap();
+    }
+    let path = directory.path().to_owned();
+    purge_regularly(disk, path.clone(), path, 3, Duration::from_secs(3600)).unwrap();
+    let is_done = |_| {
+        std::thread::yield_now();
+        files(&directory).len() == 3
+    };
+    assert!((0..1_000_000).any(is_done), "it does not purge");
 }
 
 #[test]

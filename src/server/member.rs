@@ -175,3 +175,16 @@ fn peer_options(config: &Config, me: Sid, directories: &Directories) -> Result<q
         tls: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    fn what_is_not_set_is_as_the_core_has_it_by_itself() {
+        let text = b"dataDir=/d\nclientPort=1\n";
+        let config = Config::parse("zoo.cfg", text, &Environment::default()).unwrap();
+        assert_eq!(tuning(&config), zab::Tuning::default());
+    }
+}

@@ -387,6 +387,25 @@ mod tests {
         assert_eq!(table.bytes_of(1), 0);
     }
 
+    /// Whichever way the last watch of a path goes.
+    #[test]
+    fn of_a_path_that_nobody_watches_nothing_is_kept() {
+        let kept = |table: &Table| table.shards().iter().map(HashTable::len).sum::<usize>();
+        let mut table = Table::default();
+        for path in ["/a", "/b", "/c", "/d", "/e"] {
+            table.add(path, 1, Mode::Standard);
+        }
+        assert_eq!((kept(&table), table.summary()), (5, (1, 5, 5)));
+        fired(&mut table, "/a");
+        assert!(table.remove("/b", 1, None));
+        assert_eq!((kept(&table), table.summary()), (3, (1, 3, 3)));
+        let mut leaving = table.take_watcher(1);
+        assert!(table.remove_some(&mut leaving, 2), "one is left");
+        assert_eq!(kept(&table), 1);
+        assert!(!table.remove_some(&mut leaving, 1));
+        assert_eq!((kept(&table), table.summary(), table.is_empty()), (0, (0, 0, 0), true));
+    }
+
     #[test]
     fn ancestors_of_a_path_end_at_the_root() {
         let mut table = Table::default();

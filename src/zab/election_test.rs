@@ -71,6 +71,20 @@ fn a_vote_of_the_round_before_does_not_count_in_the_next() {
     assert_eq!(state(&member), PeerState::Looking, "nobody else has voted for it in this round");
 }
 
+/// It does not matter to a leader what becomes of those that have not elected it in this round.
+#[test]
+fn who_voted_in_the_round_before_is_no_elector() {
+    let tuning = Tuning { epoch_wait_ms: Some(301), ..Tuning::default() };
+    let mut member = Member::tuned(E + 3, true, false, tuning);
+    looks(&mut member, 3, (2, E + 3, 1));
+    member.vote(1, notification(PeerState::Looking, (2, E + 3, 1), 2)).pass(200);
+    assert_eq!(state(&member), PeerState::Leading);
+    member.pass(400).vote(3, notification(PeerState::Looking, (3, E + 4, 1), 3));
+    assert_eq!(state(&member), PeerState::Leading);
+    member.vote(1, notification(PeerState::Looking, (3, E + 4, 1), 3));
+    assert_eq!(state(&member), PeerState::Looking);
+}
+
 /// It has lost what it once acknowledged: whoever counted it in would lose that, too.
 #[test]
 fn who_has_nothing_to_be_counted_on_neither_elects_nor_is_elected() {
@@ -126,4 +140,14 @@ fn a_leader_is_followed_only_when_it_says_itself_that_it_leads() {
     member.take();
     member.hear(Input::MasterLeft { why: "it is gone".to_owned() });
     assert_eq!(member.votes_to(1).last().map(|vote| vote.election_epoch), Some(6));
+}
+
+#[test]
+fn whoever_looks_for_a_leader_or_is_alone_is_of_no_epoch() {
+    let member = Member::start(E + 3, true, false);
+    let alone = Zab::leading_alone(Zxid(E + 3));
+    for (standing, serves) in [(member.zab.standing(), false), (alone.standing(), true)] {
+        let Standing { is_serving, leader, epoch, learners, .. } = standing;
+        assert_eq!((is_serving, leader, epoch, learners), (serves, None, 0, Vec::new()));
+    }
 }

@@ -399,3 +399,15 @@ fn the_only_voter_commits_its_history_when_it_leads_again() {
     assert_eq!((member.zab.standing().is_serving, member.zab.standing().epoch), (true, 3));
     assert!(member.said.iter().any(|output| matches!(output, Output::Commit { up_to } if *up_to == last)));
 }
+
+/// Reference: `Leader.LEADERINFO`: the epoch is in the zxid, and the version of the protocol behind it.
+#[test]
+fn a_leader_tells_its_epoch_and_the_protocol_that_it_speaks() {
+    let mut member = Member::leading();
+    let said = member.packets(1);
+    let info = said.iter().find(|said| matches!(said, ToLearner::LeaderInfo(_))).expect("it is told first");
+    let mut sent = Vec::new();
+    info.encode(&mut sent);
+    let heard = Packet::decode(&sent.into()).unwrap().into_from_master();
+    assert_eq!(heard, Ok(FromMaster::LeaderInfo { epoch: 2, protocol: PROTOCOL }));
+}

@@ -245,6 +245,59 @@ fn an_epoch_that_was_promised_before_is_acknowledged_without_the_current_one() {
     }
 }
 
+/// The tree holds it, and so does the disk.
+#[test]
+fn behind_a_snapshot_nothing_is_left_to_be_synced_or_applied() {
+    let mut member = Member::following(Vec::new());
+    member.stuck = Some(Vec::new());
+    member.hear(Input::SnapshotArrived { zxid: Zxid(E + 7) });
+    let mut tickets = member.stuck.replace(Vec::new()).unwrap();
+    assert_eq!(tickets.len(), 1, "it is to be installed");
+    member.hear(Input::Done(tickets.remove(0)));
+    assert!(member.stuck.as_ref().is_some_and(Vec::is_empty));
+    assert_eq!(committed(&member), None);
+}
+
+/// It was the disk that it waited for, and not the leader.
+#[test]
+fn a_leader_has_its_whole_time_again_when_the_disk_has_done_what_it_wanted() {
+    let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 3))]);
+    member.stuck = Some(Vec::new());
+    member.master(new_leader());
+    member.pass(50 * TICK).disk_goes_on().pass(5 * TICK - 1);
+    assert_eq!(member.left_master(), None);
+    member.pass(1);
+    assert!(member.left_master().is_some());
+}
+
+#[test]
+fn a_transaction_that_becomes_durable_is_no_sign_of_life_of_the_leader() {
+    let mut member =
+        Member::following(vec![FromMaster::Diff(Zxid(E + 3)), new_leader(), FromMaster::UpToDate]);
+    member.stuck = Some(Vec::new());
+    member.master(FromMaster::Proposal(proposal(2 * E + 1)));
+    member.pass(3 * TICK).disk_goes_on().pass(2 * TICK);
+    assert!(member.left_master().is_some());
+}
+
+#[test]
+fn what_an_observer_is_informed_of_during_the_sync_is_applied_with_up_to_date() {
+    let mut member = Member::start(E + 3, true, true);
+    member.follow_again(1);
+    member.master(FromMaster::Diff(Zxid(E + 4))).master(FromMaster::Inform(proposal(E + 4)));
+    member.master(new_leader()).master(FromMaster::UpToDate);
+    assert_eq!(committed(&member), Some(E + 4));
+}
+
+/// Reference: `FastLeaderElection.getInitLastLoggedZxid`, `getPeerEpoch`.
+#[test]
+fn an_observer_tells_nothing_of_its_history() {
+    let mut member = Member::start(E + 3, true, true);
+    let told = member.votes_to(1);
+    let told: Vec<_> = told.iter().map(|vote| (vote.zxid.0, vote.peer_epoch)).collect();
+    assert_eq!(told, [(i64::MIN, i64::MIN)]);
+}
+
 #[test]
 fn an_observer_applies_what_it_is_informed_of() {
     let mut member = Member::start(E + 3, true, true);

@@ -374,8 +374,8 @@ fn a_learner_that_was_sent_the_tree_has_its_whole_time_from_then_on() {
 fn a_learner_is_sent_no_more_than_its_window_until_it_has_read() {
     for (less, count) in [(0, 1), (1, 2)] {
         let mut member = leading_both();
-        member.hear(Input::Drained { link: Link(1), bytes: usize::MAX });
-        member.take();
+        let sent = member.packets(1).iter().map(ToLearner::weight).sum();
+        member.hear(Input::Drained { link: Link(1), bytes: sent });
         let weight = ToLearner::Proposal(Proposal { zxid: Zxid(1), payload: bytes::Bytes::new() }).weight();
         let payload = bytes::Bytes::from(vec![0; (4 << 20) - weight - less]);
         let first = Proposal { zxid: Zxid(2 * E + 1), payload };

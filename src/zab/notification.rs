@@ -2,7 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation))]
 
 use bytes::Bytes;
-use jute::{DecodeError, Reader, Zxid, write};
+use jute::{Reader, Zxid, write};
 
 use super::ids::Sid;
 use super::packet::BadPacket;
@@ -67,9 +67,6 @@ impl Notification {
     /// # Errors
     /// It is none; nothing of it counts.
     pub fn decode(bytes: &Bytes) -> Result<Self, BadPacket> {
-        if bytes.len() < 28 {
-            return Err(BadPacket::Undecodable(DecodeError::Truncated { offset: 0, needed: 28 }));
-        }
         let mut reader = Reader::new(bytes);
         let state = match reader.int()? {
             0 => PeerState::Looking,

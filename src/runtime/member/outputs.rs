@@ -7,22 +7,18 @@ impl MemberWriter {
     /// Does everything that the core asks for by now. Whether it asked for anything. What is said to other members may
     /// stay here until they are [flushed](crate::runtime::peers::Peers::flush).
     pub(super) fn do_outputs(&mut self) -> bool {
-        let mut outputs = std::mem::take(&mut self.outputs);
+        let mut outputs = Vec::new();
         let serves = self.driver.poll(&mut outputs);
         let has_moved = !outputs.is_empty() || !serves.is_empty();
         let appended = self.appended;
         for serving in serves {
-            self.begins = None;
-            if serving == Serving::No {
+            let is_served = serving != Serving::No;
+            self.begins = is_served.then_some(serving);
+            if !is_served {
                 self.set_serving(serving);
-            } else {
-                self.begins = Some(serving);
             }
         }
-        for output in outputs.drain(..) {
-            self.act(output);
-        }
-        self.outputs = outputs;
+        outputs.into_iter().for_each(|output| self.act(output));
         self.log.flush();
         // The others' syncs are what a proposal waits for: it does not wait for what is applied in this turn.
         if self.appended > appended {

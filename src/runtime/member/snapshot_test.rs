@@ -42,11 +42,13 @@ impl Snapshots for Noted {
 #[test]
 fn a_member_starts_a_snapshot_in_a_new_log_when_enough_was_appended() {
     let mut world = World::new(&[1], true);
-    world.wait(500);
-    let client = world.open();
-    let session = client.session().unwrap().id;
     let noted = Noted::default();
     world.writer.snapshots = Box::new(noted.clone());
+    world.wait(500);
+    assert!(noted.0.lock().unwrap().asked.is_empty(), "nothing was appended");
+    let client = world.open();
+    let session = client.session().unwrap().id;
+    noted.0.lock().unwrap().asked.clear();
     let mut logged = |name: &str, count: usize| {
         let created = (0..count).map(|n| creation(&format!("/{name}{n}"), CreateMode::Persistent));
         let mut requests: Vec<_> = created

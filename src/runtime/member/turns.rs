@@ -79,6 +79,12 @@ impl Turns {
         self.due_ms.store(due_ms, Ordering::Relaxed);
     }
 
+    /// When the writer's thread is to wake by itself.
+    #[cfg(test)]
+    pub(super) fn expects(&self) -> i64 {
+        self.due_ms.load(Ordering::Relaxed)
+    }
+
     fn writer(&self) -> MutexGuard<'_, Option<MemberWriter>> {
         self.writer.lock().expect("no turn has panicked")
     }

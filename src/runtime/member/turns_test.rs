@@ -106,7 +106,9 @@ fn time_passes_for_the_core_at_its_deadline_and_not_before() {
     assert!(!turn(&mut world, 0));
     assert!(!turn(&mut world, 199_000));
     assert_eq!(world.writer.deadline_ms(), world.clock.now_ms() + 1);
-    assert!(turn(&mut world, 1000), "the wait for a better vote is over");
+    world.clock.advance_us(1000);
+    assert_eq!(world.writer.timeout(), Duration::from_millis(1), "nobody spins for what is due");
+    assert!(turn(&mut world, 0), "the wait for a better vote is over");
     let metrics = &world.writer.driver.metrics;
     assert_eq!((metrics.looking_count.value(), metrics.election_time.sum()), (1, 200), "it is counted");
 }
@@ -185,12 +187,55 @@ fn the_writers_thread_is_called_when_a_turn_is_due_before_it_would_wake() {
 }
 
 #[test]
+fn the_writers_thread_is_called_for_what_is_left_and_when_the_disk_has_failed() {
+    let lent = Lent::new();
+    let mut asked = lent.creations(20);
+    let Lent { mut world, client, session } = lent;
+    let now_us = world.clock.now_us();
+    world.writer.driver.clock = Arc::new(Hurried(AtomicI64::new(now_us)));
+    world.inbox.push(&mut asked);
+    let (turns, inbox, _, client, _held) = Lent { world, client, session }.lend();
+    turns.expect_at(i64::MIN);
+    turns.take_turn();
+    assert!(inbox.is_called() && client.in_flight() > 0);
+
+    let mut lent = Lent::new();
+    lent.world.writer.has_failed = true;
+    let (turns, inbox, _, _, _held) = lent.lend();
+    turns.expect_at(i64::MIN);
+    turns.take_turn();
+    assert!(inbox.is_called(), "it ends the server");
+}
+
+#[test]
 fn the_writers_thread_lends_the_writer_as_soon_as_it_runs() {
     let World { inbox, writer, held: _held, .. } = Lent::new().world;
     let turns = Turns::of(writer);
     assert!(!inbox.is_lent());
     run_to_the_end(&turns, &inbox);
     assert!(inbox.is_lent());
+    assert!(turns.expects() > i64::MIN, "others know when it wakes");
+}
+
+#[test]
+fn the_writers_thread_goes_on_until_the_inbox_is_stopped() {
+    let lent = Lent::new();
+    let mut first = lent.creations(10);
+    let mut second = first.split_off(5);
+    let (turns, inbox, _, client, _held) = lent.lend();
+    let thread = std::thread::spawn({
+        let turns = turns.clone();
+        move || turns.run()
+    });
+    for (asked, left) in [(&mut first, 5), (&mut second, 0)] {
+        inbox.push(asked);
+        while client.in_flight() > left {
+            assert!(!thread.is_finished(), "it serves whoever comes");
+            std::thread::yield_now();
+        }
+    }
+    inbox.stop();
+    thread.join().unwrap().unwrap();
 }
 
 #[test]
