@@ -90,6 +90,9 @@ impl Host for Delivery<'_> {
         let Origin::Client(connection) = head.origin else { return };
         self.done = (self.done.0 + 1, self.done.1 + head.bytes);
         let Some(client) = self.clients.get(&connection) else { return };
+        if let Outcome::Replied { zxid, .. } | Outcome::Began(zxid) = outcome {
+            self.state.reach_zxid(zxid);
+        }
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
         let is_over = outbox.piled() > WAITING_BYTES_MAX;
@@ -131,6 +134,7 @@ impl Host for Delivery<'_> {
 
     fn notify(&mut self, to: ConnectionId, event: EventType, path: &str, zxid: Zxid) {
         let Some(client) = self.clients.get(&to) else { return };
+        self.state.reach_zxid(zxid);
         let mut outbox = client.outbox();
         let is_first = !outbox.has_news();
         if outbox.piled() > EVENT_BYTES_MAX {

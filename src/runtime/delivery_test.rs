@@ -17,6 +17,17 @@ use crate::session::Sessions;
 use crate::tree::{OwnerRules, Tree};
 use crate::watch::EventType;
 
+/// A request of the client.
+const HEAD: Head = Head {
+    origin: Origin::Client(1),
+    session: SessionId(1),
+    xid: 1,
+    op: OpCode::CREATE,
+    received_ms: 0,
+    bytes: 100,
+    knows_read_only: true,
+};
+
 struct World {
     state: State,
     metrics: Metrics,
@@ -43,17 +54,8 @@ impl World {
     fn answer(&self) {
         self.client.enter(100);
         self.state.budget.enter(1, 100);
-        let head = Head {
-            origin: Origin::Client(1),
-            session: SessionId(1),
-            xid: 1,
-            op: OpCode::CREATE,
-            received_ms: 0,
-            bytes: 100,
-            knows_read_only: true,
-        };
         let mut host = self.host();
-        host.answer(&head, Outcome::Replied { zxid: Zxid(1), is_ok: true }, |out| {
+        host.answer(&HEAD, Outcome::Replied { zxid: Zxid(1), is_ok: true }, |out| {
             out.reply(1, Zxid(1), |_| Ok(()));
         });
         host.send();
@@ -91,6 +93,23 @@ fn a_client_leaves_as_many_events_unread_as_it_may_and_not_a_byte_more() {
         world.notify();
         assert_eq!(world.client.outbox().closing(), closing);
     }
+}
+
+/// The connection may send the reply at once, long before the writer is through with what is committed.
+#[test]
+fn nobody_hears_of_a_transaction_before_pings_show_it() {
+    let world = World::with(0);
+    world.client.enter(100);
+    world.state.budget.enter(1, 100);
+    let mut host = world.host();
+    host.answer(&HEAD, Outcome::Replied { zxid: Zxid(5), is_ok: true }, |_| {
+        assert_eq!(world.state.last_zxid(), Zxid(5));
+    });
+    host.notify(1, EventType::NodeCreated, "/a", Zxid(6));
+    assert_eq!(world.state.last_zxid(), Zxid(6));
+    host.notify(1, EventType::NodeCreated, "/a", Zxid(4));
+    assert_eq!(world.state.last_zxid(), Zxid(6), "it never goes back");
+    host.send();
 }
 
 #[test]

@@ -117,6 +117,14 @@ impl State {
         self.last_zxid.store(zxid.0, Ordering::Release);
     }
 
+    /// A client is about to hear of this transaction: no ping of another shows an earlier one from here on. For the
+    /// writer, as there is one.
+    pub(super) fn reach_zxid(&self, zxid: Zxid) {
+        if zxid > self.last_zxid() {
+            self.set_last_zxid(zxid);
+        }
+    }
+
     /// Whether writes wait for space on a full disk.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
