@@ -17,13 +17,11 @@ impl Replica {
             return;
         }
         self.expire(now, sessions, host);
-        if now.monotonic_ms >= self.sweep.next_ms() {
-            for path in self.sweep.due(tree, now.monotonic_ms, now.wall_ms) {
-                let write = Write::DeleteContainer(Some(path));
-                let removal =
-                    Request::internal(SessionId::NONE, OpCode::DELETE_CONTAINER, write, now.monotonic_ms);
-                self.arrived.push_back(removal);
-            }
+        for path in self.sweep.due(tree, now.monotonic_ms, now.wall_ms) {
+            let write = Write::DeleteContainer(Some(path));
+            let removal =
+                Request::internal(SessionId::NONE, OpCode::DELETE_CONTAINER, write, now.monotonic_ms);
+            self.arrived.push_back(removal);
         }
     }
 

@@ -33,7 +33,6 @@ impl Replica {
     /// Something happened at the peers, the disk or the clock. What it makes necessary comes out of
     /// [`Replica::poll`].
     pub fn peer(&mut self, now: Now, input: Input) {
-        self.now_ms = now.monotonic_ms;
         self.zab.input(now.monotonic_ms, input);
     }
 

@@ -92,9 +92,9 @@ impl Notification {
         };
         if bytes.len() > 28 {
             found.peer_epoch = reader.long()?;
-        }
-        if bytes.len() > 28 && bytes.len() != 40 {
-            found.version = reader.int()?;
+            if bytes.len() != 40 {
+                found.version = reader.int()?;
+            }
             if found.version > 1 {
                 let config = reader.buffer()?.ok_or(BadPacket::Invalid("its configuration is null"))?;
                 found.config = bytes.slice_ref(config);
@@ -136,7 +136,10 @@ mod tests {
         let mut bytes = Vec::new();
         notification().encode(&mut bytes);
         for length in (0..bytes.len()).filter(|length| ![28, 40].contains(length)) {
-            assert!(Notification::decode(&Bytes::copy_from_slice(&bytes[..length])).is_err(), "{length}");
+            let found = Notification::decode(&Bytes::copy_from_slice(&bytes[..length]));
+            assert!(found.is_err(), "{length}");
+            let truncated = BadPacket::Undecodable(DecodeError::Truncated { offset: 0, needed: 28 });
+            assert_eq!(found == Err(truncated), length < 28, "{length}");
         }
         bytes[40..44].copy_from_slice(&(-1i32).to_be_bytes());
         assert!(Notification::decode(&bytes.clone().into()).is_err());
