@@ -323,9 +323,7 @@ impl Replica {
             Role::Leading(leading) => zxid.epoch() < leading.epoch(),
             Role::Learning(_) | Role::Looking => true,
         };
-        let is_told = |zxid: Zxid| zxid <= self.proposals.committed();
-        let next = self.zab.committed_after(self.applied)?;
-        (is_told(next.zxid) && is_foreign(next.zxid)).then_some(next)
+        self.zab.committed_after(self.applied).filter(|next| is_foreign(next.zxid))
     }
 
     /// Everybody who waits for an answer, once each connection.

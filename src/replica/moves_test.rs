@@ -219,6 +219,41 @@ fn what_a_client_has_proven_to_be_goes_to_the_leader_with_what_it_asks_for() {
     }
 }
 
+/// It was written while transactions were applied: what it holds of those behind its end goes with the next ones.
+#[test]
+fn behind_a_snapshot_of_another_digests_may_differ_until_one_does_not() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(LEADER);
+    let follower = ensemble.member(FOLLOWER);
+    follower.host.wrong_digests = Some(0);
+    let zxid = follower.tree.last_zxid();
+    let header = TxnHeader { zxid, ..TxnHeader::default() };
+    let path = || Some("/ahead".to_owned());
+    let ahead = CreateTxn { path: path(), ..CreateTxn::default() };
+    follower.tree.apply(&header, TxnBody::Create(ahead), &mut |_| {});
+    follower.replica.replaced(zxid);
+    for xid in 1..=3 {
+        ensemble.ask(client, xid, OpCode::CREATE, &create(&format!("/{xid}")));
+        assert_eq!(ensemble.member(FOLLOWER).host.wrong_digests, Some(0));
+    }
+}
+
+/// Everything that a leader has to know of a request.
+#[test]
+fn a_request_is_passed_on_with_its_number_its_bytes_and_whose_it_is() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    let body = create("/a");
+    ensemble.send(client, 7, OpCode::CREATE, &body);
+    ensemble.turn(FOLLOWER);
+    let Some(Input::LearnerSaid { said, .. }) = ensemble.member(LEADER).inputs.pop_back() else {
+        panic!("it is on its way")
+    };
+    let identities = vec![Id { scheme: Some("ip".into()), id: Some("10.0.0.1".into()) }];
+    let (session, cxid, op, body) = (client.session, 7, OpCode::CREATE, body.into());
+    assert_eq!(said, FromLearner::Request(Forwarded { session, cxid, op, body, identities }));
+}
+
 /// Nobody waits there for a sync of what was prepared before.
 #[test]
 fn a_leader_prepares_a_whole_batch_each_time_something_came() {

@@ -176,3 +176,29 @@ pub(super) fn write_response(out: &mut Replies, head: &Head, id: SessionId, time
         write::patch_length(out, start);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Origin;
+
+    /// Clients of before 3.4 know the last field as little as they send it.
+    #[test]
+    fn a_connect_response_has_all_fields_and_the_last_for_those_who_know_it() {
+        let response = |id: i64, timeout_ms, knows_read_only| {
+            let (origin, session, op) = (Origin::Client(1), SessionId(id), OpCode::CREATE_SESSION);
+            let head = Head { origin, session, xid: 0, op, received_ms: 0, bytes: 0, knows_read_only };
+            let mut out = Replies::default();
+            write_response(&mut out, &head, session, timeout_ms);
+            out.bytes().to_vec()
+        };
+        let expected = |length: u8, id: u8, timeout: [u8; 2], password: [u8; 16], read_only: &[u8]| {
+            let begin = [0, 0, 0, length, 0, 0, 0, 0, 0, 0, timeout[0], timeout[1], 0, 0, 0, 0, 0, 0, 0, id];
+            [&begin[..], &[0, 0, 0, 16], &password, read_only].concat()
+        };
+        let password = password_for(SessionId(5));
+        assert_eq!(response(5, 4000, true), expected(37, 5, [0x0F, 0xA0], password, &[0]));
+        assert_eq!(response(5, 4000, false), expected(36, 5, [0x0F, 0xA0], password, &[]));
+        assert_eq!(response(0, 0, true), expected(37, 0, [0, 0], [0; 16], &[0]), "there is no such session");
+    }
+}

@@ -225,6 +225,32 @@ mod tests {
     }
 
     #[test]
+    fn as_many_nodes_are_looked_at_as_may_be() {
+        let tree = aging(2, 1);
+        let mut pass = Pass::default();
+        let mut looks = 1;
+        assert!(matches!(pass.go_on(&tree, WALL_MS, OPTIONS, &mut looks), Found::Due(_)));
+        assert_eq!(pass.go_on(&tree, WALL_MS, OPTIONS, &mut looks), Found::Rest);
+        assert!(
+            matches!(pass.go_on(&tree, WALL_MS, OPTIONS, &mut 1), Found::Due(_)),
+            "the one it stopped before"
+        );
+    }
+
+    #[test]
+    fn neither_the_nodes_of_sessions_nor_those_of_nobody_are_ever_due() {
+        let mut tree = tree();
+        for (path, ephemeral) in [("/of-session", true), ("/of-nobody", false)] {
+            let path = Some(path.to_owned());
+            apply(&mut tree, 0, TxnBody::Create(CreateTxn { path, ephemeral, ..CreateTxn::default() }));
+        }
+        for path in ["/of-session", "/of-nobody"] {
+            assert!(!is_due(&tree, tree.find(path).unwrap(), WALL_MS, 1), "{path}");
+        }
+        assert_eq!(pass(&tree, Options { never_used_ms: 1, ..OPTIONS }), [""; 0]);
+    }
+
+    #[test]
     fn a_pass_over_many_nodes_rests_between_holds_of_the_tree() {
         let mut tree = aging(5000, WALL_MS);
         apply(&mut tree, 0, with_ttl("/due".into(), 1));
@@ -265,11 +291,11 @@ mod tests {
     /// A server that was stopped for an hour must not remove an hour's worth at once.
     #[test]
     fn after_a_long_pause_few_removals_are_made_up_for() {
-        let tree = aging(1000, 1);
-        let mut sweep = Sweep::new(OPTIONS, 0);
-        sweep.due(&tree, OPTIONS.interval_ms, WALL_MS);
+        let tree = aging(1010, 1);
+        let mut sweep = Sweep::new(Options { per_minute: 60_000, ..OPTIONS }, 0);
+        assert_eq!(sweep.due(&tree, OPTIONS.interval_ms, WALL_MS).len(), 1);
         let made_up_for = sweep.due(&tree, OPTIONS.interval_ms + 3_600_000, WALL_MS).len();
-        assert_eq!(made_up_for as i64, CATCH_UP_MS / 6 + 1);
+        assert_eq!(made_up_for as i64, 1 + CATCH_UP_MS, "one each millisecond");
     }
 
     #[test]

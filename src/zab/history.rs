@@ -208,6 +208,9 @@ mod tests {
         history.trim(Zxid(0), Zxid(1000));
         let kept = (KEPT_BYTES / payload.len()) as i64;
         assert_eq!(history.first(), Some(Zxid(1001 - kept)));
+        history.push(Proposal { zxid: Zxid(1001), payload: vec![0; payload.len() + 1].into() });
+        history.trim(Zxid(0), Zxid(1001));
+        assert_eq!(history.first(), Some(Zxid(1003 - kept)), "a byte too much takes another one along");
     }
 
     #[test]

@@ -84,7 +84,9 @@ fn a_member_with_a_leader_tells_whoever_looks() {
 #[test]
 fn an_observer_listens_for_the_leader_and_registers_as_one() {
     let mut member = Member::start(E + 3, true, true);
-    assert_eq!(member.votes_to(1)[0].leader, Sid::MIN);
+    let told = member.votes_to(1);
+    let told = (told[0].leader, told[0].zxid.0, told[0].election_epoch, told[0].peer_epoch);
+    assert_eq!(told, (i64::MIN, i64::MIN, 1, i64::MIN), "nothing of its history");
     member.vote(3, notification(PeerState::Leading, (3, E + 4, 2), 7));
     member.vote(1, notification(PeerState::Following, (3, E + 4, 2), 7)).hear(Input::MasterCame);
     let said = member.packets_up();
@@ -291,7 +293,9 @@ fn a_sync_is_answered_behind_what_was_proposed_before_it() {
 fn a_full_counter_ends_the_epoch() {
     let mut member = Member::leading();
     let Role::Leading(leading) = &mut member.zab.role else { panic!("it leads") };
-    leading.skip_to(&mut member.zab.common, Zxid(3 * E - 3));
+    leading.skip_to(&mut member.zab.common, Zxid(3 * E - 4));
+    member.hear(Input::Prepared(vec![proposal(3 * E - 3)]));
+    assert_eq!(member.zab.standing().state, PeerState::Leading);
     member.hear(Input::Prepared(vec![proposal(3 * E - 2)]));
     assert_eq!(member.zab.standing().state, PeerState::Looking);
     assert_eq!(
@@ -314,6 +318,24 @@ fn a_follower_that_reads_nothing_is_sent_a_window_and_then_dropped() {
     member.zab.applied(Zxid(2 * E + 600));
     member.hear(Input::Drained { link: Link(1), bytes: sent });
     assert!(member.is_closed(1).is_some_and(|why| why.contains("behind")));
+}
+
+/// From its first packet on, what a learner was sent counts until it is drained.
+#[test]
+fn a_learner_is_sent_more_for_as_long_as_its_window_is_not_full() {
+    for (free, sent_behind_it) in [(1, 1), (0, 0)] {
+        let mut member = Member::leading();
+        member.take();
+        member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
+        member.said(3, FromLearner::Ack(Zxid(2 * E)));
+        let sent: usize = member.packets(3).iter().map(ToLearner::weight).sum();
+        let payload = bytes::Bytes::from(vec![0; (4 << 20) - 64 - sent - free]);
+        member.hear(Input::Prepared(vec![Proposal { zxid: Zxid(2 * E + 1), payload }]));
+        member.hear(Input::Prepared(vec![proposal(2 * E + 2)]));
+        assert_eq!(member.packets(3).len(), 1 + sent_behind_it, "with {free} bytes left");
+        member.hear(Input::Drained { link: Link(3), bytes: usize::MAX });
+        assert_eq!(member.packets(3).len(), 1 - sent_behind_it);
+    }
 }
 
 /// What a learner is told of where it stands.

@@ -3,7 +3,7 @@
 
 use jute::{SessionId, Zxid};
 
-use super::testing::{E, Member, TICK, new_leader, proposal};
+use super::testing::{E, Member, TICK, new_leader, notification, proposal};
 use super::*;
 
 /// Traps 8 and 9: nothing is said between ACKEPOCH and the acknowledgement of NEWLEADER; pings are answered after UPTODATE,
@@ -61,6 +61,27 @@ fn what_a_snapshot_holds_already_is_passed_over() {
     assert!(
         member.said.iter().any(|output| matches!(output, Output::Commit { up_to: Zxid(z) } if *z == E + 8))
     );
+}
+
+/// It may also hold less than what is here, which then never was.
+#[test]
+fn behind_a_snapshot_everything_goes_on_from_its_end() {
+    for end in [E + 7, E + 1] {
+        let mut member = Member::following(Vec::new());
+        member.hear(Input::SnapshotArrived { zxid: Zxid(end) });
+        member.master(FromMaster::Proposal(proposal(end + 1))).master(FromMaster::Commit(Zxid(end + 1)));
+        member.master(new_leader()).master(FromMaster::UpToDate);
+        assert_eq!((member.left_master(), committed(&member)), (None, Some(end + 1)));
+        assert!(member.zab.standing().is_serving, "what came behind {end} is durable");
+        member.take();
+        member.hear(Input::MasterLeft { why: "gone".to_owned() });
+        assert_eq!(member.votes_to(1).last().map(|vote| vote.zxid), Some(Zxid(end + 1)));
+        let mut member = Member::following(Vec::new());
+        member.hear(Input::SnapshotArrived { zxid: Zxid(end) });
+        member.master(new_leader()).master(FromMaster::UpToDate);
+        member.master(FromMaster::Proposal(proposal(2 * E + 1))).master(FromMaster::Commit(Zxid(2 * E + 1)));
+        assert_eq!((member.left_master(), committed(&member)), (None, Some(2 * E + 1)));
+    }
 }
 
 /// Trap 14: a cut whose place is not in the log is not made; the next sync begins with nothing.
@@ -306,6 +327,122 @@ fn an_observer_applies_what_it_is_informed_of() {
     assert_eq!(committed(&member), None);
     member.master(FromMaster::Inform(proposal(2 * E + 1)));
     assert_eq!(committed(&member), Some(2 * E + 1));
+}
+
+/// Whichever way it is said that something is committed, and before or behind NEWLEADER.
+#[test]
+fn what_is_known_to_be_committed_is_applied_with_up_to_date() {
+    for (is_observer, is_behind) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut member = Member::start(E + 3, true, is_observer);
+        member.follow_again(1);
+        member.master(FromMaster::Diff(Zxid(E + 4)));
+        if is_behind {
+            member.master(new_leader());
+        }
+        if is_observer {
+            member.master(FromMaster::Inform(proposal(E + 4)));
+        } else {
+            member.master(FromMaster::Proposal(proposal(E + 4))).master(FromMaster::Commit(Zxid(E + 4)));
+        }
+        if !is_behind {
+            member.master(new_leader());
+        }
+        assert_eq!(committed(&member), None, "not yet");
+        member.master(FromMaster::UpToDate);
+        assert_eq!(committed(&member), Some(E + 4), "observer: {is_observer}, behind: {is_behind}");
+    }
+}
+
+#[test]
+fn others_are_told_whom_a_learner_follows_and_since_when_it_serves() {
+    for (is_observer, state) in [(false, PeerState::Following), (true, PeerState::Observing)] {
+        let mut member = Member::start(E + 3, true, is_observer);
+        let of = |state, is_serving, leader, epoch| Standing {
+            state,
+            is_serving,
+            leader,
+            epoch,
+            learners: Vec::new(),
+        };
+        assert_eq!(member.zab.standing(), of(PeerState::Looking, false, None, 0));
+        member.follow_again(1);
+        member.master(FromMaster::Diff(Zxid(E + 3))).master(new_leader());
+        assert_eq!(member.zab.standing(), of(state, false, Some(3), 2));
+        member.master(FromMaster::UpToDate);
+        assert_eq!(member.zab.standing(), of(state, true, Some(3), 2));
+        let (proposed, committed, pending_syncs) = (Zxid::ZERO, Zxid::ZERO, 0);
+        let progress = Progress { state, is_serving: true, proposed, committed, pending_syncs };
+        assert_eq!(member.zab.progress(), progress, "only a leader proposes");
+    }
+}
+
+/// While it waits for its own disk it listens to nobody.
+#[test]
+fn the_time_for_which_a_leader_may_be_silent_begins_when_the_disk_is_done() {
+    let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 3))]);
+    member.stuck = Some(Vec::new());
+    member.master(new_leader()).pass(50 * TICK);
+    assert!(!member.zab.takes_master());
+    member.disk_goes_on();
+    assert!(member.zab.takes_master());
+    member.pass(5 * TICK - 1);
+    assert_eq!(member.left_master(), None);
+    member.pass(1);
+    assert!(member.left_master().is_some_and(|why| why.contains("syncLimit")));
+}
+
+#[test]
+fn what_the_disk_has_done_is_no_sign_of_the_leader() {
+    let mut member =
+        Member::following(vec![FromMaster::Diff(Zxid(E + 3)), new_leader(), FromMaster::UpToDate]);
+    member.stuck = Some(Vec::new());
+    member.master(FromMaster::Proposal(proposal(2 * E + 1))).pass(3 * TICK);
+    assert!(member.zab.takes_master());
+    member.disk_goes_on().pass(2 * TICK - 1);
+    assert_eq!(member.left_master(), None);
+    member.pass(1);
+    assert!(member.left_master().is_some());
+}
+
+/// Each phase before NEWLEADER was acknowledged may take as long as initLimit, from what was heard last.
+#[test]
+fn a_leader_that_does_not_bring_this_server_up_to_date_is_left_at_init_limit() {
+    for steps in 0..=3 {
+        let mut member = Member::start(E + 3, true, false);
+        let vote = (3, E + 9, 1);
+        member.vote(3, notification(PeerState::Leading, vote, 1));
+        member.vote(1, notification(PeerState::Following, vote, 1));
+        let info = FromMaster::LeaderInfo { epoch: 2, protocol: PROTOCOL };
+        let next =
+            [Input::MasterCame, Input::MasterSaid(info), Input::MasterSaid(FromMaster::Diff(Zxid(E + 3)))];
+        for input in next.into_iter().take(steps) {
+            member.pass(10 * TICK - 1).hear(input);
+        }
+        member.pass(10 * TICK - 1);
+        assert_eq!(member.left_master(), None, "after {steps} steps");
+        member.pass(1);
+        assert!(member.left_master().is_some_and(|why| why.contains("initLimit")), "after {steps} steps");
+    }
+}
+
+/// An observer's wait before it connects does not count.
+#[test]
+fn an_observer_connects_when_its_wait_is_over_and_has_init_limit_from_then_on() {
+    let tuning = Tuning { observer_connects_ms: 2000, ..Tuning::default() };
+    let mut member = Member::tuned(E + 3, true, true, tuning);
+    let vote = (3, E + 9, 1);
+    member.vote(3, notification(PeerState::Leading, vote, 1));
+    member.vote(1, notification(PeerState::Following, vote, 1)).take();
+    let until = member.zab.deadline().expect("it waits");
+    assert!((1..2000).contains(&until), "{until}");
+    member.hear(Input::MasterCame).pass(until - 1);
+    assert!(member.take().is_empty(), "what comes before it has connected is of another connection");
+    member.pass(1);
+    assert!(matches!(member.take()[..], [Output::DialMaster(3)]));
+    member.pass(10 * TICK - 1);
+    assert_eq!(member.left_master(), None);
+    member.pass(1);
+    assert!(member.left_master().is_some_and(|why| why.contains("initLimit")));
 }
 
 #[test]

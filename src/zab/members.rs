@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::ids::Sid;
 
-/// A configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A configuration; by default one without servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     /// Who votes.
     pub voters: BTreeSet<Sid>,
@@ -23,9 +23,10 @@ pub struct Members {
 }
 
 /// When enough servers agree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Quorum {
     /// More than half of the voters.
+    #[default]
     Majority,
     /// More than half of the groups, of each more than half of its weight.
     Hierarchical {

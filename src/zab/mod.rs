@@ -96,32 +96,10 @@ impl Zab {
     /// Leads a quorum of one, from where recovery ended.
     #[must_use]
     pub fn leading_alone(recovered: Zxid) -> Self {
-        let options = Options {
-            me: 0,
-            is_observer: false,
-            tick_ms: 1,
-            init_limit: 1,
-            sync_limit: 1,
-            notification_ms: (1, 1),
-            force_snapshot: false,
-            tuning: Tuning::default(),
-        };
-        let members = Members {
-            voters: [0].into(),
-            observers: [].into(),
-            quorum: Quorum::Majority,
-            version: 0,
-            text: bytes::Bytes::new(),
-        };
         let durables = Durables::recovered(recovered, 0, 0, true);
         let history = History::new(Vec::new(), recovered);
-        Self {
-            common: Common::new(options, members, durables, history),
-            role: Role::Alone { proposed: recovered },
-            held: BTreeMap::new(),
-            rests_until: 0,
-            now: 0,
-        }
+        let common = Common::new(Options::default(), Members::default(), durables, history);
+        Self::begin(common, Role::Alone { proposed: recovered }, 0)
     }
 
     /// A member of an ensemble that starts. It begins to look for a leader.
@@ -134,15 +112,13 @@ impl Zab {
         let durables = Durables::recovered(logged, accepted, current, is_trusted);
         let history = History::new(tail, logged).keeping(options.tuning.kept_txns);
         assert_eq!(history.last(), logged, "the tail of the log ends where the log does");
-        let mut zab = Self {
-            common: Common::new(options, members, durables, history),
-            role: Role::Settling,
-            held: BTreeMap::new(),
-            rests_until: now,
-            now,
-        };
+        let mut zab = Self::begin(Common::new(options, members, durables, history), Role::Settling, now);
         zab.settle(now);
         zab
+    }
+
+    const fn begin(common: Common, role: Role, now: Ms) -> Self {
+        Self { common, role, held: BTreeMap::new(), rests_until: now, now }
     }
 
     /// Takes in what happened at `now`.
@@ -463,6 +439,8 @@ mod leading_test;
 mod learning_test;
 #[cfg(test)]
 mod limits_test;
+#[cfg(test)]
+mod phases_test;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

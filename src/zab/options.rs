@@ -2,8 +2,8 @@
 
 use super::ids::{Ms, Sid};
 
-/// What decides how this server takes part.
-#[derive(Clone, Debug)]
+/// What decides how this server takes part. The default is that of a server alone, which asks nobody and waits for nobody.
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// This server.
     pub me: Sid,
@@ -79,6 +79,21 @@ pub(super) const fn part_of(wait_ms: Ms, me: Sid, now: Ms) -> Ms {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_has_set_is_as_in_the_reference() {
+        let syncs_max = Syncs { snap: 10, diff: 100 };
+        let (kept_txns, epoch_wait_ms, observer_connects_ms, observer_looks_ms) = (500, None, 0, 200);
+        let tuning = Tuning { kept_txns, syncs_max, epoch_wait_ms, observer_connects_ms, observer_looks_ms };
+        assert_eq!(Tuning::default(), tuning);
+    }
+
+    #[test]
+    fn an_observer_comes_back_at_another_time_each_time() {
+        let parts: std::collections::BTreeSet<_> = (5000..5050).map(|now| part_of(1000, 4, now)).collect();
+        assert!(parts.len() > 40, "{parts:?}");
+        assert_eq!(part_of(1, 4, 5000), 0, "a wait of 1 ms has one part");
+    }
 
     #[test]
     fn observers_come_back_at_different_times_within_the_wait() {

@@ -11,8 +11,13 @@ fn persist(zab: &mut Zab) -> Ticket {
 
 #[test]
 fn it_leads_and_serves_from_the_beginning() {
-    let standing = Zab::leading_alone(Zxid(5)).standing();
-    assert_eq!((standing.state, standing.is_serving, standing.leader), (PeerState::Leading, true, None));
+    let zab = Zab::leading_alone(Zxid(5));
+    let (state, is_serving, learners) = (PeerState::Leading, true, Vec::new());
+    assert_eq!(zab.standing(), Standing { state, is_serving, leader: None, epoch: 0, learners });
+    let (proposed, committed, pending_syncs) = (Zxid::ZERO, Zxid::ZERO, 0);
+    assert_eq!(zab.progress(), Progress { state, is_serving, proposed, committed, pending_syncs });
+    assert_eq!(zab.deadline(), None);
+    assert!(zab.committed_after(Zxid(4)).is_none(), "it keeps nothing for others");
 }
 
 #[test]

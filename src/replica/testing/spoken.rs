@@ -47,7 +47,9 @@ impl Host for Spoken {
         write(&mut replies);
         let mut reader = Reader::new(&replies.bytes()[4..]);
         let said = if matches!(outcome, Outcome::Connected | Outcome::Began(_)) {
-            Said::Session(ConnectResponse::decode(&mut reader).unwrap().session_id)
+            let ConnectResponse { session_id, time_out, .. } = ConnectResponse::decode(&mut reader).unwrap();
+            assert_eq!(time_out == 0, session_id == SessionId::NONE, "who has no session has no timeout");
+            Said::Session(session_id)
         } else {
             let ReplyHeader { xid, err, .. } = ReplyHeader::decode(&mut reader).unwrap();
             Said::Reply(xid, Code(err))
