@@ -112,7 +112,9 @@ fn refused(title: &str, address: &str, flags: &[String], more: &[&str]) -> Resul
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
     let arguments: Vec<_> = ["-timeout", "4000"].iter().chain(more).copied().collect();
     let (status, lines) = Shell::start(address, &flags, &arguments)?.end()?;
-    let first: Vec<_> = lines.iter().filter(|line| line.contains("KeeperErrorCode")).collect();
+    // Another thread of the shell may print between these words and the exception.
+    let bare = lines.iter().map(|line| line.trim_start_matches("Exception in thread \"main\" "));
+    let first: Vec<_> = bare.filter(|line| line.contains("KeeperErrorCode")).collect();
     Ok(format!("== {title}\n{status}: {first:?}\n"))
 }
 
