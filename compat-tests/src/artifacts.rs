@@ -121,26 +121,42 @@ pub fn fetch(maven: &mut Command, dir: &Path) -> Result<()> {
     run(maven.arg(format!("-DoutputDirectory={}", dir.display()))).map(drop)
 }
 
-/// The class path of one release: its jars, and our quiet logging configuration first.
+/// The class path of one release: its jars, the line editor behind the others, and our quiet logging configuration.
 pub fn class_path(version: &str) -> Result<String> {
-    let logging = package_dir().join("clients/java/logging");
-    Ok(format!("{}:{}/*", logging.display(), jars(version)?.display()))
+    let (editor, others) = jar_files(version)?;
+    Ok([others, editor, vec![logging()]].concat().join(":"))
 }
 
 /// The class path of one release without the line editor, so that the shell reads plain lines
 /// and prints no prompt.
 pub fn class_path_without_line_editor(version: &str) -> Result<String> {
-    let mut parts = vec![package_dir().join("clients/java/logging").display().to_string()];
+    Ok(format!("{}:{}", jars_without_line_editor(version)?, logging()))
+}
+
+/// What both class paths of a release begin with.
+pub fn jars_without_line_editor(version: &str) -> Result<String> {
+    let (_, others) = jar_files(version)?;
+    Ok(others.join(":"))
+}
+
+/// The line editor's jars of one release and the others, sorted.
+fn jar_files(version: &str) -> Result<(Vec<String>, Vec<String>)> {
     let jars = jars(version)?;
+    let mut found = Vec::new();
     for entry in fs::read_dir(&jars).with_context(|| format!("list {}", jars.display()))? {
-        let path = entry.context("read a directory entry")?.path();
-        let is_editor = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("jline"));
-        if !is_editor {
-            parts.push(path.display().to_string());
-        }
+        found.push(entry.context("read a directory entry")?.path());
     }
-    parts.sort();
-    Ok(parts.join(":"))
+    found.sort();
+    let is_editor =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("jline"));
+    let (editor, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_editor);
+    let shown = |paths: Vec<PathBuf>| paths.iter().map(|path| path.display().to_string()).collect();
+    Ok((shown(editor), shown(others)))
+}
+
+/// The directory of our quiet logging configuration.
+pub(crate) fn logging() -> String {
+    package_dir().join("clients/java/logging").display().to_string()
 }
 
 /// Compiles `sources` (paths below `clients/java`) against one release and returns the

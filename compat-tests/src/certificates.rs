@@ -1,4 +1,4 @@
-//! Keys, certificates and stores of a test, made anew by openssl and keytool.
+//! Keys, certificates and stores of a test, made once by openssl and keytool, and kept.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,13 @@ pub const PASSWORD: &str = "canary-of-the-stores";
 /// | `named.p12` | a client whose certificate names the address `127.0.0.1` |
 #[derive(Debug)]
 pub struct Certificates {
-    home: TempDir,
+    dir: PathBuf,
+    /// None while they are made.
+    _home: Option<TempDir>,
 }
+
+/// What is kept should not run out.
+const DAYS: &str = "7300";
 
 /// What certificates of members say.
 const MEMBER: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n";
@@ -41,10 +46,22 @@ const MEMBER: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsag
 pub const SUPER: &str = "CN=root,OU=Ops\\, night,C=DE";
 
 impl Certificates {
-    /// Makes them; takes some seconds.
+    /// A directory of its own with copies of those that are kept: to make them takes some seconds.
     pub fn new() -> Result<Self> {
+        let recipe = artifacts::checksum(include_bytes!("certificates.rs"));
+        let kept = artifacts::once(&format!("certificates-{recipe:016x}"), Self::make)?;
         let home = tempfile::Builder::new().prefix("oxkeeper-tls-").tempdir().context("a directory")?;
-        let made = Self { home };
+        for entry in fs::read_dir(&kept).with_context(|| format!("list {}", kept.display()))? {
+            let from = entry.context("read a directory entry")?.path();
+            let to = home.path().join(from.file_name().context("a file with a name")?);
+            fs::copy(&from, &to).with_context(|| format!("copy {}", from.display()))?;
+        }
+        Ok(Self { dir: home.path().to_owned(), _home: Some(home) })
+    }
+
+    /// Makes them in an empty directory.
+    fn make(dir: &Path) -> Result<()> {
+        let made = Self { dir: dir.to_owned(), _home: None };
         made.authority("ca", "/O=Oxkeeper test/CN=ca")?;
         made.authority("other", "/CN=other")?;
         let server = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n";
@@ -103,17 +120,17 @@ impl Certificates {
                 PASSWORD,
             ])?;
         }
-        Ok(made)
+        Ok(())
     }
 
     /// The directory.
     pub fn dir(&self) -> &Path {
-        self.home.path()
+        &self.dir
     }
 
     /// The path of a file in it.
     pub fn path(&self, name: &str) -> String {
-        self.home.path().join(name).display().to_string()
+        self.dir.join(name).display().to_string()
     }
 
     /// A server with a TLS port of its own beside the plain one, and these stores.
@@ -145,7 +162,7 @@ impl Certificates {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.dir.join(name)
     }
 
     fn openssl(&self, args: &[&str]) -> Result<()> {
@@ -165,7 +182,7 @@ impl Certificates {
             "rsa:2048",
             "-nodes",
             "-days",
-            "30",
+            DAYS,
             "-subj",
             subject,
             "-keyout",
@@ -215,7 +232,7 @@ impl Certificates {
             &key,
             "-CAcreateserial",
             "-days",
-            "30",
+            DAYS,
             "-out",
             &certificate,
         ];

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::artifacts::{self, REFERENCE};
+use crate::class_data;
 use crate::programs::{JVM, sources};
 
 /// A running host; the process ends with its last owner.
@@ -44,9 +45,10 @@ impl Host {
         let classes = artifacts::classes(REFERENCE, &sources(folder)?)?;
         let log = File::create(home.path().join("log")).context("create the host's log")?;
         let mut java = Command::new("java");
-        java.args(JVM).args(["-Xmx1g", "-Dzookeeper.jmx.log4j.disable=true"]);
+        java.args(JVM).args(class_data::flags(REFERENCE)?);
+        java.args(["-Xmx1g", "-Dzookeeper.jmx.log4j.disable=true"]);
         java.args(properties.iter().map(|(key, value)| format!("-D{key}={value}")));
-        java.arg("-cp").arg(format!("{}:{}", classes.display(), artifacts::class_path(REFERENCE)?));
+        java.arg("-cp").arg(format!("{}:{}", artifacts::class_path(REFERENCE)?, classes.display()));
         java.arg(class).current_dir(home.path());
         java.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = java.spawn().with_context(|| format!("start {java:?}"))?;

@@ -1,9 +1,10 @@
 //! A service of Kerberos and its clients, as the tests of logins by it use them.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::artifacts::{self, REFERENCE};
 use crate::kdc::{self, Kdc, REALM};
@@ -50,6 +51,8 @@ pub struct Realm {
     pub server: PathBuf,
     /// Each client's principal, and its login configuration.
     pub clients: Vec<(&'static str, PathBuf)>,
+    /// A login configuration with a section for each of them.
+    all_clients: PathBuf,
 }
 
 impl Realm {
@@ -62,25 +65,37 @@ impl Realm {
     pub fn of(kdc: Kdc) -> Result<Self> {
         let keytab = kdc.with_keytab(SERVICE, "server.keytab")?;
         let server = kdc.jaas("server.jaas", "Server", &format!("{SERVICE}@{REALM}"), &keytab)?;
-        let mut clients = Vec::new();
+        let (mut clients, mut sections) = (Vec::new(), String::new());
         for (index, principal) in ["alice", "hbase/rs1.example.com"].into_iter().enumerate() {
             let keytab = kdc.with_keytab(principal, &format!("client{index}.keytab"))?;
+            let own = kdc.jaas("section.jaas", &section(index), principal, &keytab)?;
+            sections += &fs::read_to_string(&own).with_context(|| format!("read {}", own.display()))?;
             clients
                 .push((principal, kdc.jaas(&format!("client{index}.jaas"), "Client", principal, &keytab)?));
         }
-        Ok(Self { kdc, server, clients })
+        let all_clients = kdc.path().join("clients.jaas");
+        fs::write(&all_clients, sections).with_context(|| format!("write {}", all_clients.display()))?;
+        Ok(Self { kdc, server, clients, all_clients })
     }
 
-    /// Each client logs in, and says who it is.
+    /// Each client logs in, and says who it is: one after the other, of one program.
     pub fn logins(&self, server: &Server, said: &mut String) -> Result<()> {
-        for (index, (principal, login)) in self.clients.iter().enumerate() {
-            let args = [&*server.connect_string(), &format!("/node{index}")];
-            let shown = client(&self.kdc, login, SERVICE, "KerberosLogin", &args)?;
-            ensure!(shown.contains("state SaslAuthenticated"), "{principal}:\n{shown}");
-            said.push_str(&format!("{principal}\n{shown}"));
-        }
+        let address = server.connect_string();
+        let nodes: Vec<_> =
+            (0..self.clients.len()).map(|index| (format!("/node{index}"), section(index))).collect();
+        let pairs = nodes.iter().flat_map(|(node, section)| [node.as_str(), section.as_str()]);
+        let args: Vec<_> = std::iter::once(address.as_str()).chain(pairs).collect();
+        let shown = client(&self.kdc, &self.all_clients, SERVICE, "KerberosLogin", &args)?;
+        let came = shown.matches("state SaslAuthenticated").count();
+        ensure!(came == self.clients.len(), "{came} of {:?} are logged in:\n{shown}", self.clients);
+        said.push_str(&shown);
         Ok(())
     }
+}
+
+/// The section of the login configuration of all clients that is one client's.
+fn section(index: usize) -> String {
+    format!("Client{index}")
 }
 
 /// Oxkeeper's log tells of each login that was refused in one line, which names its connection; these reasons are among

@@ -36,6 +36,7 @@ pub mod artifacts;
 pub mod bundles;
 pub mod c_client;
 pub mod certificates;
+pub mod class_data;
 pub mod clock;
 pub mod compare;
 pub mod differential;

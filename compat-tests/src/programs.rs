@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::artifacts;
+use crate::artifacts::{self, REFERENCE};
+use crate::class_data;
 
 /// Flags that make a short-lived JVM start quickly and stay small.
 pub const JVM: [&str; 4] = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
@@ -48,11 +49,17 @@ pub fn java_command(
         sources.extend(self::sources("shim")?);
     }
     let classes = artifacts::classes(version, &sources)?;
-    let class_path = format!("{}:{}", classes.display(), artifacts::class_path(version)?);
+    let release = artifacts::class_path(version)?;
+    // What is archived must come first in the class path, and a shim before what it replaces.
+    let class_path = match version {
+        REFERENCE => format!("{release}:{}", classes.display()),
+        _ => format!("{}:{release}", classes.display()),
+    };
     let mut command = Command::new("java");
     // The 3.4 client would look for a Kerberos host name first, and fails at it on newer Javas.
     command
         .args(JVM)
+        .args(class_data::flags(version)?)
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
         .arg("-Dzookeeper.sasl.client=false");
     command.args(properties).args(["-cp", &class_path, main]).args(args);

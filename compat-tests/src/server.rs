@@ -20,7 +20,7 @@ use crate::host::Host;
 use crate::programs::{JVM, tail};
 use crate::seat;
 use crate::systems::until;
-use crate::{artifacts, four_letter, owner};
+use crate::{artifacts, class_data, four_letter, owner};
 
 pub use crate::options::Options;
 
@@ -337,7 +337,8 @@ impl Server {
             }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
-                java.args(JVM).args(["-Xmx512m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
+                java.args(JVM).args(class_data::flags(version)?);
+                java.args(["-Xmx512m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
                 let properties = self.options.properties.iter().chain(&self.options.flags);
                 java.args(properties.map(|(key, value)| format!("-D{key}={value}")));
                 java.args([

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::artifacts::{self, REFERENCE};
+use crate::class_data;
 use crate::programs::JVM;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -34,7 +35,8 @@ impl Shell {
     pub fn start(address: &str, flags: &[&str], arguments: &[&str]) -> Result<Self> {
         let (reader, writer) = std::io::pipe().context("make a pipe")?;
         let mut command = Command::new("java");
-        command.args(JVM).args(["-Dfile.encoding=UTF-8", "-Dcompat.log=OFF"]).args(flags).arg("-cp");
+        command.args(JVM).args(class_data::flags(REFERENCE)?);
+        command.args(["-Dfile.encoding=UTF-8", "-Dcompat.log=OFF"]).args(flags).arg("-cp");
         command.arg(artifacts::class_path_without_line_editor(REFERENCE)?);
         command.args(["org.apache.zookeeper.ZooKeeperMain", "-server", address]).args(arguments);
         // One pipe for both streams keeps what is printed to either in order.

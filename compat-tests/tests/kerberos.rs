@@ -81,7 +81,7 @@ fn a_ticket_for_another_service_is_refused() -> Result<()> {
     realm.kdc.with_keytab("other/localhost", "other.keytab")?;
     on_both(&case("other-service", "a ticket for another service"), |kind| {
         let server = Server::start(kind, &options(&realm.kdc, &realm.server, &[]))?;
-        let args = [&*server.connect_string(), "/node"];
+        let args = [&*server.connect_string(), "/node", "Client"];
         let said = client(&realm.kdc, &realm.clients[0].1, "other/localhost", "KerberosLogin", &args)?;
         if kind == Kind::Oxkeeper {
             let log = server.log();
@@ -106,7 +106,7 @@ fn new_keys_count_as_soon_as_they_are_in_the_keytab() -> Result<()> {
         realm.logins(&server, &mut said)?;
         // A keytab elsewhere gets the new keys, so the server's lacks them.
         let newer = realm.kdc.new_keys(SERVICE, AES, "newer.keytab")?;
-        let args = [&*server.connect_string(), "/refused"];
+        let args = [&*server.connect_string(), "/refused", "Client"];
         said += &client(&realm.kdc, &realm.clients[0].1, SERVICE, "KerberosLogin", &args)?;
         if kind == Kind::Oxkeeper {
             let log = server.log();
@@ -114,7 +114,7 @@ fn new_keys_count_as_soon_as_they_are_in_the_keytab() -> Result<()> {
         }
         let served = realm.kdc.path().join("server.keytab");
         std::fs::rename(&newer, &served).context("replace the keytab")?;
-        let args = [&*server.connect_string(), "/again"];
+        let args = [&*server.connect_string(), "/again", "Client"];
         said += &client(&realm.kdc, &realm.clients[0].1, SERVICE, "KerberosLogin", &args)?;
         ensure!(said.ends_with('\n') && said.matches("state SaslAuthenticated").count() == 3, "{said}");
         Ok(said)

@@ -24,10 +24,12 @@ const CANARY: &str = "canary";
 const AS_NUMBERS: &str = "99, 97, 110, 97, 114, 121";
 const AS_HEX: &str = "63616e617279";
 const SET_ACL: i32 = 7;
+/// The word that sets the trace mask, and behind it the one that is in force: a server waits for one.
+const STMK: &str = "stmk\0\0\0\0\0\0\x01\x32";
 /// Every four-letter word of the reference.
 const WORDS: [&str; 19] = [
     "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr", "ruok", "srst", "srvr",
-    "stat", "stmk", "wchc", "wchp", "wchs", "lsnp",
+    "stat", STMK, "wchc", "wchp", "wchs", "lsnp",
 ];
 const LOGIN: &str = "org.apache.zookeeper.server.auth.DigestLoginModule";
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::status::mntr;
 use super::{Ensemble, Load, Sync};
 use crate::four_letter;
-use crate::wire::{Body, Client, op};
+use crate::wire::{Body, Client, op, request};
 
 /// Written by each server from its own configuration at its own time.
 const CONFIG: &str = "/zookeeper/config";
@@ -117,11 +117,12 @@ fn tree(addr: SocketAddr) -> Result<BTreeMap<String, Vec<u8>>> {
     while !level.is_empty() {
         let mut next = Vec::new();
         for part in level.chunks(128) {
-            for path in part {
-                client.send(1, op::GET_DATA, &Body::path_and_watch(path, false))?;
-                client.send(2, op::GET_ACL, &Body::new().string(path))?;
-                client.send(3, op::GET_CHILDREN, &Body::path_and_watch(path, false))?;
-            }
+            let asked = part.iter().flat_map(|path| {
+                let data = request(1, op::GET_DATA, &Body::path_and_watch(path, false));
+                let acl = request(2, op::GET_ACL, &Body::new().string(path));
+                [data, acl, request(3, op::GET_CHILDREN, &Body::path_and_watch(path, false))].concat()
+            });
+            client.send_bytes(&asked.collect::<Vec<_>>())?;
             for path in part {
                 let data = client.receive()?;
                 let acl = client.receive()?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::Ensemble;
-use crate::wire::{Body, Client, Reply, hello, op};
+use crate::wire::{Body, Client, Reply, hello, op, request};
 
 /// For one answer. A server that is frozen or cut off from its leader is left after this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(4);
@@ -177,9 +177,10 @@ impl Summary {
         for known in &self.sessions {
             let paths: Vec<(&String, &u64)> = known.acknowledged.iter().collect();
             for part in paths.chunks(256) {
-                for (path, _) in part {
-                    client.send(2, op::GET_DATA, &Body::path_and_watch(path, false))?;
-                }
+                let asked = part
+                    .iter()
+                    .flat_map(|(path, _)| request(2, op::GET_DATA, &Body::path_and_watch(path, false)));
+                client.send_bytes(&asked.collect::<Vec<_>>())?;
                 for (path, least) in part {
                     let reply = client.receive()?;
                     let most = known.last_sent.get(*path).copied().unwrap_or(**least);

@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::sync::{self, Sync};
 use super::{Plan, Role};
-use crate::artifacts;
 use crate::programs::{JVM, tail};
 use crate::server::{Kind, free_port};
+use crate::{artifacts, class_data};
 
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Sessions time out between 1 and 60 seconds; a dead peer is noticed within 5, a sync may take 30.
@@ -253,7 +253,8 @@ impl Member {
             }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
-                java.args(JVM).args(["-Xmx128m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
+                java.args(JVM).args(class_data::flags(version)?);
+                java.args(["-Xmx128m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
                 java.args(self.flags());
                 java.args([
                     "-cp",
