@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
@@ -13,12 +14,24 @@ use crate::server::free_port;
 
 const ARCHIVE: &str = "classes.jsa";
 
-/// What a virtual machine with the class path of a release is started with; of other releases than [`REFERENCE`], and
-/// where certificates cannot be made, there is no archive. One that does not fit, as after another Java was installed, is passed over without a word.
-pub fn flags(version: &str) -> Result<Vec<String>> {
+/// What a virtual machine with the class path of a release is started with: nothing where it has no archive, which are
+/// other releases than [`REFERENCE`], and all where none can be made. One that does not fit, as after another Java was
+/// installed, is passed over by the virtual machine.
+#[must_use]
+pub fn flags(version: &str) -> &'static [String] {
+    static FLAGS: OnceLock<Vec<String>> = OnceLock::new();
     if version != REFERENCE || !artifacts::installed("openssl") {
-        return Ok(Vec::new());
+        return &[];
     }
+    FLAGS.get_or_init(|| {
+        archive(version).unwrap_or_else(|why| {
+            eprintln!("virtual machines start without an archive of classes: {why:#}");
+            Vec::new()
+        })
+    })
+}
+
+fn archive(version: &str) -> Result<Vec<String>> {
     let recipe = [&include_bytes!("class_data.rs")[..], &fs::read(training()).context("read the training")?];
     let name = format!("class-data-{version}-{:016x}", artifacts::checksum(&recipe.concat()));
     let archive = artifacts::once(&name, |dir| {

@@ -45,7 +45,7 @@ impl Host {
         let classes = artifacts::classes(REFERENCE, &sources(folder)?)?;
         let log = File::create(home.path().join("log")).context("create the host's log")?;
         let mut java = Command::new("java");
-        java.args(JVM).args(class_data::flags(REFERENCE)?);
+        java.args(JVM).args(class_data::flags(REFERENCE));
         java.args(["-Xmx1g", "-Dzookeeper.jmx.log4j.disable=true"]);
         java.args(properties.iter().map(|(key, value)| format!("-D{key}={value}")));
         java.arg("-cp").arg(format!("{}:{}", artifacts::class_path(REFERENCE)?, classes.display()));

@@ -59,7 +59,7 @@ pub fn java_command(
     // The 3.4 client would look for a Kerberos host name first, and fails at it on newer Javas.
     command
         .args(JVM)
-        .args(class_data::flags(version)?)
+        .args(class_data::flags(version))
         .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
         .arg("-Dzookeeper.sasl.client=false");
     command.args(properties).args(["-cp", &class_path, main]).args(args);

@@ -337,7 +337,7 @@ impl Server {
             }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
-                java.args(JVM).args(class_data::flags(version)?);
+                java.args(JVM).args(class_data::flags(version));
                 java.args(["-Xmx512m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
                 let properties = self.options.properties.iter().chain(&self.options.flags);
                 java.args(properties.map(|(key, value)| format!("-D{key}={value}")));

@@ -35,7 +35,7 @@ impl Shell {
     pub fn start(address: &str, flags: &[&str], arguments: &[&str]) -> Result<Self> {
         let (reader, writer) = std::io::pipe().context("make a pipe")?;
         let mut command = Command::new("java");
-        command.args(JVM).args(class_data::flags(REFERENCE)?);
+        command.args(JVM).args(class_data::flags(REFERENCE));
         command.args(["-Dfile.encoding=UTF-8", "-Dcompat.log=OFF"]).args(flags).arg("-cp");
         command.arg(artifacts::class_path_without_line_editor(REFERENCE)?);
         command.args(["org.apache.zookeeper.ZooKeeperMain", "-server", address]).args(arguments);

@@ -91,10 +91,10 @@ impl Notification {
             found.peer_epoch = reader.long()?;
             if bytes.len() != 40 {
                 found.version = reader.int()?;
-            }
-            if found.version > 1 {
-                let config = reader.buffer()?.ok_or(BadPacket::Invalid("its configuration is null"))?;
-                found.config = bytes.slice_ref(config);
+                if found.version > 1 {
+                    let config = reader.buffer()?.ok_or(BadPacket::Invalid("its configuration is null"))?;
+                    found.config = bytes.slice_ref(config);
+                }
             }
         }
         Ok(found)

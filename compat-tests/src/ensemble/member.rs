@@ -253,7 +253,7 @@ impl Member {
             }
             Kind::Apache(version) => {
                 let mut java = Command::new("java");
-                java.args(JVM).args(class_data::flags(version)?);
+                java.args(JVM).args(class_data::flags(version));
                 java.args(["-Xmx128m", "-Dcompat.log=INFO", "-Dzookeeper.jmx.log4j.disable=true"]);
                 java.args(self.flags());
                 java.args([
