@@ -323,7 +323,9 @@ impl Replica {
             Role::Leading(leading) => zxid.epoch() < leading.epoch(),
             Role::Learning(_) | Role::Looking => true,
         };
-        self.zab.committed_after(self.applied).filter(|next| is_foreign(next.zxid))
+        // What the core has said before it said so is heard before it.
+        let is_told = |zxid: Zxid| zxid <= self.proposals.committed();
+        self.zab.committed_after(self.applied).filter(|next| is_told(next.zxid) && is_foreign(next.zxid))
     }
 
     /// Everybody who waits for an answer, once each connection.
