@@ -231,6 +231,18 @@ mod tests {
     use crate::request::testing::{OPTIONS, deletion};
     use crate::zab::Forwarded;
 
+    #[test]
+    fn nothing_is_kept_of_a_session_that_has_ended_or_of_a_learner_that_has_left() {
+        let mut leading = Leading::new(OPTIONS, 7);
+        leading.set_owner(SessionId(5), Owner::Here);
+        leading.session_ended(SessionId(5));
+        assert!(leading.owners.is_empty());
+        leading.returning.extend([(Link(1), SessionId(5), 4000), (Link(2), SessionId(6), 4000)]);
+        leading.learner_gone(Link(1));
+        assert_eq!(leading.take_returning(), [(Link(2), SessionId(6), 4000)]);
+        assert_eq!(leading.take_returning(), []);
+    }
+
     /// Reference: `Leader.propose`, which leaves the last counter to the end of the epoch.
     #[test]
     fn an_epoch_has_zxids_up_to_the_one_before_the_last_counter() {

@@ -11,7 +11,7 @@ use super::replica_test::{FOLLOWER, LEADER, OTHER, create, ok, set, sync};
 use super::testing::{Ensemble, Said, replica_options};
 use super::{BATCH_ENDS_MAX, BATCH_MAX, Close};
 use crate::logging::testing::logged_by;
-use crate::request::{Request, Write};
+use crate::request::{Origin, Request, Write};
 use crate::session::password_for;
 use crate::zab::{Forwarded, FromLearner, Input, Link, Serving};
 
@@ -49,6 +49,84 @@ fn what_waits_at_the_leader_while_its_client_goes_elsewhere_fails() {
     assert_eq!(connected(&mut ensemble, OTHER), Some(after.connection));
     ensemble.zxid();
     assert!(ensemble.member(LEADER).tree.get("/late").is_none());
+}
+
+#[test]
+fn a_sessions_client_is_where_it_was_begun() {
+    let mut ensemble = Ensemble::serving();
+    let (begun, others) = (ensemble.link_of(FOLLOWER), ensemble.link_of(OTHER));
+    let begin = ensemble.zxid();
+    let session = SessionId(98);
+    ensemble.say(LEADER, begun, forwarded(session, 1, OpCode::CREATE_SESSION, vec![0, 0, 16, 0]));
+    ensemble.say(LEADER, others, forwarded(session, 1, OpCode::CREATE, create("/a")));
+    ensemble.say(LEADER, begun, forwarded(session, 2, OpCode::CREATE, create("/a")));
+    let outcomes = errors(&ensemble.member(LEADER).logged_after(begin));
+    assert_eq!(outcomes, [None, Some(Code::SESSION_MOVED), None]);
+}
+
+/// What another client of the same server asked for before it is proposed before it.
+#[test]
+fn a_sync_waits_for_the_writes_of_others_that_came_before_it() {
+    let mut ensemble = Ensemble::serving();
+    let (writer, reader) = (ensemble.connect(FOLLOWER), ensemble.connect(FOLLOWER));
+    for sid in [FOLLOWER, OTHER] {
+        ensemble.member(sid).is_disk_slow = true;
+    }
+    ensemble.send(writer, 1, OpCode::CREATE, &create("/a"));
+    ensemble.send(reader, 1, OpCode::SYNC, &sync());
+    ensemble.settle();
+    assert!(ensemble.said(reader).is_empty(), "nobody has the write");
+    ensemble.let_disk_go(OTHER);
+    assert!(ensemble.said(reader).is_empty(), "its server has not");
+    ensemble.let_disk_go(FOLLOWER);
+    assert_eq!((ensemble.said(writer), ensemble.said(reader)), (&[ok(1)][..], &[ok(1)][..]));
+}
+
+/// The transaction that began the session is on its way to the server to which its client goes.
+#[test]
+fn a_client_may_come_back_before_its_session_is_known_at_the_server() {
+    let mut ensemble = Ensemble::serving();
+    ensemble.member(FOLLOWER).is_disk_slow = true;
+    let session = ensemble.connect(OTHER).session;
+    assert_eq!(ensemble.member(FOLLOWER).sessions.ids(), []);
+    let back = ensemble.come_back(FOLLOWER, session);
+    assert_eq!((ensemble.said(back), ensemble.closed(back)), (&[Said::Session(session)][..], None));
+    ensemble.let_disk_go(FOLLOWER);
+    ensemble.ask(back, 1, OpCode::CREATE, &create("/a"));
+    assert_eq!(ensemble.said(back)[1..], [ok(1)]);
+}
+
+/// Its connection took the server for the leader that it was before.
+#[test]
+fn a_request_that_was_made_for_another_role_ends_its_connection() {
+    let mut ensemble = Ensemble::serving();
+    let client = ensemble.connect(FOLLOWER);
+    let write = Write::DeleteContainer("/none".into());
+    let mut request = Request::internal(client.session, OpCode::DELETE_CONTAINER, write, 0);
+    request.head.origin = Origin::Client(client.connection);
+    ensemble.member(FOLLOWER).replica.push(&mut vec![request]);
+    ensemble.settle();
+    assert_eq!(ensemble.closed(client), Some(Close::Now));
+    assert_eq!(ensemble.member(FOLLOWER).host.dropped, 1);
+}
+
+/// The learner asks about the session once more, for the later one.
+#[test]
+fn of_two_that_come_back_to_a_session_at_once_the_later_one_has_it() {
+    let mut ensemble = Ensemble::serving();
+    let session = ensemble.connect(OTHER).session;
+    let come = |ensemble: &mut Ensemble| {
+        let client = ensemble.dial(FOLLOWER, session, password_for(session).to_vec(), Zxid::ZERO);
+        ensemble.turn(FOLLOWER);
+        client
+    };
+    let (earlier, later) = (come(&mut ensemble), come(&mut ensemble));
+    assert_eq!(ensemble.closed(earlier), Some(Close::Now));
+    assert_eq!(ensemble.member(FOLLOWER).host.dropped, 1);
+    ensemble.settle();
+    assert_eq!((ensemble.said(earlier), ensemble.closed(later)), (&[][..], None));
+    assert_eq!(ensemble.said(later), [Said::Session(session)]);
+    assert_eq!(ensemble.member(FOLLOWER).replica.connection_of(session), Some(later.connection));
 }
 
 /// A new leader does not know where the sessions of before are connected.
@@ -231,7 +309,9 @@ fn behind_a_snapshot_of_another_digests_may_differ_until_one_does_not() {
     let path = || Some("/ahead".to_owned());
     let ahead = CreateTxn { path: path(), ..CreateTxn::default() };
     follower.tree.apply(&header, TxnBody::Create(ahead), &mut |_| {});
+    follower.replica.applied = Zxid::ZERO;
     follower.replica.replaced(zxid);
+    assert_eq!(follower.replica.applied, zxid, "it goes on from there");
     for xid in 1..=3 {
         ensemble.ask(client, xid, OpCode::CREATE, &create(&format!("/{xid}")));
         assert_eq!(ensemble.member(FOLLOWER).host.wrong_digests, Some(0));

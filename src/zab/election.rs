@@ -188,7 +188,6 @@ impl Election {
         for to in voters {
             common.output(Output::Notify { to, notification: notification.clone() });
         }
-        self.ends_at = None;
         if common.members.is_voter(me) && self.own.zxid() != Zxid(-1) {
             self.received.insert(me, Heard::of(&notification));
             self.count(common, now);

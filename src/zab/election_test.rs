@@ -93,6 +93,9 @@ fn who_has_nothing_to_be_counted_on_neither_elects_nor_is_elected() {
     looks(&mut without, 3, (1, E + 4, 1));
     without.pass(1000);
     assert_eq!(state(&without), PeerState::Looking);
+    let mut only_voter = Member::of(1, 1, E + 3, false, Tuning::default());
+    only_voter.pass(1000);
+    assert_eq!(state(&only_voter), PeerState::Looking);
     let mut member = Member::start(E + 3, true, false);
     member.take();
     member.vote(3, notification(PeerState::Looking, (3, -1, 0), 9));
@@ -150,4 +153,36 @@ fn whoever_looks_for_a_leader_or_is_alone_is_of_no_epoch() {
         let Standing { is_serving, leader, epoch, learners, .. } = standing;
         assert_eq!((is_serving, leader, epoch, learners), (serves, None, 0, Vec::new()));
     }
+}
+
+/// Reference: `Leader.reportLookingSid`, which counts the votes of the last round.
+#[test]
+fn who_voted_for_it_in_an_earlier_round_only_did_not_elect_it() {
+    let tuning = Tuning { epoch_wait_ms: Some(0), ..Tuning::default() };
+    let mut member = Member::of(5, 2, E + 3, true, tuning);
+    looks(&mut member, 5, (2, E + 3, 1));
+    for sid in [1, 3] {
+        member.vote(sid, notification(PeerState::Looking, (2, E + 3, 1), 2));
+    }
+    member.pass(200);
+    assert_eq!(state(&member), PeerState::Leading);
+    assert!(member.take().iter().any(|said| matches!(said, Output::Listen(true))), "it waits for learners");
+    member.pass(1);
+    for (sid, after) in [(5, PeerState::Leading), (3, PeerState::Looking)] {
+        member.vote(sid, notification(PeerState::Looking, (5, E + 3, 1), 3));
+        assert_eq!(state(&member), after, "when {sid} looks again");
+    }
+}
+
+/// Reference: `FastLeaderElection.lookForLeader`, which asks nobody while it waits for a better vote.
+#[test]
+fn a_majority_waits_for_no_longer_where_votes_are_asked_for_more_often() {
+    let mut member = Member::following(Vec::new());
+    member.zab.common.options.notification_ms = (50, 50);
+    member.hear(Input::MasterLeft { why: "it is gone".to_owned() });
+    member.vote(1, notification(PeerState::Looking, (2, E + 3, 1), 2));
+    member.pass(199);
+    assert_eq!(state(&member), PeerState::Looking);
+    member.pass(1);
+    assert_eq!(state(&member), PeerState::Leading);
 }

@@ -214,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn as_many_as_are_to_be_kept_stay_whatever_they_take() {
+        let payload = bytes::Bytes::from(vec![0; 128 << 10]);
+        let of = |zxid| Proposal { zxid: Zxid(zxid), payload: payload.clone() };
+        let mut history = History::new((1..=502).map(of).collect(), Zxid(502));
+        history.trim(Zxid(502), Zxid(502));
+        assert_eq!(history.first(), Some(Zxid(3)));
+    }
+
+    #[test]
     fn old_ones_are_forgotten_unless_they_are_needed() {
         let mut history = history(&(1..=2000).collect::<Vec<_>>());
         history.trim(Zxid(100), Zxid(2000));

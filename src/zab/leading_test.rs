@@ -375,6 +375,15 @@ fn a_learner_of_which_the_log_has_no_trace_is_sent_a_snapshot() {
     member.hear(Input::Streamed { link: Link(3) });
     assert!(matches!(member.packets(3)[..], [ToLearner::NewLeader { .. }]));
     assert_eq!(streams(&mut member), 0, "it is over");
+    // Another one, to which the log has been sent, goes on behind it.
+    member.learner(5, 5, 1).said(5, FromLearner::AckEpoch { current: 1, last: Zxid(5) });
+    member.take();
+    member.hear(Input::Streamed { link: Link(5) });
+    let zxids = member.packets(5).into_iter().filter_map(|packet| match packet {
+        ToLearner::Proposal(proposal) => Some(proposal.zxid.0),
+        _ => None,
+    });
+    assert_eq!(zxids.collect::<Vec<_>>(), [E + 1, E + 2, E + 3]);
 }
 
 /// The same while it is brought up to date: then what it lacks comes from the log on disk.

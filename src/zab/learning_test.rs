@@ -30,6 +30,7 @@ fn what_does_not_follow_ends_the_connection() {
         // The reference takes any transaction of a later epoch for the next one.
         (FromMaster::Proposal(proposal(2 * E + 2)), "gap"),
         (FromMaster::Proposal(proposal(E + 3)), "repeats"),
+        (FromMaster::Proposal(proposal(E + 4)), "repeats"),
         (FromMaster::Proposal(proposal(9 * E + 1)), "epoch"),
         (FromMaster::Commit(Zxid(E + 9)), "commits"),
         (FromMaster::UpToDate, "no place"),
@@ -235,6 +236,30 @@ fn a_cut_is_made_up_to_the_last_transaction_and_not_beyond() {
     }
 }
 
+/// What was cut was logged, and need not have been committed; nor is what takes its place.
+#[test]
+fn what_follows_a_cut_or_a_snapshot_is_committed_when_the_leader_says_so() {
+    for begin in
+        [Input::MasterSaid(FromMaster::Trunc(Zxid(E + 1))), Input::SnapshotArrived { zxid: Zxid(E + 1) }]
+    {
+        let mut member = Member::following(Vec::new());
+        member.hear(begin).take();
+        member.master(new_leader());
+        assert!(
+            matches!(member.packets_up()[..], [ToMaster::NewLeaderAck(_)]),
+            "what is left is not acknowledged"
+        );
+        let mut member = Member::following(Vec::new());
+        member.hear(Input::MasterSaid(FromMaster::Trunc(Zxid(E + 1))));
+        member.master(FromMaster::Proposal(proposal(E + 2))).master(FromMaster::Proposal(proposal(E + 3)));
+        member.master(new_leader()).master(FromMaster::UpToDate);
+        assert!(member.zab.standing().is_serving);
+        assert_eq!((committed(&member), member.zab.committed_after(Zxid(E + 1))), (None, None));
+        member.master(FromMaster::Commit(Zxid(E + 2)));
+        assert_eq!((member.left_master(), committed(&member)), (None, Some(E + 2)));
+    }
+}
+
 #[test]
 fn a_snapshot_of_an_empty_tree_is_one() {
     for (zxid, is_one) in [(0, true), (-1, false)] {
@@ -365,6 +390,7 @@ fn others_are_told_whom_a_learner_follows_and_since_when_it_serves() {
             learners: Vec::new(),
         };
         assert_eq!(member.zab.standing(), of(PeerState::Looking, false, None, 0));
+        assert!(!member.zab.progress().is_serving);
         member.follow_again(1);
         member.master(FromMaster::Diff(Zxid(E + 3))).master(new_leader());
         assert_eq!(member.zab.standing(), of(state, false, Some(3), 2));
@@ -381,9 +407,11 @@ fn others_are_told_whom_a_learner_follows_and_since_when_it_serves() {
 fn the_time_for_which_a_leader_may_be_silent_begins_when_the_disk_is_done() {
     let mut member = Member::following(vec![FromMaster::Diff(Zxid(E + 3))]);
     member.stuck = Some(Vec::new());
-    member.master(new_leader()).pass(50 * TICK);
+    member.master(FromMaster::Proposal(proposal(E + 4))).master(new_leader()).pass(50 * TICK);
     assert!(!member.zab.takes_master());
+    member.take();
     member.disk_goes_on();
+    assert!(matches!(member.packets_up()[..], [ToMaster::NewLeaderAck(_), ToMaster::Ack(_)]));
     assert!(member.zab.takes_master());
     member.pass(5 * TICK - 1);
     assert_eq!(member.left_master(), None);

@@ -149,6 +149,13 @@ mod tests {
         assert!(members.is_quorum(&[2].into()));
         let quorum = Quorum::Hierarchical { groups: [(1, 0), (2, 0)].into(), weights: [].into() };
         assert!(!Members { quorum, ..testing::voters(2) }.is_quorum(&[2].into()));
+        let quorum = Quorum::Hierarchical { groups: [(1, 0), (2, 0)].into(), weights: [(2, 2)].into() };
+        assert!(Members { quorum, ..testing::voters(2) }.is_quorum(&[2].into()), "two of three");
+        let quorum = Quorum::Hierarchical { groups: [(1, 0), (2, 1)].into(), weights: [(2, 0)].into() };
+        assert!(
+            Members { quorum, ..testing::voters(2) }.is_quorum(&[1].into()),
+            "the only group that counts"
+        );
     }
 
     #[test]

@@ -125,7 +125,10 @@ mod tests {
         let old = |length: usize| Notification::decode(&Bytes::copy_from_slice(&bytes[..length])).unwrap();
         let bare = Notification { version: 0, config: Bytes::new(), ..notification() };
         assert_eq!(old(40), bare);
-        assert_eq!(old(28), Notification { peer_epoch: 2, ..bare });
+        assert_eq!(old(28), Notification { peer_epoch: 2, ..bare.clone() });
+        bytes[36..40].copy_from_slice(&1i32.to_be_bytes());
+        let without_config = Notification { version: 1, ..bare };
+        assert_eq!(Notification::decode(&bytes.into()), Ok(without_config), "it came with version 2");
     }
 
     #[test]

@@ -24,6 +24,34 @@ fn serving() -> Member {
 }
 
 #[test]
+fn who_does_not_lead_takes_no_learners() {
+    for mut member in [Member::start(E + 3, true, false), connected(false)] {
+        member.learner(1, 1, 1);
+        assert!(member.is_closed(1).is_some_and(|why| why.contains("does not lead")));
+    }
+    assert_eq!(connected(false).zab.standing().epoch, 0, "it is not known yet");
+}
+
+/// What it was given, it has taken.
+#[test]
+fn a_leader_whose_log_takes_everything_goes_on() {
+    let mut member = Member::leading();
+    member.learner(3, 3, 1).said(3, FromLearner::AckEpoch { current: 1, last: Zxid(E + 3) });
+    member.said(3, FromLearner::Ack(Zxid(2 * E)));
+    member.hear(Input::Prepared(vec![proposal(2 * E + 1)]));
+    for link in [1, 3] {
+        member.said(link, FromLearner::Ack(Zxid(2 * E + 1)));
+    }
+    for _ in 0..20 {
+        for link in [1, 3] {
+            member.said(link, FromLearner::Ping(Vec::new()));
+        }
+        member.pass(TICK);
+    }
+    assert!(member.zab.standing().is_serving, "{:?}", member.said);
+}
+
+#[test]
 fn a_learner_introduces_itself_with_what_it_has_promised() {
     for (is_observer, me) in [(false, 2), (true, 4)] {
         let hello =

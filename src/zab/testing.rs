@@ -47,7 +47,7 @@ impl Member {
     }
 
     /// A member of so many voters and an observer, number 4.
-    fn of(count: Sid, me: Sid, logged: i64, is_trusted: bool, tuning: Tuning) -> Self {
+    pub(super) fn of(count: Sid, me: Sid, logged: i64, is_trusted: bool, tuning: Tuning) -> Self {
         let mut members = voters(count);
         members.observers.insert(4);
         let is_observer = me == 4;

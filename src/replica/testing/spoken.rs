@@ -29,6 +29,7 @@ pub(in crate::replica) enum Said {
 pub(in crate::replica) struct Spoken {
     pub(in crate::replica) said: BTreeMap<ConnectionId, Vec<Said>>,
     pub(in crate::replica) closed: BTreeMap<ConnectionId, Close>,
+    bound: BTreeMap<ConnectionId, SessionId>,
     pub(in crate::replica) served: Vec<Serving>,
     pub(in crate::replica) dropped: usize,
     pub(in crate::replica) expired: Vec<SessionId>,
@@ -49,6 +50,8 @@ impl Host for Spoken {
         let said = if matches!(outcome, Outcome::Connected | Outcome::Began(_)) {
             let ConnectResponse { session_id, time_out, .. } = ConnectResponse::decode(&mut reader).unwrap();
             assert_eq!(time_out == 0, session_id == SessionId::NONE, "who has no session has no timeout");
+            let bound = self.bound.get(&connection).copied().unwrap_or(SessionId::NONE);
+            assert_eq!(bound, session_id, "a connection is its session's before its client is told");
             Said::Session(session_id)
         } else {
             let ReplyHeader { xid, err, .. } = ReplyHeader::decode(&mut reader).unwrap();
@@ -62,7 +65,9 @@ impl Host for Spoken {
         self.dropped += 1;
     }
     fn notify(&mut self, _to: ConnectionId, _event: EventType, _path: &str, _zxid: Zxid) {}
-    fn bind(&mut self, _connection: ConnectionId, _session: Arc<SessionHandle>) {}
+    fn bind(&mut self, connection: ConnectionId, session: Arc<SessionHandle>) {
+        self.bound.insert(connection, session.id);
+    }
     fn close(&mut self, connection: ConnectionId, how: Close) {
         self.closed.entry(connection).or_insert(how);
     }
