@@ -18,6 +18,7 @@ use crate::revocation::Revocation;
 use crate::runtime::client::Port;
 use crate::tls::revocation::Asks;
 use crate::tls::{ClientAuth, Current, testing};
+use crate::zab::Serving;
 
 const NO_LIMITS: AcceptLimits =
     AcceptLimits { per_address: 0, total: 0, keepalive: false, descriptors: Descriptors::at_most(u64::MAX) };
@@ -33,7 +34,7 @@ struct Secured {
 
 impl Secured {
     fn new(client_auth: ClientAuth, speaks_both: bool, handshakes_max: usize, sessionless: Duration) -> Self {
-        Self::that_asks(Asks::Nobody, client_auth, speaks_both, handshakes_max, sessionless)
+        Self::that_asks(Asks::Nobody, client_auth, speaks_both, handshakes_max, sessionless, false)
     }
 
     fn that_asks(
@@ -42,6 +43,7 @@ impl Secured {
         speaks_both: bool,
         handshakes_max: usize,
         sessionless: Duration,
+        drops_early: bool,
     ) -> Self {
         let mut setup = Setup::default();
         setup.limits.sessionless = sessionless;
@@ -53,7 +55,7 @@ impl Secured {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let contexts = Current::new(testing::context_that_asks(client_auth, asks));
         let revocation = Revocation::new(server.clock.clone());
-        let secure = Arc::new(Secure::new(contexts, handshakes_max, false, revocation));
+        let secure = Arc::new(Secure::new(contexts, handshakes_max, drops_early, revocation));
         let acceptor = Arc::new(Acceptor::new(server.shared.clone(), NO_LIMITS, CancellationToken::new()));
         let security =
             if speaks_both { Security::Either(secure.clone()) } else { Security::Tls(secure.clone()) };
@@ -169,7 +171,7 @@ fn a_client_is_known_by_its_certificate_and_no_other_gets_a_session() {
 #[test]
 fn a_client_whose_revocation_is_not_known_gets_no_session() {
     for asks in [Asks::Lists, Asks::ResponderThenLists] {
-        let mut server = Secured::that_asks(asks, ClientAuth::Want, false, 100, LONG);
+        let mut server = Secured::that_asks(asks, ClientAuth::Want, false, 100, LONG, false);
         assert!(!server.serve(|address| connects(&mut tls(address, Some("client.pem")))));
         while server.secure.failed() == 0 {
             std::thread::yield_now();
@@ -257,6 +259,23 @@ fn so_many_handshakes_are_unfinished_at_a_time() {
         std::thread::yield_now();
     }
     assert!(server.serve(|address| connects(&mut tls(address, Some("client.pem")))));
+}
+
+/// Reference: `netty.server.earlyDropSecureConnectionHandshakes`. Without it the handshake is served, and then nobody.
+#[test]
+fn who_comes_while_nobody_is_served_is_dropped_before_the_handshake_where_that_is_wanted() {
+    for (drops_early, serves) in [(true, false), (true, true), (false, false)] {
+        let mut server = Secured::that_asks(Asks::Nobody, ClientAuth::Need, false, 100, LONG, drops_early);
+        let serving = if serves { Serving::Leading { epoch: 1 } } else { Serving::No };
+        server.server.state().standing.set(serving);
+        let shakes_hands = server.serve(|address| {
+            let mut client = tls(address, Some("client.pem"));
+            client.conn.complete_io(&mut client.sock).is_ok()
+        });
+        assert_eq!(shakes_hands, !drops_early || serves);
+        let dropped = server.server.shared.metrics.cnxn_closed_without_zk_server_running.value();
+        assert_eq!(dropped, u64::from(!shakes_hands));
+    }
 }
 
 /// A client says that nothing more comes, and leaves its socket open.
