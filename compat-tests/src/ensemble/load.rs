@@ -131,6 +131,8 @@ struct Known {
     session: i64,
     password: Vec<u8>,
     ephemeral: String,
+    /// It was told that its ephemeral node is there. A load may end before one of its sessions has begun.
+    has_begun: bool,
     acknowledged: BTreeMap<String, u64>,
     last_sent: BTreeMap<String, u64>,
     /// How often it came back to find its session gone.
@@ -187,6 +189,9 @@ impl Summary {
                     check(path, **least, most, &reply).with_context(|| format!("at {addr}"))?;
                 }
             }
+            if !known.has_begun {
+                continue;
+            }
             let own = client.call(3, op::GET_DATA, &Body::path_and_watch(&known.ephemeral, false))?;
             ensure!(own.err == 0, "{addr}: {} of a living session: code {}", known.ephemeral, own.err);
         }
@@ -195,18 +200,12 @@ impl Summary {
 
     /// Takes every session up again at a server, which only one that lives allows, and closes it.
     pub fn end(&self, addr: SocketAddr) -> Result<()> {
-        for known in &self.sessions {
+        for known in self.sessions.iter().filter(|known| known.session != 0) {
             let mut client = Client::reconnect(addr, 30_000, known.session, &known.password, 0)?;
             ensure!(client.session == known.session, "the session of {} is gone at {addr}", known.ephemeral);
             client.call(5, op::CLOSE_SESSION, &Body::new())?;
         }
         Ok(())
-    }
-
-    /// Ids of the sessions.
-    #[must_use]
-    pub fn session_ids(&self) -> Vec<i64> {
-        self.sessions.iter().map(|known| known.session).collect()
     }
 }
 
@@ -287,6 +286,7 @@ impl Writer {
         let ephemeral = Body::create(&self.known.ephemeral, b"0", 1);
         let Ok(reply) = client.call(2, op::CREATE, &ephemeral) else { return Ok(()) };
         ensure!([0, NODE_EXISTS].contains(&reply.err), "{}: code {}", self.known.ephemeral, reply.err);
+        self.known.has_begun = true;
         let mut xid = 3;
         while !self.is_over() {
             let mut pending = Vec::new();
