@@ -123,5 +123,6 @@ mod tests {
         assert_eq!(input(&[0x7F, 0xFF, 0xFF, 0xFF]).peek_frame(10), Frame::BadLength(i32::MAX));
         assert_eq!(input(&[0xFF, 0xFF, 0xFF, 0xFF]).peek_frame(10), Frame::BadLength(-1));
         assert_eq!(input(&[0, 0, 0, 11]).peek_frame(10), Frame::BadLength(11));
+        assert_eq!(input(&[0, 0, 0, 10]).peek_frame(10), Frame::Partial, "as long as one may be");
     }
 }

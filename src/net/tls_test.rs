@@ -295,7 +295,8 @@ fn a_client_that_ends_its_side_in_order_is_gone() {
 #[test]
 fn no_record_before_the_handshake_harms_the_server() {
     let mut server = Secured::needing_certificates();
-    let records: [&[u8]; 6] = [
+    let records: [&[u8]; 7] = [
+        &[0x16, 3, 1, 0, 100, 1],
         &[0x16, 3, 1, 0xFF, 0xFF],
         &[0x16, 3, 1, 0, 4, 1, 0xFF, 0xFF, 0xFF],
         &[0x16, 3, 3, 0, 0],
