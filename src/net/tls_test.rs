@@ -13,6 +13,7 @@ use rustls::{ClientConnection, StreamOwned};
 use tokio_util::sync::CancellationToken;
 
 use super::testing::{Server, Setup, ask, first_frame};
+use super::tls_stream::TlsStream;
 use super::{AcceptLimits, Acceptor, Descriptors, Secure, Security, bind};
 use crate::revocation::Revocation;
 use crate::runtime::client::Port;
@@ -289,6 +290,18 @@ fn a_client_that_ends_its_side_in_order_is_gone() {
         client.flush().unwrap();
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     });
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_handshake_ends_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut stream = TlsStream::new(stream, testing::context(ClientAuth::Need).connection().unwrap());
+    (&client).write_all(&[0x16, 3, 1, 0, 100, 1]).unwrap();
+    drop(client);
+    let why = std::future::poll_fn(|cx| stream.poll_handshake(cx)).await.unwrap_err();
+    assert_eq!(why.kind(), ErrorKind::UnexpectedEof);
 }
 
 /// What comes before the handshake is done, and is none, ends the connection and nothing else.

@@ -312,6 +312,18 @@ mod tests {
         assert!(matches!(Body::decode(OpCode::CREATE, &[0, 0]), Body::Malformed));
     }
 
+    /// A learner of the reference passes on what its client may not ask for.
+    #[test]
+    fn what_a_learner_passes_on_is_a_write_or_a_sync() {
+        let path = [0, 0, 0, 2, b'/', b'a'];
+        for op in [OpCode::DELETE_CONTAINER, OpCode::EXISTS] {
+            let body = Body::of_learner(op, &path);
+            assert!(matches!(body, Body::Write(Write::Refused(Code::UNIMPLEMENTED))), "{op}");
+        }
+        assert!(matches!(Body::of_learner(OpCode::SYNC, &path), Body::Ordered(_)));
+        assert!(matches!(Body::of_learner(OpCode::DELETE, &[0]), Body::Write(Write::MalformedLate)));
+    }
+
     #[test]
     fn what_goes_to_a_leader_stays_as_it_came_unless_a_leader_of_the_reference_would_be_stuck_with_it() {
         let delete = [0, 0, 0, 2, b'/', b'a', 0xFF, 0xFF, 0xFF, 0xFF];

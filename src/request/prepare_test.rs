@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jute::multi::CreateMode;
 use jute::records::Record;
 use jute::records::data::{Acl, Id};
-use jute::records::proto::{CheckVersionRequest, SetACLRequest, SetDataRequest};
+use jute::records::proto::{CheckVersionRequest, DeleteRequest, SetACLRequest, SetDataRequest};
 use jute::records::txn::CheckVersionTxn;
 use jute::txn::{TxnBody, TxnEntry};
 use jute::{Code, OpCode, SessionId, Zxid};
@@ -176,6 +176,18 @@ fn the_sweep_removes_only_what_is_there_and_empty_and_no_session_s() {
     assert_eq!(found("/zookeeper"), Some(Code::BAD_ARGUMENTS));
     assert_eq!(found("/c"), None);
     assert_eq!(found("/c"), Some(Code::NO_NODE));
+}
+
+/// The reference stumbles over such a part, and with it over the whole multi.
+#[test]
+fn nothing_is_left_of_a_multi_that_fails_as_a_whole() {
+    let mut server = Server::new();
+    let first = creation("/first", CreateMode::Persistent);
+    let nothing = DeleteRequest { path: None, version: -1 }.to_bytes();
+    let body = multi_body([(first.op, first.body.clone()), (OpCode::DELETE, nothing)]);
+    let multi = Asked { session: SESSIONS[0], op: OpCode::MULTI, body };
+    assert_eq!(refusal(&mut server, SESSIONS[0], multi), Some(Code::MARSHALLING_ERROR));
+    assert_eq!(refusal(&mut server, SESSIONS[0], first), None, "it is not there yet");
 }
 
 /// What other servers and tools read in the log.
