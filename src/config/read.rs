@@ -32,8 +32,10 @@ use super::{
 use crate::secret::Secret;
 
 /// What clients together may make the server hold, in bytes, unless it is configured: it suits a machine of
-/// 512 MiB.
+/// 512 MiB. With 40 MiB a few hundred clients that fill it make the others wait for seconds.
 const CLIENT_MEMORY_BYTES: i64 = 128 << 20;
+/// But so many of the largest requests, at least: one that does not fit would wait in vain.
+const LARGEST_REQUESTS: i64 = 2;
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
@@ -174,7 +176,10 @@ impl Reading<'_> {
                 .then(|| self.source.property_int("globalOutstandingLimit", 1000)),
             client_memory_bytes: self
                 .source
-                .property_number("oxkeeper.clientMemoryBytes", CLIENT_MEMORY_BYTES)
+                .property_number(
+                    "oxkeeper.clientMemoryBytes",
+                    CLIENT_MEMORY_BYTES.max(LARGEST_REQUESTS * i64::from(jute_max_buffer_bytes)),
+                )
                 .max(1 << 20),
             log_io: self.log_io()?,
             prealloc_size_bytes: self.kib("preAllocSize", 65_536),

@@ -62,6 +62,20 @@ fn what_the_file_says_counts() {
 }
 
 #[test]
+fn clients_may_make_the_server_hold_128_mib_or_two_of_the_largest_requests() {
+    for (line, expected) in [
+        ("", 128 << 20),
+        ("jute.maxbuffer=10485760\n", 128 << 20),
+        ("jute.maxbuffer=134217728\n", 256 << 20),
+        ("jute.maxbuffer=67108864\noxkeeper.clientMemoryBytes=5000000\n", 5_000_000),
+        ("oxkeeper.clientMemoryBytes=1\n", 1 << 20),
+    ] {
+        let config = with(line);
+        assert_eq!(config.client_memory_bytes, expected, "{line}");
+    }
+}
+
+#[test]
 fn a_bad_value_names_file_line_and_key() {
     let tick = "must be a whole number of milliseconds above 0";
     refused("# first\n\ntickTime=abc\n", &format!("zoo.cfg line 3: tickTime=abc: {tick}"));

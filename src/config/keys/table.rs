@@ -277,6 +277,6 @@ keys! {
     "test.allowDiscontinuousProposals" ["zookeeper.test.allowDiscontinuousProposals"] Flag "false" "bool" Java "ZooKeeperServer" "Test only: relax committed-log contiguity check";
     "testingonly.initialZxid" ["zookeeper.testingonly.initialZxid"] Number "unset" "long" Java "ZooKeeperServer" "Test only: low 32 bits of first zxid on a new leader";
     "oxkeeper.audit.file" ["oxkeeper.audit.file"] Path "unset" "path" Now "none: Oxkeeper only" "File to which the audit log is appended, in the layout of the reference's appender; unset, its lines are among the server's";
-    "oxkeeper.clientMemoryBytes" ["oxkeeper.clientMemoryBytes"] Number "134217728" "bytes" Now "none: Oxkeeper only" "What all clients together may make the server hold: input, requests that wait, unread replies and events. Above it everything but pings, closes, deletes and returning sessions waits, and closes after a while";
+    "oxkeeper.clientMemoryBytes" ["oxkeeper.clientMemoryBytes"] Number "134217728, or 2*jute.maxbuffer where that is more" "bytes" Now "none: Oxkeeper only" "What all clients together may make the server hold: input, requests that wait, unread replies and events. Above it everything but pings, closes, deletes and returning sessions waits, and closes after a while";
     "oxkeeper.log.io" ["oxkeeper.log.io"] Text "mmap" "mmap/plain" Now "none: Oxkeeper only" "How the transaction log reaches its file: through a memory map, or by write calls";
 }
