@@ -37,15 +37,16 @@ impl Suites {
     /// again has printed counts in place of what it printed before.
     pub fn of(output: &str) -> Self {
         let mut suites = Self::default();
-        let mut current = String::new();
+        let mut current = None;
         for line in output.lines() {
             let running = line.trim_start().strip_prefix("Running tests/");
             if let Some(name) = running.and_then(|rest| rest.split(".rs").next()) {
-                current = name.to_owned();
-                suites.suites.insert(current.clone(), Suite::default());
+                suites.suites.insert(name.to_owned(), Suite::default());
+                current = Some(name);
                 continue;
             }
-            let suite = suites.suites.entry(current.clone()).or_default();
+            // What stands before the first program is the compiler's.
+            let Some(suite) = current.and_then(|name| suites.suites.get_mut(name)) else { continue };
             if let Some((name, why)) = skip::in_line(line) {
                 suite.skipped.entry(name.to_owned()).or_insert_with(|| why.to_owned());
             }
@@ -140,6 +141,7 @@ mod tests {
         assert_eq!(suites.suites["wire"].passed, 1);
         assert_eq!(suites.suites["wire"].failed, ["b"]);
         assert!(!suites.good());
+        assert!(!Suites::of("   Compiling wire\n").good(), "no program ran");
         let again = "     Running tests/wire.rs (target/debug/deps/wire-1)\ntest a ... ok\ntest b ... ok\n";
         let suites = Suites::of(&(output.to_owned() + again));
         assert_eq!(suites.suites["wire"].passed, 2);
