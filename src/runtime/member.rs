@@ -13,6 +13,8 @@ mod peers;
 mod snapshot_test;
 #[cfg(test)]
 mod thread_test;
+#[cfg(test)]
+mod told_test;
 pub(super) mod turns;
 #[cfg(test)]
 mod turns_test;

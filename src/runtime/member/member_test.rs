@@ -1,6 +1,6 @@
 //! A member's writer, turn by turn: alone in its ensemble, and below a leader that the test plays.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jute::multi::CreateMode;
@@ -11,8 +11,9 @@ use jute::{OpCode, SessionId, Zxid};
 
 use super::super::budget::Budget;
 use super::super::log_port::Report;
-use super::super::peers::{FromPeers, Peers, Staged};
+use super::super::peers::{FromPeers, Staged};
 use super::super::{Client, Inbox, LogKeeper, LogPort, MemberParts, MemberWriter, NoSnapshots, State, Turn};
+use super::told_test::Told;
 use crate::clock::{Clock, ManualClock};
 use crate::disk::{Disk, RealDisk};
 use crate::metrics::Metrics;
@@ -25,63 +26,10 @@ use crate::store::{Directories, Options, recover_member};
 use crate::tree::{OwnerRules, Tree};
 use crate::txnlog::{self, Io, Log};
 use crate::zab::{
-    FromMaster, Input, Link, Members, Notification, PeerState, Proposal, Quorum, Recovered, Serving, Sid,
-    ToLearner, ToMaster, Zab,
+    FromMaster, Input, Members, Notification, PeerState, Proposal, Quorum, Recovered, Serving, Sid, Zab,
 };
 
 const E: i64 = 1 << 32;
-
-/// What the member said to others.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl Told {
-    fn note(&self, what: String) {
-        self.0.lock().unwrap().push(what);
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
-}
-
-impl Peers for Told {
-    fn notify(&mut self, _to: Sid, _notification: Notification) {}
-    fn dial(&mut self) {}
-    fn listen(&mut self, is_open: bool) {
-        self.note(format!("listen {is_open}"));
-    }
-    fn to_learner(&mut self, link: Link, packet: ToLearner) {
-        self.note(format!("to learner {}: {packet:?}", link.0));
-    }
-    fn stream_log(&mut self, _: Link, _: Option<Zxid>, _: Zxid, _: Zxid) {}
-    fn stream_snapshot(&mut self, _link: Link) -> Zxid {
-        Zxid::ZERO
-    }
-    fn close_learner(&mut self, link: Link, _why: &str) {
-        self.note(format!("close learner {}", link.0));
-    }
-    fn dial_master(&mut self, leader: Sid) {
-        self.note(format!("dial {leader}"));
-    }
-    fn to_master(&mut self, packet: ToMaster) {
-        self.note(match packet {
-            ToMaster::Hello(_) => "hello".into(),
-            ToMaster::AckEpoch(_) => "ack epoch".into(),
-            ToMaster::NewLeaderAck(_) => "ack new leader".into(),
-            ToMaster::Ack(ack) => format!("ack {:x}", ack.zxid().0),
-            ToMaster::Ping { .. } => "ping".into(),
-            ToMaster::Request(request) => format!("request {}", request.cxid),
-            ToMaster::Revalidate { .. } => "revalidate".into(),
-        });
-    }
-    fn close_master(&mut self, why: &str) {
-        self.note(format!("close master: {why}"));
-    }
-    fn consumed(&mut self, bytes: usize) {
-        self.note(format!("consumed {bytes}"));
-    }
-}
 
 pub(super) struct World {
     disk: Arc<dyn Disk>,
@@ -161,6 +109,7 @@ impl World {
     fn turn(&mut self) {
         self.state.listening.tick(self.clock.now_ms());
         assert_eq!(self.writer.turn(), Turn::Continue);
+        assert!(!self.told.has_unsent(), "what is said in a turn leaves with it");
     }
 
     /// Turns for so long, whenever one is due.
