@@ -111,9 +111,10 @@ impl World {
         let leader = self.leader().expect("somebody leads");
         let life = self.nodes[&leader].life;
         spoil(&self.node(leader).disk);
-        // There may be space ahead in its log.
-        self.settle(120_000, "the leader comes to the fault", |world| is_noticed(&world.nodes[&leader]));
-        // A process that ended may be back at once, and lead again.
+        // There may be space ahead in its log. A process that ended may be back before it is looked at, and lead again.
+        self.settle(120_000, "the leader comes to the fault", |world| {
+            is_noticed(&world.nodes[&leader]) || world.nodes[&leader].life != life
+        });
         self.settle(10_000, "another one leads", |world| {
             world.leader().is_some_and(|sid| sid != leader || world.nodes[&leader].life != life)
         });
