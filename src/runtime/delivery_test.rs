@@ -113,18 +113,6 @@ fn nobody_hears_of_a_transaction_before_pings_show_it() {
 }
 
 #[test]
-fn digests_are_kept_at_each_interval_and_wrong_ones_are_counted() {
-    let world = World::with(0);
-    let mut host = world.host();
-    for (zxid, is_wrong) in [(127, false), (128, false), (129, true)] {
-        host.observe(Observation::Digest { zxid: Zxid(zxid), digest: 7, is_wrong });
-    }
-    host.send();
-    assert_eq!(world.state.digests(), [(Zxid(128), 7)]);
-    assert_eq!(world.metrics.digest_mismatches_count.value(), 1);
-}
-
-#[test]
 fn what_piles_up_is_held_for_the_client() {
     let world = World::with(1 << 20);
     world.answer();

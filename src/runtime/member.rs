@@ -12,8 +12,6 @@ mod peers;
 #[cfg(test)]
 mod snapshot_test;
 #[cfg(test)]
-mod thread_test;
-#[cfg(test)]
 mod told_test;
 pub(super) mod turns;
 #[cfg(test)]

@@ -382,23 +382,3 @@ fn a_snapshot_that_cannot_be_written_ends_the_server_with_code_10() {
     let child = Command::new(program).args(["--exact", NAME]).env(IS_CHILD, "1").output().unwrap();
     assert_eq!(child.status.code(), Some(10), "{}", String::from_utf8_lossy(&child.stdout));
 }
-
-#[test]
-fn what_is_not_needed_any_more_is_removed_by_a_thread() {
-    let held = tempfile::tempdir().unwrap();
-    let path = |zxid: i64| held.path().join(format!("snapshot.{zxid:x}"));
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    for zxid in 1..=5 {
-        let mut writer =
-            crate::snapshot::Writer::create(&disk, held.path(), Zxid(zxid), Compression::None).unwrap();
-        writer.begin_lists(&[], 0).unwrap();
-        writer.finish(None, None).unwrap();
-    }
-    let (snapshots, logs) = (held.path().to_owned(), held.path().to_owned());
-    let hour = std::time::Duration::from_secs(3600);
-    super::snapshots::purge_regularly(disk, snapshots, logs, 3, hour).unwrap();
-    while path(1).exists() || path(2).exists() {
-        std::thread::yield_now();
-    }
-    assert!((3..=5).all(|zxid| path(zxid).exists()));
-}

@@ -21,14 +21,14 @@ use crate::zab::PeerState;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// The only voter of its ensemble, which leads, with a client.
-pub(super) struct Lent {
-    pub(super) world: World,
+struct Lent {
+    world: World,
     client: Arc<Client>,
     session: SessionId,
 }
 
 impl Lent {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         let mut world = World::new(&[1], true);
         world.wait(500);
         let client = world.open();
@@ -36,7 +36,7 @@ impl Lent {
         Self { world, client, session }
     }
 
-    pub(super) fn creations(&self, count: i32) -> Vec<Request> {
+    fn creations(&self, count: i32) -> Vec<Request> {
         let create = |number: i32| {
             let asked = creation(&format!("/n{number}"), CreateMode::Persistent);
             let body = Body::decode(asked.op, &asked.body);
@@ -46,7 +46,7 @@ impl Lent {
     }
 
     /// Lends the writer; its thread is not started.
-    pub(super) fn lend(self) -> (Arc<Turns>, Arc<Inbox>, Arc<State>, Arc<Client>, TempDir) {
+    fn lend(self) -> (Arc<Turns>, Arc<Inbox>, Arc<State>, Arc<Client>, TempDir) {
         let Self { world, client, .. } = self;
         let World { inbox, state, writer, held, .. } = world;
         let turns = Turns::of(writer);
@@ -222,7 +222,7 @@ fn the_writers_thread_goes_on_until_the_inbox_is_stopped() {
     let lent = Lent::new();
     let mut first = lent.creations(10);
     let mut second = first.split_off(5);
-    let (turns, inbox, _, client, _held) = lent.lend();
+    let (turns, inbox, state, client, _held) = lent.lend();
     let thread = std::thread::spawn({
         let turns = turns.clone();
         move || turns.run()
@@ -236,6 +236,7 @@ fn the_writers_thread_goes_on_until_the_inbox_is_stopped() {
     }
     inbox.stop();
     thread.join().unwrap().unwrap();
+    assert!(state.tree().get("/n9").is_some());
 }
 
 #[test]
@@ -265,6 +266,26 @@ fn a_turn_is_due_within_a_second_however_late_everything_else_is() {
     let left_ms = writer.deadline_ms() - now_ms;
     assert!((1..=1000).contains(&left_ms), "in {left_ms} ms");
     assert_eq!(writer.timeout(), Duration::from_millis(left_ms.unsigned_abs()));
+}
+
+#[test]
+fn what_is_overdue_is_due_in_a_millisecond_and_not_at_once() {
+    let world = Lent::new().world;
+    world.clock.advance_us(60_000_000);
+    assert!(world.writer.deadline_ms() < world.clock.now_ms());
+    assert_eq!(world.writer.timeout(), Duration::from_millis(1));
+}
+
+#[test]
+fn a_turn_counts_what_was_proposed_and_committed_in_it() {
+    let mut lent = Lent::new();
+    let metrics = lent.world.writer.driver.metrics.clone();
+    let before = (metrics.proposal_count.value(), metrics.commit_count.value());
+    let mut asked = lent.creations(3);
+    lent.world.inbox.push(&mut asked);
+    lent.world.wait(1);
+    let after = (metrics.proposal_count.value(), metrics.commit_count.value());
+    assert_eq!((after.0 - before.0, after.1 - before.1), (3, 3));
 }
 
 #[test]
